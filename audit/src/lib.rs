@@ -1,0 +1,2 @@
+//! A hash-chained journal.
+#![forbid(unsafe_code)]
