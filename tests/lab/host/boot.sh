@@ -1,0 +1,123 @@
+# shellcheck shell=bash
+# One boot of the dom0 in QEMU: the per-run initramfs and disks, the command line, and waiting for it to end.
+# Everything of a run is in a folder of its own ($RUN), so that two labs can run side by side.
+
+# The rows of the device table that this QEMU can make: rows for the guest, then QEMU's arguments.
+lab_device_table() { # prints one line a kind: KIND BDF DRIVER PROOF <TAB> QEMU ARGUMENTS
+  local models; models=$(qemu-system-x86_64 -device help 2>/dev/null)
+  awk '/^#/ || /^$/ { next } /^ / { sub(/^ +/, ""); args = args " " $0; next }
+       { if (row) print row "\t" args; $1 = $1; row = $0; args = "" } END { print row "\t" args }' "$LAB/devices" |
+  while IFS=$'\t' read -r row args; do
+    local model missing=''
+    for model in $(grep -o -- '-device [^, ]*' <<<"$args" | cut -d' ' -f2); do
+      grep -q "name \"$model\"" <<<"$models" || missing=$model
+    done
+    if [ -n "$missing" ]; then [ -z "${LAB_VERBOSE:-}" ] || say "this QEMU has no $missing: left out"; else printf '%s\t%s\n' "$row" "$args"; fi
+  done
+}
+
+# $RUN/overlay: what changes from run to run; the kernel unpacks it over the base
+lab_overlay() { # SCRIPT [FILE…]
+  local over=$RUN/overlay version module file
+  version=$(cat "$CACHE/img/version")
+  mkdir -p "$over/lab" "$over/usr/bin" "$over/etc/modprobe.d"
+  cp "$LAB/guest/init" "$over/init"; chmod 755 "$over/init"
+  cp "$LAB"/guest/*.sh "$over/lab/"
+  [ $# -le 1 ] || cp -- "${@:2}" "$over/lab/"
+  cp "$1" "$over/lab/script"; chmod 755 "$over/lab/script"
+  cut -f1 "$RUN/devices" >"$over/lab/devices"
+  : >"$over/lab/env"
+  for file in "${ENVS[@]}"; do printf "%s='%s'\n" "${file%%=*}" "${file#*=}" >>"$over/lab/env"; done
+  if [ -n "$PROGRAM" ]; then
+    cp "$PROGRAM" "$over/usr/bin/qubes-dom0-pci"
+    # the guest has this distribution's libraries; what else the program was linked with comes along
+    for file in $(ldd "$PROGRAM" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p'); do
+      grep -qx "${file##*/}" "$CACHE/img/libraries" || { mkdir -p "$over/usr/lib/x86_64-linux-gnu"; cp -L "$file" "$over/usr/lib/x86_64-linux-gnu/"; }
+    done
+  fi
+  for module in "${EXTRA_MODULES[@]}"; do
+    local kernel=$CACHE/img/kernel
+    lab_copy_module "$module" "$kernel" "$version" "$over"
+  done
+  cp "$CACHE/img/base.cpio" "$RUN/initrd"
+  lab_pack "$over" >>"$RUN/initrd"
+}
+
+# disks with contents that name themselves, and an empty one for /var/lib/qubes
+lab_disks() {
+  local kind
+  for kind in nvme ahci xhci ehci sdhci; do
+    { yes "LAB $kind" || true; } | head -c 1M >"$RUN/$kind.img"; truncate -s 16M "$RUN/$kind.img"
+  done
+  truncate -s 48M "$RUN/state.ext4"
+  mkfs.ext4 -q -F -E lazy_itable_init=1,lazy_journal_init=1 "$RUN/state.ext4"
+}
+
+lab_qemu_command() { # fills QEMU=()
+  local args
+  # One vCPU and an older CPU model are the steadiest under emulation. Mitigations are off (below too): with them every system
+  # call of a PV guest costs TLB flushes, which emulation pays dearly.
+  QEMU=(qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 1 -m "$MEMORY"
+    -M q35,kernel-irqchip=split -device intel-iommu,intremap=on
+    -nodefaults -display none -monitor none -no-reboot -vga none
+    -serial "file:$RUN/console.log")
+  if [ -n "$INTERACTIVE" ]; then QEMU+=(-chardev stdio,id=tty,signal=off -serial chardev:tty)
+  else QEMU+=(-serial "file:$RUN/out.log"); fi
+  if [ -n "$BARE" ]; then
+    QEMU+=(-kernel "$CACHE/img/vmlinuz" -append "console=ttyS0,115200 panic=-1 $LINUX_ARGS" -initrd "$RUN/initrd")
+  else
+    # QEMU's multiboot loader: modules are parted by commas, so a comma in an argument is doubled
+    QEMU+=(-kernel "$CACHE/img/xen.elf"
+      -append "console=com1 com1=115200,8n1 dom0_mem=${DOM0_MEMORY}M,max:${DOM0_MEMORY}M loglvl=all guest_loglvl=all spec-ctrl=no xpti=no $XEN_ARGS"
+      -initrd "${CACHE//,/,,}/img/vmlinux console=hvc0 panic=-1 mitigations=off ${LINUX_ARGS//,/,,},${RUN//,/,,}/initrd")
+  fi
+  QEMU+=(-drive "file=$CACHE/img/domu.ext4,if=none,id=lab-domu,format=raw,readonly=on"
+    -device virtio-blk-pci,drive=lab-domu,serial=lab-domu,bus=pcie.0,addr=0x1.0,multifunction=on
+    -drive "file=$RUN/state.ext4,if=none,id=lab-state,format=raw"
+    -device virtio-blk-pci,drive=lab-state,serial=lab-state,bus=pcie.0,addr=0x1.1)
+  while IFS=$'\t' read -r _ args; do
+    # the table holds plain words only
+    # shellcheck disable=SC2206
+    QEMU+=(${args//@DIR@/$RUN})
+  done <"$RUN/devices"
+  # shellcheck disable=SC2206
+  QEMU+=($QEMU_ARGS)
+}
+
+# Ends the QEMU of this run, and nothing else.
+lab_end_qemu() {
+  [ -n "${QEMU_PID:-}" ] || return 0
+  kill "$QEMU_PID" 2>/dev/null || true
+  local n=0
+  while kill -0 "$QEMU_PID" 2>/dev/null && [ $n -lt 20 ]; do sleep 0.1; n=$((n + 1)); done
+  kill -9 "$QEMU_PID" 2>/dev/null || true
+  wait "$QEMU_PID" 2>/dev/null || true
+  QEMU_PID=
+}
+
+# Boots once. 0: the guest reported its exit code (in $RUN/exit); 1: it never reached init; 124: time is up; 125: it
+# reached init and ended without a report.
+lab_boot_once() {
+  local start=$SECONDS tail_pid=''
+  : >"$RUN/out.log"; : >"$RUN/console.log"
+  "${QEMU[@]}" </dev/null >"$RUN/qemu.err" 2>&1 & QEMU_PID=$!
+  # the script's lines as they come, without the ones that are for us
+  tail -n +1 -s 0.2 -f --pid="$QEMU_PID" "$RUN/out.log" 2>/dev/null | sed -u '/^LAB-/d; s/\r$//' & tail_pid=$!
+  local rc=125
+  while kill -0 "$QEMU_PID" 2>/dev/null; do
+    if ! grep -aq '^LAB-INIT' "$RUN/out.log" && [ $((SECONDS - start)) -ge "$INIT_TIMEOUT" ]; then rc=1; break; fi
+    if [ $((SECONDS - start)) -ge "$TIMEOUT" ]; then rc=124; break; fi
+    if grep -aq '^LAB-EXIT' "$RUN/out.log"; then
+      # it powers itself off; if that hangs, we have what we came for
+      local n=0; while kill -0 "$QEMU_PID" 2>/dev/null && [ $n -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
+      break
+    fi
+    sleep 0.2
+  done
+  lab_end_qemu
+  wait "$tail_pid" 2>/dev/null || true
+  sed -n 's/\r$//; s/^LAB-EXIT \([0-9]*\).*/\1/p' "$RUN/out.log" | tail -n 1 >"$RUN/exit"
+  [ -s "$RUN/exit" ] && return 0
+  [ "$rc" != 125 ] || grep -aq '^LAB-INIT' "$RUN/out.log" || rc=1
+  return "$rc"
+}
