@@ -1,2 +1,32 @@
-//! A hash-chained journal.
+//! A hash-chained journal of one line a record, that an auditor can verify by hand.
+//!
+//! The format is described in one place, the manual page `qubes-dom0-pci-journal(5)` (`man/qubes-dom0-pci-journal.5` in
+//! the source): files, record, hash, recovery, verification. This crate is one implementation of it. It knows nothing of
+//! what the records are about.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), audit::Error> {
+//! use audit::{Draft, Journal};
+//! let mut journal = Journal::open("/var/lib/example/journal".as_ref(), "1c0ffee0")?;
+//! journal.append(&[Draft::new("step").op("9616d76e").text("phase", "intent").text("step", "unbind")])?;
+//! // … act, only now …
+//! let head = journal.append(&[Draft::new("step").op("9616d76e").text("phase", "done").text("step", "unbind")])?;
+//! println!("{}", head.short());
+//! # Ok(()) }
+//! ```
 #![forbid(unsafe_code)]
+
+mod chain;
+mod clock;
+mod error;
+mod hash;
+mod head;
+mod journal;
+mod record;
+mod store;
+mod tail;
+
+pub use error::{Error, Kind, Result};
+pub use head::Head;
+pub use journal::{Journal, RESERVED_BYTES, SEGMENT_BYTES};
+pub use record::{escape, Draft, Record};

@@ -1,0 +1,262 @@
+//! The writer: every record is on disk before what it announces is done.
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::chain::{Next, Source, PIECE};
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::hash::{self, Hasher};
+use crate::head::{segment_name, Head, Mark};
+use crate::record::{self, Draft};
+use crate::store::{self, Folder, For, MarkFile, Segment, LOCK_WAIT};
+use crate::tail::{locate, Found, Place};
+
+/// A segment that has grown to this is followed by a new one, in bytes.
+pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Space kept for the rest of an operation that has begun, in bytes.
+pub const RESERVED_BYTES: u64 = 64 * 1024;
+
+/// A journal open for appending. Any number of processes may have the same one open: each append takes the lock, and
+/// finds its place anew.
+pub struct Journal {
+    folder: Folder,
+    boot: String,
+    mark: Option<MarkFile>,
+    segment: Option<Segment>,
+    head: Head,
+    /// Up to where space is kept in the current segment.
+    reserved: u64,
+    /// Set by a failed sync: what is on disk is unknown to this writer for good.
+    failed: Option<Error>,
+    wait: Duration,
+    segment_bytes: u64,
+}
+
+impl Journal {
+    /// Opens the journal in `folder` for a writer of the boot `boot`, creating it where there is none, and keeps
+    /// [`RESERVED_BYTES`] of space for what is to come.
+    ///
+    /// # Errors
+    /// [`Kind::Broken`] where a committed record is gone, [`Kind::Full`] where the space is not there,
+    /// [`Kind::Busy`] after ten seconds, [`Kind::Permission`], [`Kind::Io`].
+    pub fn open(folder: &Path, boot: &str) -> Result<Self> {
+        Self::open_with(folder, boot, LOCK_WAIT, SEGMENT_BYTES)
+    }
+
+    /// As [`Journal::open`], with another wait for the lock and another length of segments (the writer's choice).
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_with(folder: &Path, boot: &str, wait: Duration, segment_bytes: u64) -> Result<Self> {
+        let folder = Folder::create(folder)?;
+        let mut journal = Self {
+            folder,
+            boot: boot.to_owned(),
+            mark: None,
+            segment: None,
+            head: Head { seq: 0, hash: [0; 32] },
+            reserved: 0,
+            failed: None,
+            wait,
+            segment_bytes,
+        };
+        let _lock = journal.folder.lock(For::Writing, wait)?;
+        let found = journal.place()?;
+        let size = found.segment.size()?;
+        found.segment.reserve(size, RESERVED_BYTES)?;
+        journal.reserved = size + RESERVED_BYTES;
+        if found.tail.next.seq == 0 || !found.opened {
+            journal.commit(found, &[])?;
+        } else {
+            journal.head = head_before(&found.tail.next)?;
+            journal.segment = Some(found.segment);
+        }
+        Ok(journal)
+    }
+
+    /// Appends records: one lock, one write, one sync for all of them. When it returns they are on disk.
+    ///
+    /// # Errors
+    /// As [`Journal::open`]. After a failed sync every further append fails with the same error: what is on disk is then
+    /// unknown, and only a new [`Journal::open`] finds out.
+    pub fn append(&mut self, drafts: &[Draft]) -> Result<Head> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let _lock = self.folder.lock(For::Writing, self.wait)?;
+        let found = self.place()?;
+        let found = self.next_segment(found)?;
+        self.commit(found, drafts)
+    }
+
+    /// The last record this writer knows of.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Keeps [`RESERVED_BYTES`] of space from the present end on: for a writer that lives long, before each operation.
+    ///
+    /// # Errors
+    /// [`Kind::Full`] where the space is not there.
+    pub fn reserve(&mut self) -> Result<()> {
+        let _lock = self.folder.lock(For::Writing, self.wait)?;
+        let found = self.place()?;
+        let size = found.segment.size()?;
+        found.segment.reserve(size, RESERVED_BYTES)?;
+        self.reserved = size + RESERVED_BYTES;
+        self.segment = Some(found.segment);
+        Ok(())
+    }
+
+    /// Puts `HEAD` on disk, so that the next start is quick and a cut tail is noticed, and closes.
+    ///
+    /// # Errors
+    /// [`Kind::Io`]; the records themselves are safe.
+    pub fn close(self) -> Result<Head> {
+        if let Some(mark) = &self.mark {
+            mark.sync()?;
+        }
+        Ok(self.head)
+    }
+
+    /// Finds the end of the chain, creating an empty first segment where there is no journal. The lock has to be held.
+    fn place(&mut self) -> Result<Found> {
+        loop {
+            match locate(&self.folder, self.segment.take())? {
+                Place::End(found) => return Ok(*found),
+                Place::Lost(lost) => return Err(lost.error(&self.folder)),
+                Place::Nothing => drop(self.folder.create_segment(0)?),
+            }
+        }
+    }
+
+    /// Begins a new segment where the present one is long enough and ends cleanly. Where there is no space for one, the
+    /// present one goes on: its length is a wish, an operation that has begun is a duty.
+    fn next_segment(&mut self, found: Found) -> Result<Found> {
+        let clean = found.opened && found.tail.junk.is_none() && !found.tail.lacks_feed;
+        if !clean || found.tail.end < self.segment_bytes {
+            return Ok(found);
+        }
+        found.segment.sync().inspect_err(|error| self.failed = Some(error.clone()))?;
+        let segment = self.folder.create_segment(found.tail.next.seq);
+        let segment = match segment {
+            Ok(segment) => segment,
+            Err(error) if error.kind() == Kind::Full => return Ok(found),
+            Err(error) => return Err(error),
+        };
+        if segment.reserve(0, RESERVED_BYTES).is_err() {
+            self.folder.remove_segment(segment.first)?;
+            self.folder.sync()?;
+            return Ok(found);
+        }
+        self.reserved = RESERVED_BYTES;
+        let mut tail = found.tail;
+        tail.end = 0;
+        Ok(Found { segment, tail, opened: false, time: found.time })
+    }
+
+    /// Writes the drafts, and before them what the state of the journal asks for, and syncs.
+    fn commit(&mut self, found: Found, drafts: &[Draft]) -> Result<Head> {
+        let Found { segment, tail, opened, time } = found;
+        let mut needed = Vec::new();
+        let mut bytes = Vec::new();
+        if tail.lacks_feed {
+            bytes.push(b'\n');
+        }
+        if let Some(junk) = &tail.junk {
+            let mut hasher = junk.hasher.clone();
+            let mut len = junk.len;
+            if !junk.ends_line {
+                bytes.push(b'\n');
+                hasher.add(b"\n");
+                len += 1;
+            }
+            let len = i64::try_from(len).unwrap_or(i64::MAX);
+            needed.push(Draft::new("torn").number("len", len).text("sha256", hash::as_str(&hasher.finish())));
+        }
+        let begins = !opened;
+        if begins {
+            needed.push(self.opening(&segment)?);
+        }
+        let mut next = tail.next;
+        let now = later_than(&time);
+        for draft in needed.iter().chain(drafts) {
+            let place = record::Place { prev: &next.prev, seq: next.seq, time: &now, boot: &self.boot };
+            let (line, hash) = draft.line(&place);
+            bytes.extend_from_slice(&line);
+            next = Next { seq: next.seq + 1, prev: hash };
+        }
+        let at = segment.size()?;
+        let end = at + bytes.len() as u64;
+        if end + RESERVED_BYTES / 2 > self.reserved {
+            // The first reservation was the condition for beginning; from here on it is a help.
+            let _ = segment.reserve(at, bytes.len() as u64 + RESERVED_BYTES);
+            self.reserved = end + RESERVED_BYTES;
+        }
+        if !bytes.is_empty() {
+            segment.append(&bytes)?;
+            segment.sync().inspect_err(|error| self.failed = Some(error.clone()))?;
+            if begins {
+                self.folder.sync().inspect_err(|error| self.failed = Some(error.clone()))?;
+            }
+        }
+        self.head = head_before(&next)?;
+        self.leave_mark(&Mark { head: self.head, end, segment: segment.first });
+        self.segment = Some(segment);
+        Ok(self.head)
+    }
+
+    /// The record a segment begins with.
+    fn opening(&self, segment: &Segment) -> Result<Draft> {
+        let before = self.folder.segments()?.into_iter().rfind(|first| *first < segment.first);
+        let Some(before) = before.filter(|_| segment.first > 0) else {
+            return Ok(Draft::new("genesis").text("id", &store::random_id()?));
+        };
+        let (bytes, sha256) = whole_file(&self.folder.read_segment(before)?)?;
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        Ok(Draft::new("segment").text("after", &segment_name(before)).number("bytes", bytes).text("sha256", &sha256))
+    }
+
+    /// Overwrites `HEAD`. It may be lost without harm, so that its failure is none of the append.
+    fn leave_mark(&mut self, mark: &Mark) {
+        if self.mark.as_ref().is_none_or(MarkFile::is_gone) {
+            self.mark = self.folder.open_mark().ok();
+        }
+        if let Some(file) = &self.mark {
+            let _ = file.write(mark);
+        }
+    }
+}
+
+/// Size and SHA-256 of a whole segment.
+pub(crate) fn whole_file(segment: &Segment) -> Result<(u64, String)> {
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; PIECE];
+    let mut at = 0;
+    loop {
+        let count = segment.read_at(&mut buffer, at).map_err(|error| segment.fail("cannot read the journal", &error))?;
+        if count == 0 {
+            return Ok((at, hash::as_str(&hasher.finish()).to_owned()));
+        }
+        hasher.add(buffer.get(..count).unwrap_or_default());
+        at += count as u64;
+    }
+}
+
+/// The record before what comes next.
+fn head_before(next: &Next) -> Result<Head> {
+    match (next.seq.checked_sub(1), hash::from_hex(&next.prev)) {
+        (Some(seq), Some(hash)) => Ok(Head { seq, hash }),
+        _ => Err(Error::new(Kind::Broken, "the journal has no record yet", None)),
+    }
+}
+
+/// The present time, moved on by a microsecond where it is that of the last record: two appends never share theirs, so
+/// that a reader can tell the records of one append from those of two.
+fn later_than(last: &[u8]) -> String {
+    let now = clock::now();
+    let text = clock::text(now);
+    if text.as_bytes() == last { clock::text(now + 1) } else { text }
+}

@@ -1,0 +1,504 @@
+//! One record: made from a draft into a line, and taken apart again at fixed places.
+#![forbid(unsafe_code)]
+
+use crate::clock;
+use crate::hash::{self, HexHash};
+
+/// The longest line, its line feed included, in bytes.
+pub(crate) const MAX_LINE: usize = 4096;
+/// What every line begins with: `prev` follows.
+const OPENING: &[u8] = b"{\"v\":1,\"prev\":\"";
+/// Between `prev` and the number of the record.
+const BEFORE_SEQ: &[u8] = b"\",\"seq\":";
+/// Between the members and the hash.
+const BEFORE_HASH: &[u8] = b",\"hash\":\"";
+/// What every line ends with.
+const CLOSING: &[u8] = b"\"}";
+/// Length of `,"hash":"<64>"}`.
+const HASH_MEMBER: usize = 75;
+/// Members that the journal sets itself.
+const RESERVED: [&str; 8] = ["v", "prev", "seq", "time", "boot", "op", "kind", "hash"];
+/// Integers beyond this are not exact in every JSON reader.
+const MAX_INTEGER: i64 = 1 << 53;
+/// How long the text of a value may be; the first that makes the record fit is taken.
+const TEXT_LIMITS: [usize; 4] = [512, 320, 200, 130];
+/// Longest id of a boot, of an operation, of a kind; longest key.
+const MAX_NAME: usize = 64;
+
+/// A record that is not in the chain yet.
+///
+/// Building one cannot fail, because a record must never be refused in the middle of an operation: strings over 512
+/// bytes are cut (their length and SHA-256 stay), bytes outside printable ASCII are escaped, a key that is not
+/// `[a-z][a-z0-9_]*`, is taken by the journal or comes twice is changed until it is fine.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    kind: String,
+    op: Option<String>,
+    members: Vec<(String, Value)>,
+}
+
+#[derive(Debug, Clone)]
+enum Value {
+    Text(Vec<u8>),
+    Number(i64),
+    Flag(bool),
+    List(Vec<Vec<u8>>),
+}
+
+impl Draft {
+    /// A record of this kind: one lower-case word.
+    pub fn new(kind: &str) -> Self {
+        Self { kind: name(kind.as_bytes()), op: None, members: Vec::new() }
+    }
+
+    /// The operation it belongs to.
+    pub fn op(mut self, id: &str) -> Self {
+        self.op = Some(name(id.as_bytes()));
+        self
+    }
+
+    /// Adds a string.
+    pub fn text(self, key: &str, value: &str) -> Self {
+        self.bytes(key, value.as_bytes())
+    }
+
+    /// Adds a string of any bytes.
+    pub fn bytes(self, key: &str, value: &[u8]) -> Self {
+        self.with(key, Value::Text(value.to_vec()))
+    }
+
+    /// Adds an integer; one of 2^53 or more in size is written as a string.
+    pub fn number(self, key: &str, value: i64) -> Self {
+        if value.unsigned_abs() < MAX_INTEGER.unsigned_abs() {
+            self.with(key, Value::Number(value))
+        } else {
+            self.text(key, &value.to_string())
+        }
+    }
+
+    /// Adds true or false.
+    pub fn flag(self, key: &str, value: bool) -> Self {
+        self.with(key, Value::Flag(value))
+    }
+
+    /// Adds an array of strings.
+    pub fn list<S: AsRef<str>>(self, key: &str, value: impl IntoIterator<Item = S>) -> Self {
+        let items = value.into_iter().map(|item| item.as_ref().as_bytes().to_vec()).collect();
+        self.with(key, Value::List(items))
+    }
+
+    fn with(mut self, key: &str, value: Value) -> Self {
+        let key = self.free_key(key);
+        self.members.push((key, value));
+        self
+    }
+
+    fn free_key(&self, wanted: &str) -> String {
+        let mut key: String = wanted
+            .bytes()
+            .take(MAX_NAME)
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'0'..=b'9' | b'_' => char::from(byte),
+                b'A'..=b'Z' => char::from(byte.to_ascii_lowercase()),
+                _ => '_',
+            })
+            .collect();
+        if !key.starts_with(|first: char| first.is_ascii_lowercase()) {
+            key.insert(0, 'x');
+        }
+        while RESERVED.contains(&key.as_str()) || self.members.iter().any(|(taken, _)| *taken == key) {
+            key.push('_');
+        }
+        key
+    }
+
+    /// The line of this record, with its line feed, and its hash.
+    pub(crate) fn line(&self, place: &Place<'_>) -> (Vec<u8>, HexHash) {
+        let mut line = self.opening(place);
+        let room = MAX_LINE.saturating_sub(line.len() + HASH_MEMBER + 1);
+        let mut members = Vec::new();
+        for limit in TEXT_LIMITS {
+            members = self.members.iter().map(|(key, value)| value.member(key, limit)).collect::<Vec<_>>();
+            if members.iter().map(Vec::len).sum::<usize>() <= room {
+                line.extend(members.concat());
+                return seal(line);
+            }
+        }
+        // Very many members: the last ones are left out and counted.
+        let key = self.free_key("members_left_out");
+        let left_out = |count: usize| Value::Number(i64::try_from(count).unwrap_or(i64::MAX)).member(&key, 0);
+        let mut room = room.saturating_sub(left_out(members.len()).len());
+        let mut kept = 0;
+        for member in &members {
+            let Some(left) = room.checked_sub(member.len()) else { break };
+            room = left;
+            kept += 1;
+            line.extend_from_slice(member);
+        }
+        line.extend(left_out(members.len() - kept));
+        seal(line)
+    }
+
+    fn opening(&self, place: &Place<'_>) -> Vec<u8> {
+        let mut line = Vec::with_capacity(512);
+        line.extend_from_slice(OPENING);
+        line.extend_from_slice(place.prev);
+        line.extend_from_slice(BEFORE_SEQ);
+        line.extend_from_slice(place.seq.to_string().as_bytes());
+        push_text(&mut line, "time", place.time);
+        push_text(&mut line, "boot", &name(place.boot.as_bytes()));
+        if let Some(op) = &self.op {
+            push_text(&mut line, "op", op);
+        }
+        push_text(&mut line, "kind", &self.kind);
+        line
+    }
+}
+
+impl Value {
+    /// `,"key":value`, with no string longer than `limit`.
+    fn member(&self, key: &str, limit: usize) -> Vec<u8> {
+        let mut text = Vec::new();
+        push_key(&mut text, key);
+        match self {
+            Self::Text(bytes) => push_string(&mut text, &shown(bytes, limit)),
+            Self::Number(number) => text.extend_from_slice(number.to_string().as_bytes()),
+            Self::Flag(flag) => text.extend_from_slice(if *flag { b"true" } else { b"false" }),
+            Self::List(items) => push_list(&mut text, items, limit),
+        }
+        text
+    }
+}
+
+/// Where a record goes in the chain, and the members the journal sets.
+pub(crate) struct Place<'a> {
+    /// The hash of the record before.
+    pub(crate) prev: &'a HexHash,
+    /// Its number.
+    pub(crate) seq: u64,
+    /// Its time, from [`clock::text`].
+    pub(crate) time: &'a str,
+    /// The boot it was written in.
+    pub(crate) boot: &'a str,
+}
+
+/// Ends a line with its hash.
+fn seal(mut line: Vec<u8>) -> (Vec<u8>, HexHash) {
+    line.push(b'}');
+    let hash = hash::of(&line);
+    line.pop();
+    line.extend_from_slice(BEFORE_HASH);
+    line.extend_from_slice(&hash);
+    line.extend_from_slice(CLOSING);
+    line.push(b'\n');
+    (line, hash)
+}
+
+fn push_key(line: &mut Vec<u8>, key: &str) {
+    line.extend_from_slice(b",\"");
+    line.extend_from_slice(key.as_bytes());
+    line.extend_from_slice(b"\":");
+}
+
+fn push_text(line: &mut Vec<u8>, key: &str, escaped: &str) {
+    push_key(line, key);
+    push_string(line, escaped);
+}
+
+fn push_string(line: &mut Vec<u8>, escaped: &str) {
+    line.push(b'"');
+    for byte in escaped.bytes() {
+        if byte == b'"' || byte == b'\\' {
+            line.push(b'\\');
+        }
+        line.push(byte);
+    }
+    line.push(b'"');
+}
+
+/// The items that fit into four times `limit`; the rest is counted and hashed in a last item.
+fn push_list(line: &mut Vec<u8>, items: &[Vec<u8>], limit: usize) {
+    line.push(b'[');
+    let mut room = limit * 4;
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            line.push(b',');
+        }
+        let text = shown(item, limit);
+        let Some(left) = room.checked_sub(text.len() + 3) else {
+            let rest = items.get(index..).unwrap_or_default();
+            push_string(line, &format!("\\[{} more, sha256 {}]", rest.len(), hash::as_str(&hash::of(&rest.join(&0)))));
+            break;
+        };
+        room = left;
+        push_string(line, &text);
+    }
+    line.push(b']');
+}
+
+/// `bytes` escaped, and cut where that is longer than `limit`: the beginning, then `\[N bytes, sha256 HEX]` over all of
+/// it. No escaped text can hold `\[`, so a cut cannot be feigned.
+fn shown(bytes: &[u8], limit: usize) -> String {
+    // The escaped text is at least as long as the bytes: the end of a huge value is never looked at.
+    let text = escape(bytes.get(..=limit).unwrap_or(bytes));
+    if text.len() <= limit && bytes.len() <= limit {
+        return text;
+    }
+    let mark = format!("\\[{} bytes, sha256 {}]", bytes.len(), hash::as_str(&hash::of(bytes)));
+    let room = limit.saturating_sub(mark.len());
+    let mut cut = String::new();
+    for byte in bytes {
+        let step = escape(std::slice::from_ref(byte));
+        if cut.len() + step.len() > room {
+            break;
+        }
+        cut.push_str(&step);
+    }
+    cut + &mark
+}
+
+/// Printable ASCII as it is, a backslash doubled, every other byte as `\xNN`.
+pub fn escape(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'\\' => text.push_str("\\\\"),
+            0x20..=0x7e => text.push(char::from(*byte)),
+            _ => {
+                text.push_str("\\x");
+                for nibble in [byte >> 4, byte & 15] {
+                    text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+                }
+            }
+        }
+    }
+    text
+}
+
+/// A short word: escaped, and cut to [`MAX_NAME`].
+fn name(bytes: &[u8]) -> String {
+    let mut text = escape(bytes);
+    // Escaped text is ASCII: every place is a boundary.
+    text.truncate(MAX_NAME);
+    text
+}
+
+/// A line of the right shape, taken apart. Its hash has not been looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    /// The hash of the record before, as it stands there.
+    pub(crate) prev: &'a HexHash,
+    /// Its number.
+    pub(crate) seq: u64,
+    /// Everything before `,"hash":"`; its hash covers this and a closing brace.
+    pub(crate) body: &'a [u8],
+    /// The hash it claims.
+    pub(crate) hash: &'a HexHash,
+    /// From the comma after the number to the end of [`Parts::body`].
+    members: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// Whether the hash it claims is the hash of its own bytes.
+    pub(crate) fn holds(&self) -> bool {
+        let mut hasher = hash::Hasher::default();
+        hasher.add(self.body);
+        hasher.add(b"}");
+        hasher.finish() == *self.hash
+    }
+
+    /// Its time, where it stands at its place.
+    pub(crate) fn time(&self) -> &'a [u8] {
+        self.members
+            .strip_prefix(b",\"time\":\"")
+            .and_then(|rest| rest.get(..clock::TEXT_LEN))
+            .unwrap_or_default()
+    }
+}
+
+/// Takes a line (without its line feed) apart; `None` where it has not the shape of a record.
+pub(crate) fn split(line: &[u8]) -> Option<Parts<'_>> {
+    if line.len() >= MAX_LINE {
+        return None;
+    }
+    let rest = line.strip_prefix(OPENING)?;
+    let (prev, rest) = rest.split_first_chunk::<64>()?;
+    let rest = rest.strip_prefix(BEFORE_SEQ)?;
+    let (seq, members) = number(rest)?;
+    let (_, tail) = members.split_last_chunk::<HASH_MEMBER>()?;
+    let hash = tail.strip_prefix(BEFORE_HASH)?.strip_suffix(CLOSING)?;
+    let hash: &HexHash = hash.try_into().ok()?;
+    let body = line.get(..line.len().checked_sub(HASH_MEMBER)?)?;
+    let members = members.get(..members.len().checked_sub(HASH_MEMBER)?)?;
+    (members.first() == Some(&b',') && printable(body)).then_some(Parts { prev, seq, body, hash, members })
+}
+
+/// A decimal number below 2^53 without leading zeros, and what follows it.
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0u64;
+    let mut digits = 0;
+    for byte in text.iter().take(17) {
+        if !byte.is_ascii_digit() {
+            break;
+        }
+        value = value * 10 + u64::from(byte - b'0');
+        digits += 1;
+    }
+    let (first, rest) = (text.first()?, text.get(digits..)?);
+    let canonical = digits == 1 || (digits > 1 && *first != b'0');
+    (canonical && value < MAX_INTEGER.unsigned_abs()).then_some((value, rest))
+}
+
+/// Whether all bytes are in 0x20..=0x7e. Without an early end, so that the compiler makes vectors of it.
+fn printable(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |fine, byte| fine & (byte.wrapping_sub(0x20) < 0x5f))
+}
+
+/// A line that is a record: of the right shape, with a hash that holds and a `prev` that is one.
+pub(crate) fn whole(line: &[u8]) -> Option<Parts<'_>> {
+    split(line).filter(|parts| hash::from_hex(parts.prev).is_some() && parts.holds())
+}
+
+/// A record read back.
+#[derive(Debug, Clone)]
+pub struct Record {
+    members: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Record {
+    /// Parses one line, with or without its line feed; `None` where it is no flat JSON object.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(line).ok()?;
+        serde_json::from_str(text).ok().map(|members| Self { members })
+    }
+
+    /// A member of type string.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.members.get(key)?.as_str()
+    }
+
+    /// A member of type integer.
+    pub fn number(&self, key: &str) -> Option<i64> {
+        self.members.get(key)?.as_i64()
+    }
+
+    /// Any member.
+    pub fn get(&self, key: &str) -> Option<&serde_json::Value> {
+        self.members.get(key)
+    }
+
+    /// All members.
+    pub fn members(&self) -> &serde_json::Map<String, serde_json::Value> {
+        &self.members
+    }
+
+    /// The kind of record; empty where it has none.
+    pub fn kind(&self) -> &str {
+        self.text("kind").unwrap_or("")
+    }
+
+    /// Its number in the journal.
+    pub fn seq(&self) -> u64 {
+        self.members.get("seq").and_then(serde_json::Value::as_u64).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place<'static> {
+        Place { prev: &hash::NO_HASH, seq: 7, time: "2026-11-22T13:47:51.123456Z", boot: "1c0ffee0" }
+    }
+
+    fn line_of(draft: &Draft) -> String {
+        let (line, _) = draft.line(&place());
+        assert!(line.len() <= MAX_LINE);
+        assert_eq!(line.last(), Some(&b'\n'));
+        let parts = whole(&line[..line.len() - 1]).unwrap();
+        assert_eq!(parts.seq, 7);
+        assert!(Record::parse(&line).is_some());
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn members_stand_in_the_order_of_the_format() {
+        let line = line_of(&Draft::new("step").op("9616d76e").text("step", "unbind").number("n", -3).flag("ok", true).list("who", ["a", "b"]));
+        let want = format!(
+            "{{\"v\":1,\"prev\":\"{}\",\"seq\":7,\"time\":\"2026-11-22T13:47:51.123456Z\",\"boot\":\"1c0ffee0\",\"op\":\"9616d76e\",\
+             \"kind\":\"step\",\"step\":\"unbind\",\"n\":-3,\"ok\":true,\"who\":[\"a\",\"b\"],\"hash\":\"",
+            "0".repeat(64)
+        );
+        assert!(line.starts_with(&want), "{line}");
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_object_without_its_last_member() {
+        let line = line_of(&Draft::new("note"));
+        let at = line.find(",\"hash\"").unwrap();
+        let object = format!("{}}}", &line[..at]);
+        assert!(line.contains(hash::as_str(&hash::of(object.as_bytes()))));
+    }
+
+    #[test]
+    fn foreign_bytes_are_escaped_before_they_become_json() {
+        let line = line_of(&Draft::new("note").text("name", "a\n\"\\é\x7f"));
+        assert!(line.contains(r#""name":"a\\x0a\"\\\\\\xc3\\xa9\\x7f""#), "{line}");
+        assert_eq!(Record::parse(line.as_bytes()).unwrap().text("name").unwrap(), r#"a\x0a"\\\xc3\xa9\x7f"#);
+    }
+
+    #[test]
+    fn a_long_string_is_cut_with_its_length_and_hash() {
+        let long = "x".repeat(100_000);
+        let line = line_of(&Draft::new("note").text("name", &long));
+        let record = Record::parse(line.as_bytes()).unwrap();
+        let value = record.text("name").unwrap();
+        assert!(value.len() <= 512 && value.starts_with("xxxx"));
+        assert!(value.ends_with(&format!("\\[100000 bytes, sha256 {}]", hash::as_str(&hash::of(long.as_bytes())))));
+    }
+
+    #[test]
+    fn a_string_of_512_bytes_is_whole() {
+        let line = line_of(&Draft::new("note").text("name", &"y".repeat(512)));
+        assert_eq!(Record::parse(line.as_bytes()).unwrap().text("name").unwrap().len(), 512);
+    }
+
+    #[test]
+    fn a_record_that_is_too_long_is_cut_not_refused() {
+        let mut many = Draft::new("note").list("all", (0..5000).map(|i| i.to_string()));
+        for i in 0..200 {
+            many = many.text(&format!("k{i}"), &"\"\\".repeat(4000));
+        }
+        let line = line_of(&many);
+        let record = Record::parse(line.as_bytes()).unwrap();
+        assert!(record.number("members_left_out").unwrap() > 0);
+        for count in 1..40 {
+            line_of(&(0..count).fold(Draft::new("note"), |draft, i| draft.text(&format!("k{i}"), &"\n".repeat(600))));
+        }
+    }
+
+    #[test]
+    fn keys_are_made_fine_rather_than_refused() {
+        let line = line_of(&Draft::new("note").text("hash", "1").text("Bad Key", "2").text("a", "3").text("a", "4").text("", "5").text("9", "6"));
+        assert!(line.contains(r#""hash_":"1","bad_key":"2","a":"3","a_":"4","x":"5","x9":"6""#), "{line}");
+    }
+
+    #[test]
+    fn numbers_that_json_readers_round_become_strings() {
+        let line = line_of(&Draft::new("note").number("a", MAX_INTEGER).number("b", i64::MIN).number("c", 1 - MAX_INTEGER));
+        assert!(line.contains(r#""a":"9007199254740992","b":"-9223372036854775808","c":-9007199254740991"#), "{line}");
+    }
+
+    #[test]
+    fn lines_of_another_shape_are_no_records() {
+        let good = line_of(&Draft::new("note").text("a", "b"));
+        let good = good.trim_end();
+        assert!(whole(good.as_bytes()).is_some());
+        for (from, to) in [("\"v\":1", "\"v\":2"), ("\"seq\":7", "\"seq\":07"), ("\"seq\":7", "\"seq\":-7"), ("\"seq\":7", "\"seq\":8"), ("hash\":\"", "hash\": \"")] {
+            assert!(whole(good.replacen(from, to, 1).as_bytes()).is_none(), "{to}");
+        }
+        assert!(whole(b"").is_none() && whole(b"{}").is_none());
+        assert!(whole(format!("{good} ").as_bytes()).is_none());
+    }
+}
