@@ -1,0 +1,82 @@
+//! What a hazard is, and the ids that can be named.
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Severity {
+    /// Nobody can accept it.
+    Stop,
+    /// A person can accept it by its id.
+    Warn,
+    /// Worth knowing; asks nothing.
+    Note,
+}
+
+impl Severity {
+    /// The word used in output.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Warn => "warn",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// One hazard of one function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hazard {
+    /// A stable id.
+    pub id: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The qube it concerns, where it is accepted per qube.
+    pub qube: Option<String>,
+    /// One sentence for people.
+    pub sentence: String,
+    /// What it rests on.
+    pub evidence: String,
+}
+
+impl Hazard {
+    /// What `--accept` takes for it.
+    #[must_use]
+    pub fn acceptance(&self) -> String {
+        match &self.qube {
+            Some(qube) => format!("{}:{qube}", self.id),
+            None => self.id.to_owned(),
+        }
+    }
+}
+
+/// Every id, with its severity: arguments are checked against it before anything
+/// is read.
+pub const KNOWN_HAZARDS: &[(&str, Severity)] = &[
+    ("in-use", Severity::Stop),
+    ("owner-unknown", Severity::Stop),
+    ("shared-dma", Severity::Stop),
+    ("bridge", Severity::Stop),
+    ("sleep-port", Severity::Stop),
+    ("sriov-pf-with-vfs", Severity::Stop),
+    ("dead", Severity::Stop),
+    ("no-driver", Severity::Stop),
+    ("load-takes-others", Severity::Stop),
+    ("dom0-needs-it", Severity::Stop),
+    ("exposed", Severity::Warn),
+    ("unknown-history", Severity::Warn),
+    ("no-reset", Severity::Warn),
+    ("bus-reset-only", Severity::Warn),
+    ("reset-doubtful", Severity::Warn),
+    ("permissive", Severity::Warn),
+    ("siblings-elsewhere", Severity::Warn),
+    ("no-iommu", Severity::Warn),
+    ("usb", Severity::Warn),
+    ("network", Severity::Warn),
+    ("storage", Severity::Warn),
+    ("display", Severity::Warn),
+    ("firmware", Severity::Warn),
+    ("driver-ambiguous", Severity::Warn),
+    ("driver-differs", Severity::Warn),
+    ("driver-blacklisted", Severity::Warn),
+    ("reboot-would-not-return", Severity::Note),
+];

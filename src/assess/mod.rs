@@ -1,0 +1,72 @@
+//! Assess: pure functions from facts to state, hazards and the verdict. The same
+//! facts give the same answer; nothing is read here.
+
+#![forbid(unsafe_code)]
+
+mod hazard;
+mod hazards;
+mod reboot;
+mod state;
+
+pub use hazard::{Hazard, Severity, KNOWN_HAZARDS};
+pub use hazards::{of_hold, of_return};
+pub use reboot::{advice, Reboot};
+pub use state::{state_of, State};
+
+use crate::observe::{Dom0, Function};
+
+/// What the tool says of a function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// dom0 drives it; there is nothing to return.
+    Nothing,
+    /// These hazards nobody can accept.
+    Refused(Vec<&'static str>),
+    /// It can be returned if these hazards are accepted; a reboot is better.
+    Ask(Vec<String>),
+}
+
+impl Verdict {
+    /// The verdict that follows from the hazards.
+    #[must_use]
+    pub fn from(state: &State, hazards: &[Hazard]) -> Self {
+        let stops: Vec<&'static str> = hazards
+            .iter()
+            .filter(|hazard| hazard.severity == Severity::Stop)
+            .map(|hazard| hazard.id)
+            .collect();
+        if state.is_fine() && !stops.contains(&"in-use") {
+            return Self::Nothing;
+        }
+        if !stops.is_empty() {
+            return Self::Refused(stops);
+        }
+        let warned = hazards.iter().filter(|hazard| hazard.severity == Severity::Warn);
+        Self::Ask(warned.map(Hazard::acceptance).collect())
+    }
+
+    /// In a few words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Nothing => "nothing to do".to_owned(),
+            Self::Refused(ids) => format!("refused: {}", ids.join(", ")),
+            Self::Ask(accept) if accept.is_empty() => "can be healed".to_owned(),
+            Self::Ask(_) => "reboot; or reattach at a risk".to_owned(),
+        }
+    }
+}
+
+/// Functions of the same slot, and those behind a conventional bridge with it.
+#[must_use]
+pub fn siblings<'a>(dom0: &'a Dom0, function: &Function) -> Vec<&'a Function> {
+    dom0.functions
+        .values()
+        .filter(|other| other.sbdf != function.sbdf)
+        .filter(|other| {
+            other.sbdf.same_slot(function.sbdf)
+                || hazards::shared_bridge(dom0, function)
+                    .is_some_and(|bridge| other.parents.contains(&bridge))
+        })
+        .collect()
+}

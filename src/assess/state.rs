@@ -1,0 +1,117 @@
+//! The state a function is found in, in words.
+
+use crate::names::DriverName;
+use crate::observe::{Dom0, Function, Owner, Use};
+
+/// Where a function stands between dom0 and a qube.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct State {
+    /// Who has it now.
+    pub kind: Kind,
+    /// Xen holds it in quarantine.
+    pub quarantined: bool,
+    /// pciback lists its slot and would take it at the next probe.
+    pub slot: bool,
+    /// An override that is set though no operation runs.
+    pub stuck_override: Option<String>,
+    /// Backend nodes of domains that are gone.
+    pub stale: Vec<String>,
+    /// xen-pciback is not loaded.
+    pub pciback_missing: bool,
+}
+
+/// Who has a function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A domain has it or is about to.
+    InUse(String),
+    /// A driver that only keeps it for others.
+    Held(DriverName),
+    /// A driver of dom0.
+    Driven(DriverName),
+    /// Nobody.
+    Driverless,
+}
+
+/// Derives the state.
+#[must_use]
+pub fn state_of(dom0: &Dom0, function: &Function) -> State {
+    let uses: Vec<&Use> =
+        dom0.uses.as_ref().map(|uses| uses.of(function.sbdf).collect()).unwrap_or_default();
+    let owner = dom0.owners.as_ref().ok().and_then(|owners| owners.get(&function.sbdf).copied());
+    let user = uses.iter().find(|use_| use_.alive).map(|use_| use_.who());
+    let owned = match owner {
+        Some(Owner::Domain(id)) => Some(format!("domain {id}")),
+        Some(Owner::Xen) => Some("Xen itself".to_owned()),
+        _ => None,
+    };
+    let kind = match (user.or(owned), &function.driver) {
+        (Some(who), _) => Kind::InUse(who),
+        (None, Some(driver)) if driver.is_holder() => Kind::Held(driver.clone()),
+        (None, Some(driver)) => Kind::Driven(driver.clone()),
+        (None, None) => Kind::Driverless,
+    };
+    let pinned_to_its_driver = match (&function.driver, &function.driver_override) {
+        (Some(driver), Some(pinned)) => driver.as_str() == pinned,
+        (_, pinned) => pinned.is_none(),
+    };
+    let stuck = function.driver_override.clone().filter(|_| !pinned_to_its_driver);
+    State {
+        kind,
+        quarantined: owner == Some(Owner::Quarantine),
+        slot: dom0.slots.contains(&function.sbdf),
+        stuck_override: stuck,
+        stale: uses.iter().filter(|use_| !use_.alive).map(|use_| use_.who()).collect(),
+        pciback_missing: !dom0.has_pciback,
+    }
+}
+
+impl State {
+    /// Whether dom0 drives it and nothing is left to put right.
+    #[must_use]
+    pub fn is_fine(&self) -> bool {
+        matches!(self.kind, Kind::Driven(_))
+            && !self.quarantined
+            && !self.slot
+            && self.stuck_override.is_none()
+    }
+
+    /// Whether dom0's driver has to be bound anew.
+    #[must_use]
+    pub fn needs_driver(&self) -> bool {
+        !matches!(self.kind, Kind::Driven(_)) || self.quarantined
+    }
+
+    /// In words, as `list` shows it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut words = Vec::new();
+        match &self.kind {
+            Kind::InUse(who) => words.push(format!("in use by {who}")),
+            Kind::Held(driver) if self.quarantined => {
+                words.push(format!("held by {driver}, in quarantine"));
+            }
+            Kind::Held(driver) => words.push(format!("held by {driver}")),
+            Kind::Driven(driver) if self.quarantined => words.push(format!(
+                "{driver} is bound, but Xen holds it in quarantine: it cannot work"
+            )),
+            Kind::Driven(driver) => words.push(format!("driven by {driver}")),
+            Kind::Driverless if self.quarantined => words.push("no driver, in quarantine".to_owned()),
+            Kind::Driverless => words.push("no driver".to_owned()),
+        }
+        if self.slot && !matches!(self.kind, Kind::Held(_) | Kind::InUse(_)) {
+            words.push("pciback still lists its slot".to_owned());
+        }
+        if let Some(pinned) = &self.stuck_override {
+            let shown = crate::names::escape(pinned.as_bytes());
+            words.push(format!("driver_override is stuck at `{shown}`"));
+        }
+        if matches!(self.kind, Kind::Driverless) && self.pciback_missing {
+            words.push("pciback is not loaded".to_owned());
+        }
+        if !self.stale.is_empty() && !matches!(self.kind, Kind::InUse(_)) {
+            words.push(format!("a stale backend node of {} (gone)", self.stale.join(", ")));
+        }
+        words.join("; ")
+    }
+}

@@ -1,0 +1,96 @@
+//! The command line: what can be said, and nothing of what it does.
+
+#![forbid(unsafe_code)]
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Where the journal lives below the sysroot.
+pub const JOURNAL: &str = "/var/lib/qubes/dom0-pci/journal";
+
+/// Give PCI devices that a qube has used back to dom0, step by step and with proof.
+///
+/// A device that a qube has used may have been turned against dom0. The best way
+/// to get it back is to reboot; where a reboot does not do, `plan` shows what
+/// would be done and what it risks, and `reattach` does it.
+#[derive(Parser, Debug)]
+#[command(name = "qubes-dom0-pci", version, max_term_width = 80, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Print one JSON document instead of text (errors too).
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Put DIR before every path, to run against a model of a dom0.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub sysroot: Option<PathBuf>,
+    /// Where the journal is [default: /var/lib/qubes/dom0-pci/journal].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// List every function that dom0 does not drive, who has it, and the verdict.
+    List {
+        /// List every function.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one device: identity, owner, state, siblings, hazards.
+    Show {
+        /// The function, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6.
+        #[arg(value_name = "BDF")]
+        device: String,
+    },
+    /// Show the verdict, the steps and the equal shell commands; change nothing.
+    Plan(PlanArgs),
+    /// Bring one function back into dom0's use, each step proved.
+    Reattach(ReattachArgs),
+    /// Give one function to pciback, quarantined: the way back.
+    Hold(HoldArgs),
+    /// Carries out single kernel writes for a running operation; not for people.
+    #[command(name = "worker", hide = true)]
+    Worker,
+}
+
+/// Arguments of `plan`.
+#[derive(Args, Debug)]
+pub struct PlanArgs {
+    /// The function, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6.
+    #[arg(value_name = "BDF")]
+    pub device: String,
+    /// Hazards already accepted, to see what `reattach` would still ask.
+    #[arg(long, value_name = "ID[:QUBE],...", value_delimiter = ',')]
+    pub accept: Vec<String>,
+    /// Bind this driver instead of the one the kernel's aliases name.
+    #[arg(long, value_name = "NAME")]
+    pub driver: Option<String>,
+}
+
+/// Arguments of `reattach`.
+#[derive(Args, Debug)]
+pub struct ReattachArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Go on only if the plan is still the one with this id.
+    #[arg(long = "plan", value_name = "ID")]
+    pub plan_id: Option<String>,
+    /// Seconds after which a step that does not return counts as hung.
+    #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
+    pub timeout: u64,
+}
+
+/// Arguments of `hold`.
+#[derive(Args, Debug)]
+pub struct HoldArgs {
+    /// The function, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6.
+    #[arg(value_name = "BDF")]
+    pub device: String,
+    /// Seconds after which a step that does not return counts as hung.
+    #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
+    pub timeout: u64,
+}

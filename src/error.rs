@@ -1,0 +1,91 @@
+//! How a command ends: its exit status, and the one error type of the program.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::path::Path;
+
+/// The exit statuses, the same for every command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// Failed and undone: the device is as it was, or safer.
+    Undone = 1,
+    /// The command line is wrong, or there is no such device.
+    Usage = 2,
+    /// A hazard that nobody can accept; nothing changed.
+    Refused = 3,
+    /// Consent is missing or the reviewed plan no longer holds; nothing changed.
+    Consent = 4,
+    /// Failed and not undone; the message says where the device is left.
+    NotUndone = 5,
+    /// The kernel hung in a step.
+    Hung = 6,
+    /// The journal does not verify.
+    JournalBroken = 7,
+    /// The journal verifies but ends in a torn tail.
+    TornTail = 9,
+    /// This is no Xen dom0, or a right or a service is missing.
+    NotDom0 = 10,
+    /// The journal, or something that had to be read, could not be read.
+    Io = 11,
+}
+
+impl Exit {
+    /// The number the process ends with.
+    #[must_use]
+    pub fn status(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Why a command could not do what was asked: for a person (message and hint) and
+/// for a script (exit status and a stable word).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// The status the process ends with.
+    pub exit: Exit,
+    /// A word that stays the same between versions.
+    pub code: &'static str,
+    /// One sentence: what happened, with the path and the errno where there is one.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl Failure {
+    /// Builds a failure.
+    pub fn new(
+        exit: Exit,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self { exit, code, message: message.into(), hint: hint.into() }
+    }
+
+    /// Something that had to be read could not be.
+    pub fn unreadable(path: &Path, error: &std::io::Error) -> Self {
+        let hint = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => "run it as root",
+            std::io::ErrorKind::NotFound => "the device may have gone meanwhile: run `list`",
+            _ => "try again; if it stays, reboot",
+        };
+        Self::new(Exit::Io, "unreadable", format!("cannot read {}: {error}", path.display()), hint)
+    }
+
+    /// A wrong command line.
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, "usage", message, hint)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,12 @@
+//! Types that cannot hold nonsense: what is parsed here at the border needs no
+//! second look anywhere else.
+
+#![forbid(unsafe_code)]
+
+mod driver;
+mod escape;
+mod sbdf;
+
+pub use driver::{DriverName, ModuleName};
+pub use escape::{escape, Untrusted};
+pub use sbdf::{DeviceArgument, Hop, Sbdf};

@@ -1,0 +1,246 @@
+//! PCI config space: a pure reader of bytes a device chose.
+//!
+//! Layout: PCI Local Bus Specification 3.0, section 6; PCI Express Base
+//! Specification, section 7; numbers as in Linux
+//! `include/uapi/linux/pci_regs.h`.
+
+/// Bit 2 of the command register: the device may start DMA.
+const BUS_MASTER: u16 = 1 << 2;
+/// Bit 4 of the status register: there is a capability list.
+const CAPABILITY_LIST: u16 = 1 << 4;
+const CAPABILITY_EXPRESS: u8 = 0x10;
+const CAPABILITY_ADVANCED_FEATURES: u8 = 0x13;
+const EXTENDED_SERIAL_NUMBER: u16 = 0x0003;
+
+/// What a function's config space says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigSpace {
+    /// Vendor id, as it is now and not as sysfs cached it.
+    pub vendor: u16,
+    /// Device id.
+    pub device: u16,
+    /// The command register.
+    pub command: u16,
+    /// Class, subclass and programming interface.
+    pub class: u32,
+    /// Revision.
+    pub revision: u8,
+    /// Header type without the multi-function bit: 0 endpoint, 1 bridge.
+    pub header: u8,
+    /// Subsystem vendor and device (header type 0).
+    pub subsystem: (u16, u16),
+    /// Ids of the capabilities, in their order. Empty too where this user may
+    /// read only the first 64 bytes.
+    pub capabilities: Vec<u8>,
+    /// What the PCI Express capability says.
+    pub express: Option<Express>,
+    /// Whether it offers a function-level reset; `None` where that could not be
+    /// seen.
+    pub function_level_reset: Option<bool>,
+    /// The device serial number of the extended capability.
+    pub serial: Option<u64>,
+}
+
+/// The PCI Express capability.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Express {
+    /// Device or port type: 4 root port, 5 and 6 switch ports, 7 a bridge to
+    /// conventional PCI.
+    pub kind: u8,
+    /// Function-number bits it may use for phantom functions, 0 to 3.
+    pub phantom_bits: u8,
+}
+
+/// A config space of nothing but ones: the function does not answer.
+#[must_use]
+pub fn is_all_ones(bytes: &[u8]) -> bool {
+    bytes.get(..64).is_none_or(|header| header.iter().all(|&byte| byte == 0xff))
+}
+
+impl ConfigSpace {
+    /// Reads it. `None` where there are no 64 bytes or the function does not answer.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        if is_all_ones(bytes) {
+            return None;
+        }
+        let header = byte(bytes, 0x0e)? & 0x7f;
+        let (mut capabilities, mut express, mut reset) = (Vec::new(), None, None);
+        if bytes.len() > 64 {
+            reset = Some(false);
+            for (id, at) in capability_list(bytes) {
+                capabilities.push(id);
+                if id == CAPABILITY_EXPRESS {
+                    let flags = word(bytes, at + 2).unwrap_or(0);
+                    let features = double(bytes, at + 4).unwrap_or(0);
+                    express = Some(Express {
+                        kind: u8::try_from(flags >> 4 & 0xf).unwrap_or(0),
+                        phantom_bits: u8::try_from(features >> 3 & 3).unwrap_or(0),
+                    });
+                    reset = reset.map(|reset| reset || features & 1 << 28 != 0);
+                }
+                if id == CAPABILITY_ADVANCED_FEATURES {
+                    let features = byte(bytes, at + 3).unwrap_or(0);
+                    reset = reset.map(|reset| reset || features & 2 != 0);
+                }
+            }
+        }
+        Some(Self {
+            vendor: word(bytes, 0)?,
+            device: word(bytes, 2)?,
+            command: word(bytes, 4)?,
+            class: double(bytes, 8)? >> 8,
+            revision: byte(bytes, 8)?,
+            header,
+            subsystem: if header == 0 { (word(bytes, 0x2c)?, word(bytes, 0x2e)?) } else { (0, 0) },
+            capabilities,
+            express,
+            function_level_reset: reset,
+            serial: serial_number(bytes),
+        })
+    }
+
+    /// Whether the function may start DMA.
+    #[must_use]
+    pub fn is_bus_master(&self) -> bool {
+        self.command & BUS_MASTER != 0
+    }
+
+    /// Everything that must stay the same while a driver changes, in words for the
+    /// first difference.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let pairs = [
+            ("vendor", u64::from(self.vendor), u64::from(other.vendor)),
+            ("device", u64::from(self.device), u64::from(other.device)),
+            ("class", u64::from(self.class), u64::from(other.class)),
+            ("revision", u64::from(self.revision), u64::from(other.revision)),
+            ("header type", u64::from(self.header), u64::from(other.header)),
+            ("subsystem vendor", u64::from(self.subsystem.0), u64::from(other.subsystem.0)),
+            ("subsystem device", u64::from(self.subsystem.1), u64::from(other.subsystem.1)),
+            ("serial", self.serial.unwrap_or(0), other.serial.unwrap_or(0)),
+        ];
+        for (name, was, is) in pairs {
+            if was != is {
+                return Some(format!("its {name} was {was:#x} and is {is:#x}"));
+            }
+        }
+        (self.capabilities != other.capabilities).then(|| "its capabilities changed".to_owned())
+    }
+}
+
+/// The conventional capability list, cut at a loop: 48 entries fill all 192 bytes.
+fn capability_list(bytes: &[u8]) -> Vec<(u8, usize)> {
+    let mut list = Vec::new();
+    if word(bytes, 6).unwrap_or(0) & CAPABILITY_LIST == 0 {
+        return list;
+    }
+    let mut at = usize::from(byte(bytes, 0x34).unwrap_or(0) & 0xfc);
+    while at >= 0x40 && list.len() < 48 {
+        let Some(id) = byte(bytes, at) else { break };
+        if id == 0xff {
+            break;
+        }
+        list.push((id, at));
+        at = usize::from(byte(bytes, at + 1).unwrap_or(0) & 0xfc);
+    }
+    list
+}
+
+fn serial_number(bytes: &[u8]) -> Option<u64> {
+    let mut at = 0x100;
+    // 3840 bytes hold at most 480 entries of 8.
+    for _ in 0..480 {
+        let header = double(bytes, at)?;
+        if header == 0 || header == u32::MAX {
+            return None;
+        }
+        if u16::try_from(header & 0xffff).ok()? == EXTENDED_SERIAL_NUMBER {
+            let (low, high) = (double(bytes, at + 4)?, double(bytes, at + 8)?);
+            return Some(u64::from(high) << 32 | u64::from(low));
+        }
+        at = usize::try_from(header >> 20 & 0xffc).ok()?;
+        if at < 0x100 {
+            return None;
+        }
+    }
+    None
+}
+
+fn byte(bytes: &[u8], at: usize) -> Option<u8> {
+    bytes.get(at).copied()
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+}
+
+fn double(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn endpoint() -> Vec<u8> {
+        let mut bytes = vec![0; 4096];
+        bytes[..4].copy_from_slice(&[0x86, 0x80, 0xd3, 0x10]);
+        bytes[4] = 0x07;
+        bytes[6] = 0x10;
+        bytes[8..12].copy_from_slice(&[0x01, 0x00, 0x00, 0x02]);
+        bytes[0x34] = 0x40;
+        // PCI Express at 0x40: an endpoint with FLR and one phantom bit.
+        bytes[0x40..0x48].copy_from_slice(&[0x10, 0, 0x02, 0, 0x08, 0, 0, 0x10]);
+        bytes[0x100..0x10c].copy_from_slice(&[3, 0, 1, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        bytes
+    }
+
+    #[test]
+    fn an_endpoint_is_read_with_its_capabilities() {
+        let config = ConfigSpace::parse(&endpoint()).unwrap();
+        assert_eq!((config.vendor, config.device, config.class), (0x8086, 0x10d3, 0x02_0000));
+        assert_eq!(config.function_level_reset, Some(true));
+        assert_eq!(config.express, Some(Express { kind: 0, phantom_bits: 1 }));
+        assert_eq!(config.serial, Some(0x0807_0605_0403_0201));
+        assert!(config.is_bus_master());
+    }
+
+    #[test]
+    fn a_user_without_rights_sees_no_capabilities_and_no_reset() {
+        let config = ConfigSpace::parse(&endpoint()[..64]).unwrap();
+        assert_eq!((config.function_level_reset, config.capabilities), (None, vec![]));
+    }
+
+    #[test]
+    fn a_function_that_does_not_answer_is_none() {
+        assert_eq!(ConfigSpace::parse(&[0xff; 256]), None);
+        assert_eq!(ConfigSpace::parse(&[0; 10]), None);
+    }
+
+    #[test]
+    fn a_capability_list_that_loops_ends() {
+        let mut bytes = endpoint();
+        bytes[0x41] = 0x40;
+        assert_eq!(ConfigSpace::parse(&bytes).unwrap().capabilities.len(), 48);
+    }
+
+    #[test]
+    fn a_changed_identity_is_named() {
+        let mut bytes = endpoint();
+        let before = ConfigSpace::parse(&bytes).unwrap();
+        bytes[2] = 0xd4;
+        let after = ConfigSpace::parse(&bytes).unwrap();
+        assert_eq!(before.difference(&after).unwrap(), "its device was 0x10d3 and is 0x10d4");
+        assert_eq!(before.difference(&before), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_device_makes_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..4200)) {
+            let _ = ConfigSpace::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What dom0 itself uses a function for: taking it away would take that away.
+
+use super::Function;
+use crate::error::Failure;
+use crate::names::escape;
+use crate::system::root::{names_in, read_text, Sysroot};
+use crate::system::sysfs::PciSysfs;
+use std::path::{Path, PathBuf};
+
+/// Reads it, in words.
+pub fn read(root: &Sysroot, sysfs: &PciSysfs, function: &Function) -> Result<Vec<String>, Failure> {
+    let folder = sysfs.folder(function.sbdf);
+    let folder = std::fs::canonicalize(&folder).map_err(|error| Failure::unreadable(&folder, &error))?;
+    let mut uses = Vec::new();
+    if function.boot_display {
+        uses.push("the display the machine booted with is on it".to_owned());
+    }
+    uses.extend(blocks(root, &folder)?);
+    uses.extend(interfaces(root, &folder)?);
+    uses.extend(only_keyboard(root, &folder)?);
+    Ok(uses)
+}
+
+/// The devices of a class whose real path lies below the function, by name.
+fn of_class(root: &Sysroot, class: &str, folder: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let class = root.path(&format!("/sys/class/{class}"));
+    let mut found = Vec::new();
+    for name in names_in(&class)? {
+        // A device that went meanwhile is not one dom0 uses.
+        let Ok(real) = std::fs::canonicalize(class.join(&name)) else { continue };
+        if real.starts_with(folder) {
+            found.push((name, real));
+        }
+    }
+    Ok(found)
+}
+
+fn blocks(root: &Sysroot, folder: &Path) -> Result<Vec<String>, Failure> {
+    let text = |path: &str| {
+        let path = root.path(path);
+        read_text(&path).map_err(|error| Failure::unreadable(&path, &error))
+    };
+    let devices = of_class(root, "block", folder)?;
+    if devices.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (mounts, swaps) = (text("/proc/self/mountinfo")?, text("/proc/swaps")?);
+    let mut uses = Vec::new();
+    for (name, real) in devices {
+        let number = read_text(&real.join("dev")).unwrap_or_default();
+        let node = format!("/dev/{name}");
+        // mountinfo(5): the third field is major:minor; the source follows " - ".
+        let mounted = |line: &str| {
+            line.split(' ').nth(2) == Some(number.as_str())
+                || line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').nth(1)) == Some(node.as_str())
+        };
+        if mounts.lines().any(mounted) {
+            uses.push(format!("{} is mounted", escape(node.as_bytes())));
+        }
+        if swaps.lines().any(|line| line.split_whitespace().next() == Some(node.as_str())) {
+            uses.push(format!("{} is swap", escape(node.as_bytes())));
+        }
+        if let Some(holder) = names_in(&real.join("holders"))?.first() {
+            uses.push(format!("{} is held by {}", escape(node.as_bytes()), escape(holder.as_bytes())));
+        }
+    }
+    Ok(uses)
+}
+
+fn interfaces(root: &Sysroot, folder: &Path) -> Result<Vec<String>, Failure> {
+    const IFF_UP: u32 = 1;
+    let mut uses = Vec::new();
+    for (name, real) in of_class(root, "net", folder)? {
+        let flags = read_text(&real.join("flags")).unwrap_or_default();
+        let flags = u32::from_str_radix(flags.strip_prefix("0x").unwrap_or(&flags), 16);
+        // Flags that cannot be read count as up.
+        if flags.map_or(true, |flags| flags & IFF_UP != 0) {
+            uses.push(format!("the network interface {} is up", escape(name.as_bytes())));
+        }
+    }
+    Ok(uses)
+}
+
+/// `/proc/bus/input/devices`: a keyboard has key repeat (bit 20 of EV).
+fn only_keyboard(root: &Sysroot, folder: &Path) -> Result<Option<String>, Failure> {
+    let path = root.path("/proc/bus/input/devices");
+    let Ok(text) = read_text(&path) else { return Ok(None) };
+    let (mut here, mut elsewhere) = (0, 0);
+    for device in text.split("\n\n") {
+        let field = |name: &str| device.lines().find_map(|line| line.strip_prefix(name));
+        let events = field("B: EV=").and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+        if events.unwrap_or(0) & (1 << 20) == 0 {
+            continue;
+        }
+        let place = root.path(&format!("/sys{}", field("S: Sysfs=").unwrap_or_default()));
+        let real = std::fs::canonicalize(&place).unwrap_or(place);
+        if real.starts_with(folder) {
+            here += 1;
+        } else {
+            elsewhere += 1;
+        }
+    }
+    Ok((here > 0 && elsewhere == 0).then(|| "the only keyboard is on it".to_owned()))
+}

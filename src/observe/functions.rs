@@ -1,0 +1,145 @@
+//! One PCI function, as sysfs and its config space show it.
+
+use super::config_space::{is_all_ones, ConfigSpace};
+use crate::error::Failure;
+use crate::names::{DriverName, Hop, Sbdf};
+use crate::system::sysfs::PciSysfs;
+
+/// Class `0604`: a bridge from PCI to PCI.
+const CLASS_PCI_BRIDGE: u32 = 0x0604;
+
+/// The facts of one function.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Its address.
+    pub sbdf: Sbdf,
+    /// Vendor id as the kernel read it when it found the function.
+    pub vendor: u16,
+    /// Device id.
+    pub device: u16,
+    /// Class, subclass and programming interface.
+    pub class: u32,
+    /// What modules are matched against.
+    pub modalias: String,
+    /// The driver bound to it.
+    pub driver: Option<DriverName>,
+    /// The driver it is pinned to; `None` also where the text `(null)` was
+    /// written, which reads the same.
+    pub driver_override: Option<String>,
+    /// Its config space now; `None` where it reads all ones.
+    pub config: Option<ConfigSpace>,
+    /// Reset methods in the order the kernel tries them; `None` where the kernel
+    /// knows no way to reset it.
+    pub reset_methods: Option<Vec<String>>,
+    /// Bridges above it, the nearest first.
+    pub parents: Vec<Sbdf>,
+    /// Whether the firmware's screen is on it.
+    pub boot_display: bool,
+    /// SR-IOV virtual functions that are switched on.
+    pub virtual_functions: u32,
+    /// The physical function it is a virtual function of.
+    pub physical_function: Option<Sbdf>,
+}
+
+impl Function {
+    /// Class and subclass, `0x0200` for Ethernet.
+    #[must_use]
+    pub fn class_and_subclass(&self) -> u32 {
+        self.class >> 8
+    }
+
+    /// The base class, `0x02` for network.
+    #[must_use]
+    pub fn base_class(&self) -> u32 {
+        self.class >> 16
+    }
+
+    /// Whether it is a bridge of any kind by its class or header.
+    #[must_use]
+    pub fn is_bridge(&self) -> bool {
+        let header = self.config.as_ref().map_or(0, |config| config.header);
+        // Host bridges and bridges between PCI buses carry other functions; the
+        // rest of class 06 (an LPC bridge to ISA) is an endpoint for a driver.
+        matches!(self.class_and_subclass(), 0x0600 | CLASS_PCI_BRIDGE | 0x0607 | 0x0609 | 0x060a)
+            || header != 0
+    }
+
+    /// Whether it is a USB host controller.
+    #[must_use]
+    pub fn is_usb(&self) -> bool {
+        self.class_and_subclass() == 0x0c03
+    }
+
+    /// Whether it carries storage.
+    #[must_use]
+    pub fn is_storage(&self) -> bool {
+        self.base_class() == 0x01 || self.class_and_subclass() == 0x0805
+    }
+}
+
+/// Reads one function.
+pub fn read(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Function, Failure> {
+    let number = |name: &str| -> Result<u32, Failure> {
+        let text = sysfs.attribute(sbdf, name)?.unwrap_or_default();
+        let digits = text.strip_prefix("0x").unwrap_or(&text);
+        Ok(u32::from_str_radix(digits, 16).unwrap_or(0))
+    };
+    let short = |name: &str| number(name).map(|number| u16::try_from(number).unwrap_or(u16::MAX));
+    let bytes = sysfs.config(sbdf)?;
+    let config = if is_all_ones(&bytes) { None } else { ConfigSpace::parse(&bytes) };
+    let vfs = sysfs.attribute(sbdf, "sriov_numvfs")?;
+    Ok(Function {
+        sbdf,
+        vendor: short("vendor")?,
+        device: short("device")?,
+        class: number("class")?,
+        modalias: sysfs.attribute(sbdf, "modalias")?.unwrap_or_default(),
+        driver: sysfs.driver(sbdf)?,
+        driver_override: driver_override(sysfs, sbdf)?,
+        config,
+        reset_methods: reset_methods(sysfs, sbdf)?,
+        parents: sysfs.parents(sbdf)?,
+        boot_display: sysfs.attribute(sbdf, "boot_vga")?.as_deref() == Some("1"),
+        virtual_functions: vfs.and_then(|text| text.parse().ok()).unwrap_or(0),
+        physical_function: sysfs.linked_function(sbdf, "physfn")?,
+    })
+}
+
+/// The override, with the kernel's text for "none" taken as none.
+pub fn driver_override(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Option<String>, Failure> {
+    let text = sysfs.attribute(sbdf, "driver_override")?;
+    Ok(text.filter(|text| !text.is_empty() && text != "(null)"))
+}
+
+fn reset_methods(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Option<Vec<String>>, Failure> {
+    if !sysfs.attribute_path(sbdf, "reset").exists() {
+        return Ok(None);
+    }
+    // Kernels before 5.15 have `reset` without saying how.
+    let methods = sysfs.attribute(sbdf, "reset_method")?.unwrap_or_default();
+    Ok(Some(methods.split_whitespace().map(str::to_owned).collect()))
+}
+
+/// The method the kernel would use first; `None` where it does not say.
+#[must_use]
+pub fn reset_method_in_force(methods: &[String]) -> Option<&str> {
+    methods.first().map(String::as_str)
+}
+
+/// Follows a Qubes 4.3 port path: each hop counts its bus from the secondary bus
+/// of the bridge before it.
+pub fn follow_path(sysfs: &PciSysfs, first: Sbdf, hops: &[Hop]) -> Result<Option<Sbdf>, Failure> {
+    let mut here = first;
+    for hop in hops {
+        let secondary = sysfs.attribute(here, "secondary_bus_number")?;
+        let Some(secondary) = secondary.and_then(|text| text.parse::<u8>().ok()) else {
+            return Ok(None);
+        };
+        let Some(bus) = secondary.checked_add(hop.bus_offset) else { return Ok(None) };
+        let Some(next) = Sbdf::new(here.segment(), bus, hop.device, hop.function) else {
+            return Ok(None);
+        };
+        here = next;
+    }
+    Ok(Some(here))
+}

@@ -1,0 +1,211 @@
+//! Observe: the facts of this dom0. It reads and decides nothing.
+
+#![forbid(unsafe_code)]
+
+mod claims;
+pub mod config_space;
+mod dom0_use;
+pub mod evidence;
+mod functions;
+mod owners;
+mod snapshot;
+mod usage;
+
+use crate::error::{Exit, Failure};
+use crate::names::{DeviceArgument, Sbdf};
+use crate::system::root::{read_text, Sysroot};
+use crate::system::sysfs::PciSysfs;
+use crate::system::xen::{check_dom0, Xen};
+use crate::system::xenstore::Xenstore;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use claims::{Claim, Claims, Named};
+pub use functions::{reset_method_in_force, Function};
+pub use owners::{owner_in_dump, Owner, Owners};
+pub use snapshot::Snapshot;
+pub use usage::{Uses, Use};
+
+/// What was read, or why it could not be.
+pub type Reading<T> = Result<T, String>;
+
+/// The facts of a dom0 that concern PCI functions.
+#[derive(Clone, Debug)]
+pub struct Dom0 {
+    /// Every function of every segment.
+    pub functions: BTreeMap<Sbdf, Function>,
+    /// Whether xen-pciback is loaded.
+    pub has_pciback: bool,
+    /// Functions pciback will take whenever they are probed.
+    pub slots: BTreeSet<Sbdf>,
+    /// Functions whose config space a qube may write freely.
+    pub permissive: BTreeSet<Sbdf>,
+    /// Functions pciback keeps for the machine's sleep (Qubes' patch).
+    pub sleep_ports: BTreeSet<Sbdf>,
+    /// Xen's owner of each function.
+    pub owners: Reading<Owners>,
+    /// What xenstore says of qubes that have functions.
+    pub uses: Reading<Uses>,
+    /// Whether an IOMMU is in force.
+    pub iommu: Reading<bool>,
+    /// The kernel's command line.
+    pub cmdline: String,
+    /// The kernel's id of this boot.
+    pub boot_id: String,
+    /// Whether this is Qubes' dom0, whose boot scripts hide devices.
+    pub qubes: bool,
+}
+
+/// The open connections a command reads through.
+pub struct Sources {
+    /// The root of all paths.
+    pub root: Sysroot,
+    /// PCI functions in sysfs.
+    pub sysfs: PciSysfs,
+    /// Xen, or why it cannot be asked.
+    pub xen: Result<Xen, Failure>,
+    /// xenstore, or why it cannot be asked.
+    pub xenstore: Result<Xenstore, Failure>,
+}
+
+impl Sources {
+    /// Opens what can be opened; commands that only show go on without Xen's
+    /// answers and say so.
+    ///
+    /// # Errors
+    /// Exit 10 where this is no dom0 at all.
+    pub fn open(root: &Sysroot) -> Result<Self, Failure> {
+        check_dom0(root)?;
+        Ok(Self {
+            root: root.clone(),
+            sysfs: PciSysfs::new(root),
+            xen: Xen::open(root),
+            xenstore: Xenstore::open(root),
+        })
+    }
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// sysfs cannot be read.
+    pub fn observe(&mut self) -> Result<Dom0, Failure> {
+        let sysfs = &self.sysfs;
+        let mut functions = BTreeMap::new();
+        for sbdf in sysfs.functions()? {
+            functions.insert(sbdf, functions::read(sysfs, sbdf)?);
+        }
+        let cmdline_path = self.root.path("/proc/cmdline");
+        let cmdline =
+            read_text(&cmdline_path).map_err(|error| Failure::unreadable(&cmdline_path, &error))?;
+        let refused = |failure: &Failure| failure.message.clone();
+        let owners = match &self.xen {
+            Ok(xen) => owners::read(xen),
+            Err(failure) => Err(refused(failure)),
+        };
+        let iommu = match &self.xen {
+            Ok(xen) => xen.has_iommu().map_err(|error| format!("Xen does not say: {error}")),
+            Err(failure) => Err(refused(failure)),
+        };
+        let uses = match (&mut self.xenstore, &self.xen) {
+            (Ok(store), Ok(xen)) => usage::read(store, xen),
+            (Err(failure), _) => Err(refused(failure)),
+            (_, Err(failure)) => Err(refused(failure)),
+        };
+        Ok(Dom0 {
+            functions,
+            has_pciback: sysfs.has_pciback(),
+            slots: sysfs.slots()?.into_iter().collect(),
+            permissive: sysfs.permissive()?.into_iter().collect(),
+            sleep_ports: sysfs.sleep_ports()?.into_iter().collect(),
+            owners,
+            uses,
+            iommu,
+            cmdline,
+            boot_id: boot_id(&self.root)?,
+            qubes: self.root.path("/etc/qubes-release").exists(),
+        })
+    }
+
+    /// What claims a function, and what loading those modules would take besides.
+    ///
+    /// # Errors
+    /// The indexes of the running kernel's modules cannot be read.
+    pub fn claims(&mut self, dom0: &Dom0, function: &Function) -> Result<Claims, Failure> {
+        claims::read(self, dom0, function)
+    }
+
+    /// What dom0 itself uses a function for, in words; empty where nothing.
+    ///
+    /// # Errors
+    /// Mounts, swaps or interfaces cannot be read.
+    pub fn dom0_uses(&self, function: &Function) -> Result<Vec<String>, Failure> {
+        dom0_use::read(&self.root, &self.sysfs, function)
+    }
+
+    /// The state of one function that an operation changes and puts back.
+    ///
+    /// # Errors
+    /// sysfs or Xen cannot be read.
+    pub fn snapshot(&self, sbdf: Sbdf) -> Result<Snapshot, Failure> {
+        snapshot::read(self, sbdf)
+    }
+
+    /// Xen's owner of one function, asked anew.
+    ///
+    /// # Errors
+    /// Xen does not answer, or not for this function.
+    pub fn owner(&self, sbdf: Sbdf) -> Result<Owner, Failure> {
+        let unknown = |why: String| {
+            Failure::new(Exit::Io, "owner-unknown", why, "try again; if it stays, reboot")
+        };
+        let xen = self.xen.as_ref().map_err(Clone::clone)?;
+        let owners = owners::read(xen).map_err(unknown)?;
+        owners.get(&sbdf).copied().ok_or_else(|| unknown(format!("Xen does not list {sbdf}")))
+    }
+
+    /// What xenstore and Xen say of qubes that have this function, asked anew.
+    ///
+    /// # Errors
+    /// xenstore or Xen cannot be read.
+    pub fn uses_of(&mut self, sbdf: Sbdf) -> Result<Vec<Use>, Failure> {
+        let xen = self.xen.as_ref().map_err(Clone::clone)?;
+        let store = self.xenstore.as_mut().map_err(|failure| failure.clone())?;
+        let uses = usage::read(store, xen).map_err(|why| {
+            Failure::new(Exit::Io, "xenstore", why, "check that xenstored runs, and try again")
+        })?;
+        Ok(uses.of(sbdf).cloned().collect())
+    }
+
+    /// The function a person named.
+    ///
+    /// # Errors
+    /// Exit 2: it is no address, or there is no such function.
+    pub fn find(root: &Sysroot, text: &str) -> Result<Sbdf, Failure> {
+        let shown = crate::names::escape(text.as_bytes());
+        let argument = DeviceArgument::parse(text).ok_or_else(|| {
+            Failure::usage(
+                format!("`{shown}` is no PCI address"),
+                "write it as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6",
+            )
+        })?;
+        let sysfs = PciSysfs::new(root);
+        let sbdf = match argument {
+            DeviceArgument::Address(sbdf) => Some(sbdf),
+            DeviceArgument::Path(first, hops) => functions::follow_path(&sysfs, first, &hops)?,
+        };
+        let there = sbdf.filter(|&sbdf| sysfs.folder(sbdf).exists());
+        there.ok_or_else(|| {
+            Failure::new(
+                Exit::Usage,
+                "no-such-device",
+                format!("there is no PCI function {}", sbdf.map_or(shown, |sbdf| sbdf.to_string())),
+                "`qubes-dom0-pci list --all` shows every function",
+            )
+        })
+    }
+}
+
+/// The kernel's id of this boot, as it writes it.
+pub fn boot_id(root: &Sysroot) -> Result<String, Failure> {
+    let path = root.path("/proc/sys/kernel/random/boot_id");
+    read_text(&path).map_err(|error| Failure::unreadable(&path, &error))
+}

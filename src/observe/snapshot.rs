@@ -1,0 +1,39 @@
+//! The state of a function that an operation changes and has to put back.
+
+use super::functions::driver_override;
+use super::{Owner, Sources};
+use crate::error::Failure;
+use crate::names::{DriverName, Sbdf};
+use std::fmt;
+
+/// Driver, override, slot and owner: all an operation changes of a function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    /// The driver bound to it.
+    pub driver: Option<DriverName>,
+    /// The driver it is pinned to.
+    pub driver_override: Option<String>,
+    /// Whether pciback lists it in `slots`.
+    pub slot: bool,
+    /// Xen's owner.
+    pub owner: Owner,
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let driver = self.driver.as_ref().map_or("none", DriverName::as_str);
+        let pinned = self.driver_override.as_deref().unwrap_or("none set");
+        let slot = if self.slot { "listed" } else { "not listed" };
+        write!(f, "driver {driver}, driver_override {pinned}, slot {slot}, Xen's owner {}", self.owner)
+    }
+}
+
+/// Reads it; nothing is remembered from an earlier reading.
+pub fn read(sources: &Sources, sbdf: Sbdf) -> Result<Snapshot, Failure> {
+    Ok(Snapshot {
+        driver: sources.sysfs.driver(sbdf)?,
+        driver_override: driver_override(&sources.sysfs, sbdf)?,
+        slot: sources.sysfs.slots()?.contains(&sbdf),
+        owner: sources.owner(sbdf)?,
+    })
+}

@@ -1,0 +1,129 @@
+//! Which qubes have which functions, as the toolstack wrote it to xenstore.
+
+use crate::names::{Sbdf, Untrusted};
+use crate::system::xen::Xen;
+use crate::system::xenstore::Xenstore;
+
+const BACKENDS: &str = "/local/domain/0/backend/pci";
+const LIBXL: &str = "/libxl/pci";
+
+/// One node that says a domain has a function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Use {
+    /// The function.
+    pub sbdf: Sbdf,
+    /// The domain; a stub domain is replaced by the qube it serves.
+    pub domain: u16,
+    /// Whether Xen still lists the domain (or its stub domain).
+    pub alive: bool,
+    /// The name of the qube, where one is written.
+    pub qube: Option<Untrusted>,
+    /// The xenstore node that says so.
+    pub node: String,
+    /// The toolstack's options of the assignment ("permissive=1,...").
+    pub options: String,
+}
+
+impl Use {
+    /// The qube's name for people, or the domain's number.
+    #[must_use]
+    pub fn who(&self) -> String {
+        self.qube.as_ref().map_or_else(|| format!("domain {}", self.domain), ToString::to_string)
+    }
+
+    /// Whether the qube could write all of config space.
+    #[must_use]
+    pub fn is_permissive(&self) -> bool {
+        self.options.split(',').any(|option| option == "permissive=1")
+    }
+}
+
+/// Every such node.
+#[derive(Clone, Debug, Default)]
+pub struct Uses(Vec<Use>);
+
+impl Uses {
+    /// The nodes of one function.
+    pub fn of(&self, sbdf: Sbdf) -> impl Iterator<Item = &Use> {
+        self.0.iter().filter(move |use_| use_.sbdf == sbdf)
+    }
+}
+
+/// Reads them all.
+pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
+    let domains = xen.domains().map_err(|error| format!("Xen does not list its domains: {error}"))?;
+    let alive = |id: u16| domains.iter().any(|domain| domain.id == id);
+    let mut reader = Reader { store };
+    let mut uses = Vec::new();
+    for domain in reader.list(BACKENDS)? {
+        let Ok(id) = domain.parse::<u16>() else { continue };
+        for device in reader.list(&format!("{BACKENDS}/{domain}"))? {
+            let node = format!("{BACKENDS}/{domain}/{device}");
+            // The number of functions is not trusted to be right: what is listed counts.
+            for name in reader.list(&node)? {
+                let Some(index) = name.strip_prefix("dev-") else { continue };
+                let Some(sbdf) = reader.function(&format!("{node}/{name}"))? else { continue };
+                let (qube, served) = reader.qube(id, Some(&format!("{node}/domain")))?;
+                let options = reader.text(&format!("{node}/opts-{index}"))?.unwrap_or_default();
+                uses.push(Use {
+                    sbdf,
+                    domain: served,
+                    alive: alive(id) || alive(served),
+                    qube,
+                    node: format!("{node}/{name}"),
+                    options,
+                });
+            }
+        }
+    }
+    for key in reader.list(LIBXL)? {
+        let Some(sbdf) = function_of_key(&key) else { continue };
+        let node = format!("{LIBXL}/{key}/domid");
+        let Some(id) = reader.text(&node)?.and_then(|text| text.parse::<u16>().ok()) else { continue };
+        let (qube, served) = reader.qube(id, None)?;
+        let alive = alive(id) || alive(served);
+        uses.push(Use { sbdf, domain: served, alive, qube, node, options: String::new() });
+    }
+    Ok(Uses(uses))
+}
+
+/// `0000-00-07-0`, as libxl writes it.
+fn function_of_key(key: &str) -> Option<Sbdf> {
+    let mut parts = key.split('-');
+    let mut part = || parts.next();
+    let (segment, bus, device, function) = (part()?, part()?, part()?, part()?);
+    Sbdf::from_sysfs(&format!("{segment}:{bus}:{device}.{function}"))
+}
+
+struct Reader<'a> {
+    store: &'a mut Xenstore,
+}
+
+impl Reader<'_> {
+    fn list(&mut self, path: &str) -> Result<Vec<String>, String> {
+        self.store.list(path).map_err(|failure| failure.message)
+    }
+
+    fn bytes(&mut self, path: &str) -> Result<Option<Vec<u8>>, String> {
+        self.store.read(path).map_err(|failure| failure.message)
+    }
+
+    fn text(&mut self, path: &str) -> Result<Option<String>, String> {
+        Ok(self.bytes(path)?.map(|value| String::from_utf8_lossy(&value).into_owned()))
+    }
+
+    fn function(&mut self, path: &str) -> Result<Option<Sbdf>, String> {
+        Ok(self.text(path)?.as_deref().and_then(Sbdf::from_sysfs))
+    }
+
+    /// The name of a domain's qube; a stub domain (`target`) is its qube's.
+    fn qube(&mut self, id: u16, written: Option<&str>) -> Result<(Option<Untrusted>, u16), String> {
+        let target = self.text(&format!("/local/domain/{id}/target"))?;
+        let served = target.and_then(|text| text.parse().ok()).unwrap_or(id);
+        let mut untrusted_name = self.bytes(&format!("/local/domain/{served}/name"))?;
+        if let (None, Some(path)) = (&untrusted_name, written) {
+            untrusted_name = self.bytes(path)?;
+        }
+        Ok((untrusted_name.map(|name| Untrusted::new(&name)), served))
+    }
+}

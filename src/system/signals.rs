@@ -1,0 +1,43 @@
+//! An operation is not torn by a signal: it is held back, and asked about between
+//! two steps.
+
+#![forbid(unsafe_code)]
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// Signals that ask a program to end, held back while this lives.
+pub struct HeldSignals {
+    descriptor: Option<SignalFd>,
+    mask: SigSet,
+}
+
+impl HeldSignals {
+    /// Holds back the signals of a terminal, a logout and a shutdown.
+    #[must_use]
+    pub fn hold() -> Self {
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP] {
+            mask.add(signal);
+        }
+        let blocked = mask.thread_block().is_ok();
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        let descriptor = if blocked { SignalFd::with_flags(&mask, flags).ok() } else { None };
+        Self { descriptor, mask }
+    }
+
+    /// Whether one has come since the last time this was asked.
+    pub fn arrived(&mut self) -> bool {
+        let Some(descriptor) = &mut self.descriptor else { return false };
+        match descriptor.read_signal() {
+            Ok(Some(signal)) => signal.ssi_signo != Signal::SIGTSTP as u32,
+            _ => false,
+        }
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        let _ = self.mask.thread_unblock();
+    }
+}
