@@ -1,3 +1,85 @@
-//! Gives PCI devices that a qube has used back to dom0.
-mod assess; mod cli; mod error; mod names; mod observe; mod system;
-fn main() {}
+//! Gives PCI devices that a qube has used back to dom0: parse, dispatch, exit.
+
+mod assess;
+mod cli;
+mod commands;
+mod consent;
+mod error;
+mod names;
+mod observe;
+mod plan;
+mod report;
+mod run;
+mod system;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use commands::Context;
+use error::{Exit, Failure};
+use std::process::ExitCode;
+use system::root::Sysroot;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let root = Sysroot::new(cli.sysroot.clone());
+    let context = Context {
+        journal: cli.journal.clone().unwrap_or_else(|| root.path(cli::JOURNAL)),
+        root,
+        json: cli.json,
+    };
+    let (name, result) = match &cli.command {
+        Command::List { all } => ("list", commands::list::run(&context, *all)),
+        Command::Show { device } => ("show", commands::show::run(&context, device)),
+        Command::Plan(args) => ("plan", commands::plan::run(&context, args)),
+        Command::Reattach(args) => ("reattach", commands::reattach::run(&context, args)),
+        Command::Hold(args) => ("hold", commands::hold::run(&context, args)),
+        Command::Worker => return worker(&context),
+    };
+    let exit = match result {
+        Ok(exit) => exit,
+        Err(failure) => {
+            report_failure(context.json, name, &failure);
+            failure.exit
+        }
+    };
+    ExitCode::from(exit.status())
+}
+
+fn report_failure(as_json: bool, command: &str, failure: &Failure) {
+    if as_json {
+        let members = serde_json::json!({ "error": report::json::failure(failure) });
+        // Where stdout is gone there is nobody to tell.
+        let _ = report::emit(&report::json::document(command, members));
+    } else {
+        report::complain(failure);
+    }
+}
+
+/// What clap found wrong; help and version are answers, not errors. An error is
+/// JSON where --json was said, though parsing did not get that far.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = report::emit(&error.to_string());
+        return ExitCode::from(Exit::Done.status());
+    }
+    let text = error.to_string();
+    let as_json = std::env::args_os().any(|argument| argument == "--json");
+    if as_json {
+        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let failure = Failure::usage(names::escape(first.as_bytes()), "see --help");
+        report_failure(true, "usage", &failure);
+    } else {
+        let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), text.as_bytes());
+    }
+    ExitCode::from(Exit::Usage.status())
+}
+
+fn worker(context: &Context) -> ExitCode {
+    match system::worker::serve(&context.root) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(Exit::Io.status()),
+    }
+}

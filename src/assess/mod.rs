@@ -11,7 +11,7 @@ mod state;
 pub use hazard::{Hazard, Severity, KNOWN_HAZARDS};
 pub use hazards::{of_hold, of_return};
 pub use reboot::{advice, Reboot};
-pub use state::{state_of, State};
+pub use state::{state_of, Kind, State};
 
 use crate::observe::{Dom0, Function};
 

@@ -14,12 +14,6 @@ impl Untrusted {
         Self(escape(untrusted_bytes))
     }
 
-    /// The escaped text: printable ASCII only.
-    #[must_use]
-    pub fn escaped(&self) -> &str {
-        &self.0
-    }
-
     /// The text as a qube's name, where it can be one: letters, digits, `_`, `-`
     /// and `.`, a letter first, at most 31 (core-admin `qubes/vm/__init__.py`).
     #[must_use]

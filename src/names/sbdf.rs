@@ -38,18 +38,6 @@ impl Sbdf {
         self.segment
     }
 
-    /// Bus number.
-    #[must_use]
-    pub fn bus(self) -> u8 {
-        self.bus
-    }
-
-    /// Function number within the slot, 0 to 7.
-    #[must_use]
-    pub fn function(self) -> u8 {
-        self.function
-    }
-
     /// Whether both are functions of one slot.
     #[must_use]
     pub fn same_slot(self, other: Self) -> bool {

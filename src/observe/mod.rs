@@ -19,9 +19,9 @@ use crate::system::xen::{check_dom0, Xen};
 use crate::system::xenstore::Xenstore;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use claims::{Claim, Claims, Named};
+pub use claims::Claims;
 pub use functions::{reset_method_in_force, Function};
-pub use owners::{owner_in_dump, Owner, Owners};
+pub use owners::{Owner, Owners};
 pub use snapshot::Snapshot;
 pub use usage::{Uses, Use};
 

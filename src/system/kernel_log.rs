@@ -19,6 +19,7 @@ pub struct KernelLog {
     file: File,
     path: PathBuf,
     lines: Vec<String>,
+    marked: usize,
     overrun: bool,
 }
 
@@ -35,9 +36,28 @@ impl KernelLog {
             .open(&path)
             .and_then(|mut file| file.seek(SeekFrom::End(0)).map(|_| file));
         match opened {
-            Ok(file) => Ok(Self { file, path, lines: Vec::new(), overrun: false }),
+            Ok(file) => Ok(Self { file, path, lines: Vec::new(), marked: 0, overrun: false }),
             Err(error) => Err(Failure::unreadable(&path, &error)),
         }
+    }
+
+    /// Remembers this moment for [`Self::read_marked`].
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn mark(&mut self) -> Result<(), Failure> {
+        self.marked = self.read()?.0.len();
+        self.overrun = false;
+        Ok(())
+    }
+
+    /// The messages since the mark; as [`Self::read`] otherwise.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn read_marked(&mut self) -> Result<(&[String], bool), Failure> {
+        self.read()?;
+        Ok((self.lines.get(self.marked..).unwrap_or_default(), self.overrun))
     }
 
     /// All messages since it was opened, escaped, one a line; and whether the ring

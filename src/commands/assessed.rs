@@ -1,0 +1,137 @@
+//! A function led through observe and assess.
+
+use super::Context;
+use crate::assess::{advice, of_return, siblings, state_of, Hazard, Reboot, State, Verdict};
+use crate::error::{Exit, Failure};
+use crate::names::{DriverName, Sbdf};
+use crate::observe::{Claims, Dom0, Function, Sources};
+use crate::report::Described;
+use crate::system::pci_ids::PciIds;
+use std::collections::BTreeSet;
+
+/// The facts and what follows from them for one function.
+pub struct Assessed {
+    /// All facts.
+    pub dom0: Dom0,
+    /// The function.
+    pub function: Function,
+    /// What claims it.
+    pub claims: Claims,
+    /// Its state.
+    pub state: State,
+    /// Hazards of its return.
+    pub hazards: Vec<Hazard>,
+    /// What a reboot would do.
+    pub reboot: Reboot,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+impl Assessed {
+    /// Observes and assesses one function.
+    ///
+    /// # Errors
+    /// It is not there, or something cannot be read.
+    pub fn of(sources: &mut Sources, sbdf: Sbdf, driver: Option<&DriverName>) -> Result<Self, Failure> {
+        let dom0 = sources.observe()?;
+        Self::from(sources, dom0, sbdf, driver)
+    }
+
+    fn from(
+        sources: &mut Sources,
+        dom0: Dom0,
+        sbdf: Sbdf,
+        driver: Option<&DriverName>,
+    ) -> Result<Self, Failure> {
+        let function = dom0.functions.get(&sbdf).cloned().ok_or_else(|| {
+            Failure::new(Exit::Usage, "no-such-device", format!("{sbdf} is gone"), "run `list --all`")
+        })?;
+        let state = state_of(&dom0, &function);
+        let claims = if state.is_fine() { Claims::default() } else { sources.claims(&dom0, &function)? };
+        let mut hazards = of_return(&dom0, &function, &state, &claims, driver);
+        let reboot = advice(&dom0, &function, &hazards);
+        if !state.is_fine() {
+            hazards.extend(reboot.note());
+        }
+        let verdict = Verdict::from(&state, &hazards);
+        Ok(Self { dom0, function, claims, state, hazards, reboot, verdict })
+    }
+
+    /// Names of the functions of its slot and behind its bridge.
+    #[must_use]
+    pub fn siblings(&self) -> Vec<String> {
+        siblings(&self.dom0, &self.function).iter().map(|other| other.sbdf.to_string()).collect()
+    }
+
+    /// Calls `show` with everything a report needs.
+    pub fn described<T>(&self, description: &str, show: impl FnOnce(&Described<'_>) -> T) -> T {
+        let siblings = self.siblings();
+        show(&Described {
+            dom0: &self.dom0,
+            function: &self.function,
+            description,
+            state: &self.state,
+            hazards: &self.hazards,
+            verdict: &self.verdict,
+            siblings: &siblings,
+        })
+    }
+
+    /// What could not be seen, in words.
+    #[must_use]
+    pub fn unseen(dom0: &Dom0) -> Vec<String> {
+        let mut unseen = Vec::new();
+        if let Err(why) = &dom0.owners {
+            unseen.push(format!("Xen's owners: {why}"));
+        }
+        if let Err(why) = &dom0.uses {
+            unseen.push(format!("which qubes have devices: {why}"));
+        }
+        unseen
+    }
+
+    /// The same for every function that `wanted` picks.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    pub fn all(sources: &mut Sources, wanted: impl Fn(&State) -> bool) -> Result<(Dom0, Vec<Self>), Failure> {
+        let dom0 = sources.observe()?;
+        let mut all = Vec::new();
+        for (sbdf, function) in &dom0.functions {
+            if wanted(&state_of(&dom0, function)) {
+                all.push(Self::from(sources, dom0.clone(), *sbdf, None)?);
+            }
+        }
+        Ok((dom0, all))
+    }
+}
+
+/// Names from pci.ids for these functions.
+#[must_use]
+pub fn names_of<'a>(context: &Context, functions: impl Iterator<Item = &'a Function>) -> PciIds {
+    let wanted: BTreeSet<(u16, u16)> =
+        functions.map(|function| (function.vendor, function.device)).collect();
+    PciIds::read(&context.root, &wanted)
+}
+
+/// A driver the admin named.
+///
+/// # Errors
+/// Exit 2: it is no name, or no such driver is registered, or it is one that only
+/// holds devices.
+pub fn named_driver(sources: &Sources, name: Option<&str>) -> Result<Option<DriverName>, Failure> {
+    let Some(name) = name else { return Ok(None) };
+    let shown = crate::names::escape(name.as_bytes());
+    let driver = DriverName::parse(name)
+        .ok_or_else(|| Failure::usage(format!("`{shown}` is no driver's name"), "ls /sys/bus/pci/drivers"))?;
+    if driver.is_holder() {
+        return Err(Failure::usage(format!("{driver} only holds devices for others"), "use `hold`"));
+    }
+    if !sources.sysfs.driver_folder(&driver).exists() {
+        return Err(Failure::usage(
+            format!("no PCI driver {driver} is registered"),
+            "load its module first (modprobe), and see /sys/bus/pci/drivers",
+        ));
+    }
+    Ok(Some(driver))
+}

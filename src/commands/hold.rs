@@ -1,0 +1,71 @@
+//! `hold`: give a function to pciback, quarantined.
+
+use super::reattach::{conclude, open_all};
+use super::Context;
+use crate::assess::{of_hold, state_of, Severity};
+use crate::cli::HoldArgs;
+use crate::consent::Accepted;
+use crate::error::{Exit, Failure};
+use crate::observe::Sources;
+use crate::plan::plan_hold;
+use crate::report::{emit, json, note, step_line};
+use crate::run::{new_operation_id, Operation, Order, Record, StepReport};
+use crate::system::lock::OperationLock;
+use serde_json::json;
+use std::time::Duration;
+
+/// Runs it.
+///
+/// # Errors
+/// It is refused or not possible here; nothing was changed.
+pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
+    let sbdf = Sources::find(&context.root, &args.device)?;
+    context.must_be_root()?;
+    let mut sources = open_all(context)?;
+    let lock = OperationLock::take(&context.root)?;
+    let dom0 = sources.observe()?;
+    let gone = || Failure::new(Exit::Usage, "no-such-device", format!("{sbdf} is gone"), "run `list --all`");
+    let function = dom0.functions.get(&sbdf).ok_or_else(gone)?;
+    let state = state_of(&dom0, function);
+    let hazards = of_hold(&dom0, function, &state, &sources.dom0_uses(function)?);
+    let plan = plan_hold(&dom0, function, &state, &hazards);
+    let mut record = Record::open(&context.journal, &dom0.boot_id, new_operation_id(&sources)?)?;
+    let stops: Vec<_> = hazards.iter().filter(|hazard| hazard.severity == Severity::Stop).collect();
+    if let Some(stop) = stops.first() {
+        let ids: Vec<&str> = stops.iter().map(|hazard| hazard.id).collect();
+        return Err(Failure::new(
+            Exit::Refused,
+            stop.id,
+            format!("refused ({}): {}: {}; nothing was changed", ids.join(", "), stop.sentence, stop.evidence),
+            "stop using it in dom0 (umount, swapoff, take the interface down), or leave it",
+        ));
+    }
+    if plan.steps.is_empty() {
+        if context.json {
+            let members = json!({ "outcome": "nothing", "exit": 0, "state": state.words(), "steps": [] });
+            emit(&json::document("hold", members))?;
+        } else {
+            emit(&format!("{sbdf} is {}; there is nothing to do\n", state.words()))?;
+        }
+        return Ok(Exit::Done);
+    }
+    record.start("hold", sbdf, |draft| {
+        draft
+            .text("device", &format!("{:04x}:{:04x}", function.vendor, function.device))
+            .text("class", &format!("{:06x}", function.class))
+            .text("found", &state.words())
+            .text("driver", function.driver.as_ref().map_or("", |driver| driver.as_str()))
+    });
+    let accepted = Accepted::default();
+    let order =
+        Order { function, plan: &plan, accepted: &accepted, timeout: Duration::from_secs(args.timeout) };
+    let json = context.json;
+    let mut progress = |report: &StepReport| {
+        if !json {
+            note(&step_line(report));
+        }
+    };
+    let ending = Operation::prepare(&mut sources, &order, record, &mut progress)?.hold();
+    drop(lock);
+    conclude(context, "hold", &ending)
+}

@@ -1,0 +1,38 @@
+//! `list`: every function that dom0 does not drive.
+
+use super::assessed::{names_of, Assessed};
+use super::Context;
+use crate::error::{Exit, Failure};
+use crate::observe::Sources;
+use crate::report::{device_block, emit, json};
+use serde_json::json;
+
+/// Runs it.
+///
+/// # Errors
+/// This is no dom0, or sysfs cannot be read.
+pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
+    let mut sources = Sources::open(&context.root)?;
+    let (dom0, assessed) = Assessed::all(&mut sources, |state| all || !state.is_fine())?;
+    let names = names_of(context, assessed.iter().map(|one| &one.function));
+    let unseen = Assessed::unseen(&dom0);
+    let describe = |one: &Assessed| names.describe(one.function.class, one.function.vendor, one.function.device);
+    if context.json {
+        let functions: Vec<_> =
+            assessed.iter().map(|one| one.described(&describe(one), json::device)).collect();
+        emit(&json::document("list", json!({ "functions": functions, "unseen": unseen })))?;
+        return Ok(Exit::Done);
+    }
+    let mut text = String::new();
+    for one in &assessed {
+        text.push_str(&one.described(&describe(one), device_block));
+    }
+    if assessed.is_empty() {
+        text.push_str("dom0 drives every function.\n");
+    }
+    for what in unseen {
+        text.push_str(&format!("not seen: {what}\n"));
+    }
+    emit(&text)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,37 @@
+//! The commands: each leads the facts through the stages, one file a command.
+
+#![forbid(unsafe_code)]
+
+mod assessed;
+pub mod hold;
+pub mod list;
+pub mod plan;
+pub mod reattach;
+pub mod show;
+
+use crate::error::{Exit, Failure};
+use crate::system::root::Sysroot;
+use std::path::PathBuf;
+
+/// What every command is given.
+pub struct Context {
+    /// The root of all paths.
+    pub root: Sysroot,
+    /// Where the journal is.
+    pub journal: PathBuf,
+    /// One JSON document instead of text.
+    pub json: bool,
+}
+
+impl Context {
+    /// Whether this user may change anything.
+    ///
+    /// # Errors
+    /// Exit 10 where not.
+    pub fn must_be_root(&self) -> Result<(), Failure> {
+        if self.root.is_model() || nix::unistd::geteuid().is_root() {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::NotDom0, "no-right", "only root can change who drives a device", "run it with sudo"))
+    }
+}

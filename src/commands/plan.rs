@@ -1,0 +1,76 @@
+//! `plan`: the verdict, the steps and the equal commands; it changes nothing and
+//! exits as `reattach` would.
+
+use super::assessed::{named_driver, names_of, Assessed};
+use super::Context;
+use crate::assess::Verdict;
+use crate::cli::PlanArgs;
+use crate::consent::Accepted;
+use crate::error::{Exit, Failure};
+use crate::observe::Sources;
+use crate::plan::plan_return;
+use crate::report::text::wrapped;
+use crate::report::{device_block, emit, hazards_block, json, plan_block};
+use serde_json::json;
+
+/// Runs it.
+///
+/// # Errors
+/// There is no such device, this is no dom0, or something cannot be read.
+pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
+    let accepted = Accepted::parse(&args.accept)?;
+    let sbdf = Sources::find(&context.root, &args.device)?;
+    let mut sources = Sources::open(&context.root)?;
+    let driver = named_driver(&sources, args.driver.as_deref())?;
+    let one = Assessed::of(&mut sources, sbdf, driver.as_ref())?;
+    let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
+    let missing: Vec<String> =
+        accepted.missing(&one.hazards).iter().map(|hazard| hazard.acceptance()).collect();
+    let exit = match &one.verdict {
+        Verdict::Nothing => Exit::Done,
+        Verdict::Refused(_) => Exit::Refused,
+        Verdict::Ask(_) if missing.is_empty() => Exit::Done,
+        Verdict::Ask(_) => Exit::Consent,
+    };
+    let names = names_of(context, std::iter::once(&one.function));
+    let description = names.describe(one.function.class, one.function.vendor, one.function.device);
+    if context.json {
+        let members = json!({
+            "device": one.described(&description, json::device),
+            "hazards": json::hazards(&one.hazards),
+            "accept": missing,
+            "plan": json::plan(&plan, &one.reboot),
+            "exit": exit.status(),
+            "unseen": Assessed::unseen(&one.dom0),
+        });
+        emit(&json::document("plan", members))?;
+        return Ok(exit);
+    }
+    let mut text = one.described(&description, device_block);
+    text.push('\n');
+    if !one.hazards.is_empty() {
+        text.push_str("Hazards\n");
+        text.push_str(&hazards_block(&one.hazards));
+        text.push('\n');
+    }
+    match &one.verdict {
+        Verdict::Nothing => text.push_str("dom0 drives it; there is nothing to do.\n"),
+        Verdict::Refused(ids) => {
+            text.push_str(&wrapped("", &format!("It would be refused: {}. {}.", ids.join(", "), one.reboot.words())));
+        }
+        Verdict::Ask(_) => {
+            text.push_str(&wrapped("", &format!("Recommended: reboot; {}.", one.reboot.words())));
+            text.push('\n');
+            text.push_str(&plan_block(&plan));
+            if !missing.is_empty() {
+                text.push_str(&format!(
+                    "\nTo take the risk in a script:\n  qubes-dom0-pci reattach {sbdf} --plan {} \\\n    --accept {}\n",
+                    plan.id,
+                    missing.join(",")
+                ));
+            }
+        }
+    }
+    emit(&text)?;
+    Ok(exit)
+}

@@ -1,0 +1,68 @@
+//! `show`: one device.
+
+use super::assessed::{names_of, Assessed};
+use super::Context;
+use crate::error::{Exit, Failure};
+use crate::observe::Sources;
+use crate::report::text::wrapped;
+use crate::report::{device_block, emit, hazards_block, json};
+use serde_json::json;
+
+/// Runs it.
+///
+/// # Errors
+/// There is no such device, this is no dom0, or something cannot be read.
+pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
+    let sbdf = Sources::find(&context.root, device)?;
+    let mut sources = Sources::open(&context.root)?;
+    let one = Assessed::of(&mut sources, sbdf, None)?;
+    let names = names_of(context, std::iter::once(&one.function));
+    let description = names.describe(one.function.class, one.function.vendor, one.function.device);
+    let unseen = Assessed::unseen(&one.dom0);
+    let identity = identity(&one);
+    if context.json {
+        let device = one.described(&description, json::device);
+        let claims: Vec<String> = one.claims.by_alias.iter().map(|claim| claim.module.to_string()).collect();
+        let members = json!({
+            "device": device,
+            "identity": identity,
+            "modalias": crate::names::escape(one.function.modalias.as_bytes()),
+            "modules": claims,
+            "reset_methods": one.function.reset_methods,
+            "reboot": one.reboot.words(),
+            "unseen": unseen,
+        });
+        emit(&json::document("show", members))?;
+        return Ok(Exit::Done);
+    }
+    let mut text = one.described(&description, device_block);
+    text.push_str(&wrapped("  identity  ", &identity));
+    let reset = match &one.function.reset_methods {
+        None => "none".to_owned(),
+        Some(methods) => crate::names::escape(methods.join(" ").as_bytes()),
+    };
+    text.push_str(&wrapped("  reset     ", &reset));
+    text.push_str(&wrapped("  reboot    ", &one.reboot.words()));
+    text.push_str(&hazards_block(&one.hazards));
+    for what in unseen {
+        text.push_str(&format!("not seen: {what}\n"));
+    }
+    emit(&text)?;
+    Ok(Exit::Done)
+}
+
+fn identity(one: &Assessed) -> String {
+    let function = &one.function;
+    let Some(config) = &function.config else { return "it does not answer".to_owned() };
+    let reset = match config.function_level_reset {
+        Some(true) => ", function-level reset",
+        Some(false) => "",
+        None => ", capabilities not seen (no root)",
+    };
+    let serial = config.serial.map(|serial| format!(", serial {serial:016x}")).unwrap_or_default();
+    let of = function.physical_function.map(|pf| format!(", virtual function of {pf}")).unwrap_or_default();
+    format!(
+        "{:04x}:{:04x}, subsystem {:04x}:{:04x}, class {:06x}, revision {:02x}{serial}{reset}{of}",
+        config.vendor, config.device, config.subsystem.0, config.subsystem.1, config.class, config.revision
+    )
+}

@@ -1,0 +1,9 @@
+//! Consent: what a human said, and whether it covers what there is.
+
+#![forbid(unsafe_code)]
+
+mod accepted;
+mod prompt;
+
+pub use accepted::Accepted;
+pub use prompt::{ask, Asked};

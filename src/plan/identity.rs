@@ -1,0 +1,37 @@
+//! The id of a plan: what was reviewed is what is run.
+
+use super::{Plan, Planned};
+use crate::assess::{Hazard, State};
+use crate::observe::{Dom0, Function};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+/// Hashes everything a reviewer saw that may change: identity, state, owner,
+/// hazards with their evidence, steps and the boot; never time.
+pub fn identity(dom0: &Dom0, function: &Function, state: &State, hazards: &[Hazard], steps: &[Planned]) -> String {
+    let mut text = String::new();
+    let owner = dom0.owners.as_ref().map(|owners| owners.get(&function.sbdf));
+    let _ = writeln!(text, "boot {}", dom0.boot_id);
+    let _ = writeln!(text, "function {} {}", function.sbdf, function.modalias);
+    let _ = writeln!(text, "serial {:?}", function.config.as_ref().and_then(|config| config.serial));
+    let _ = writeln!(text, "state {}", state.words());
+    let _ = writeln!(text, "override {:?} slot {}", function.driver_override, state.slot);
+    let _ = writeln!(text, "owner {owner:?}");
+    for hazard in hazards {
+        let _ = writeln!(text, "hazard {} {}", hazard.acceptance(), hazard.evidence);
+    }
+    for planned in steps {
+        let _ = writeln!(text, "step {} {:?} {}", planned.step.name(), planned.skip, planned.what);
+    }
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().take(8).fold(String::new(), |mut id, byte| {
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}
+
+/// Puts the id into a plan.
+pub fn identified(plan: Plan, dom0: &Dom0, function: &Function, state: &State, hazards: &[Hazard]) -> Plan {
+    let id = identity(dom0, function, state, hazards, &plan.steps);
+    Plan { id, ..plan }
+}

@@ -1,0 +1,57 @@
+//! Plan: pure functions from facts and hazards to steps. Nothing is read or
+//! changed here.
+
+#![forbid(unsafe_code)]
+
+mod hold;
+mod identity;
+mod step;
+mod steps;
+
+pub use hold::plan_hold;
+pub use step::{Planned, Step};
+pub use steps::plan_return;
+
+use crate::names::{DriverName, ModuleName, Sbdf};
+
+/// Where the driver to bind comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Candidate {
+    /// The driver a module registers; known after it is loaded.
+    OfModule(ModuleName),
+    /// A driver by name. The kernel's own table of ids decides whether it takes
+    /// the function: it is never forced on it.
+    Named(DriverName),
+}
+
+/// A module that has to be loaded first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Load {
+    /// The module.
+    pub module: ModuleName,
+    /// Whether it is blacklisted, and loaded all the same.
+    pub blacklisted: bool,
+}
+
+/// What would be done to one function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// The function.
+    pub sbdf: Sbdf,
+    /// The steps in their order, those to be skipped too.
+    pub steps: Vec<Planned>,
+    /// Drivers to try, in this order.
+    pub candidates: Vec<Candidate>,
+    /// Modules to load.
+    pub loads: Vec<Load>,
+    /// Names a plan: the same facts give the same id.
+    pub id: String,
+}
+
+impl Plan {
+    /// Whether a step is to be done.
+    #[must_use]
+    pub fn does(&self, step: Step) -> bool {
+        self.steps.iter().any(|planned| planned.step == step && planned.skip.is_none())
+    }
+}

@@ -1,0 +1,250 @@
+//! The sequence that brings a function back.
+
+use super::identity::identified;
+use super::{Candidate, Load, Plan, Planned, Step};
+use crate::assess::{Hazard, State};
+use crate::names::{escape, DriverName};
+use crate::observe::{Claims, Dom0, Function};
+
+/// Plans the return of one function from whatever state it is found in.
+#[must_use]
+pub fn plan_return(
+    dom0: &Dom0,
+    function: &Function,
+    state: &State,
+    hazards: &[Hazard],
+    claims: &Claims,
+    named: Option<&DriverName>,
+) -> Plan {
+    let candidates = candidates(claims, named);
+    let loads: Vec<Load> = match named {
+        Some(_) => Vec::new(),
+        None => claims
+            .by_alias
+            .iter()
+            .filter(|claim| claim.drivers.is_none())
+            .map(|claim| Load { module: claim.module.clone(), blacklisted: claim.blacklisted })
+            .collect(),
+    };
+    let steps = if state.is_fine() {
+        Vec::new()
+    } else {
+        steps(function, state, claims, &candidates, &loads)
+    };
+    let plan = Plan { sbdf: function.sbdf, steps, candidates, loads, id: String::new() };
+    identified(plan, dom0, function, state, hazards)
+}
+
+fn candidates(claims: &Claims, named: Option<&DriverName>) -> Vec<Candidate> {
+    if let Some(driver) = named {
+        return vec![Candidate::Named(driver.clone())];
+    }
+    let mut candidates: Vec<Candidate> =
+        claims.by_alias.iter().map(|claim| Candidate::OfModule(claim.module.clone())).collect();
+    if candidates.is_empty() {
+        let recorded = claims.recorded.iter().filter(|recorded| recorded.registered);
+        candidates.extend(recorded.map(|recorded| Candidate::Named(recorded.driver.clone())));
+    }
+    candidates
+}
+
+fn steps(
+    function: &Function,
+    state: &State,
+    claims: &Claims,
+    candidates: &[Candidate],
+    loads: &[Load],
+) -> Vec<Planned> {
+    let bdf = function.sbdf;
+    let folder = format!("/sys/bus/pci/devices/{bdf}");
+    let binds = state.needs_driver();
+    let bound = function.driver.as_ref();
+    let drives = "dom0's driver is bound and works on";
+    let names: Vec<String> = candidates.iter().map(|candidate| spoken(candidate, claims)).collect();
+    let names = names.join(", then ");
+    let shell_driver = candidates.first().map(|candidate| shell_driver(candidate, claims)).unwrap_or_default();
+
+    let reset = function.reset_methods.as_ref();
+    let settle = match reset {
+        Some(methods) => Planned::run(
+            Step::Settle,
+            format!("reset it ({}), then read its config space anew", escape(methods.join(" ").as_bytes())),
+            vec![format!("echo 1 > {folder}/reset"), format!("lspci -vvs {bdf}")],
+        ),
+        None => Planned::run(
+            Step::Settle,
+            "read its config space anew; the kernel knows no way to reset it",
+            vec![format!("lspci -vvs {bdf}")],
+        ),
+    };
+    let modules: Vec<&str> = loads.iter().map(|load| load.module.as_str()).collect();
+    vec![
+        Planned::when(
+            binds,
+            Planned::run(
+                Step::Pin,
+                "set driver_override to none: nobody takes it meanwhile",
+                vec![format!("echo none > {folder}/driver_override")],
+            ),
+            drives,
+        ),
+        Planned::when(
+            binds && bound.is_some(),
+            Planned::run(
+                Step::Unbind,
+                format!("take it from {}", bound.map_or("its driver", DriverName::as_str)),
+                vec![format!("echo {bdf} > {folder}/driver/unbind")],
+            ),
+            if binds { "no driver is bound" } else { drives },
+        ),
+        Planned::when(binds, settle, drives),
+        Planned::when(
+            state.slot,
+            Planned::run(
+                Step::RemoveSlot,
+                "take it off pciback's list of slots",
+                vec![format!("echo {bdf} > /sys/bus/pci/drivers/pciback/remove_slot")],
+            ),
+            "pciback does not list it",
+        ),
+        Planned::when(
+            binds,
+            Planned::run(
+                Step::Modalias,
+                format!("it is still {}", escape(function.modalias.as_bytes())),
+                vec![format!("cat {folder}/modalias")],
+            ),
+            drives,
+        ),
+        Planned::when(
+            binds,
+            Planned::run(
+                Step::Resolve,
+                format!("driver: {names}"),
+                vec![format!("modprobe -R \"$(cat {folder}/modalias)\"")],
+            ),
+            drives,
+        ),
+        Planned::when(
+            binds && !loads.is_empty(),
+            Planned::run(
+                Step::Load,
+                format!("load {}", modules.join(", ")),
+                modules.iter().map(|module| format!("modprobe {module}")).collect(),
+            ),
+            if binds { "loaded or built in" } else { drives },
+        ),
+        guard(function, binds),
+        Planned::when(
+            state.quarantined,
+            Planned::run(
+                Step::Dequarantine,
+                "give it from DomIO to dom0 in Xen",
+                vec![format!("xl pci-assignable-remove {bdf}")],
+            ),
+            "Xen does not hold it in quarantine",
+        ),
+        Planned::when(
+            binds,
+            Planned::run(
+                Step::Bind,
+                format!("bind {names}"),
+                vec![
+                    shell_driver,
+                    format!("echo $DRIVER > {folder}/driver_override"),
+                    format!("echo {bdf} > /sys/bus/pci/drivers/$DRIVER/bind"),
+                ],
+            ),
+            drives,
+        ),
+        Planned::when(
+            binds,
+            Planned::run(
+                Step::Verify,
+                "prove it: driver, owner, interrupts, no DMA fault, the class's own sign",
+                vec![
+                    format!("readlink {folder}/driver"),
+                    format!("xl debug-keys Q; xl dmesg | grep -e '{bdf} - ' -e 'fault.*{bdf}' | tail"),
+                    format!("dmesg | grep -e '{bdf}.*map irq failed' -e '{bdf}.*probe'"),
+                ],
+            ),
+            drives,
+        ),
+        unguard(function, binds),
+        Planned::run(
+            Step::Unpin,
+            "clear driver_override",
+            vec![format!("echo > {folder}/driver_override")],
+        ),
+    ]
+}
+
+fn guard(function: &Function, binds: bool) -> Planned {
+    if binds && function.is_usb() {
+        return Planned::run(
+            Step::Guard,
+            "have dom0 ignore every USB device that appears",
+            vec!["echo 0 > /sys/module/usbcore/parameters/authorized_default".to_owned()],
+        );
+    }
+    if binds && function.is_storage() {
+        return Planned::run(
+            Step::Guard,
+            "have the kernel and udev read no partitions and file systems from it, where they offer that",
+            vec![
+                "[ ! -e /sys/module/block/parameters/no_part_scan ] || echo 1 > /sys/module/block/parameters/no_part_scan"
+                    .to_owned(),
+            ],
+        );
+    }
+    Planned::skip(Step::Guard, "its class needs none")
+}
+
+fn unguard(function: &Function, binds: bool) -> Planned {
+    if binds && function.is_usb() {
+        return Planned::run(
+            Step::Unguard,
+            "new USB devices elsewhere are taken as before; this controller's stay unauthorized",
+            vec!["echo 1 > /sys/module/usbcore/parameters/authorized_default".to_owned()],
+        );
+    }
+    if binds && function.is_storage() {
+        return Planned::run(
+            Step::Unguard,
+            "partitions of other disks are read as before",
+            vec![
+                "[ ! -e /sys/module/block/parameters/no_part_scan ] || echo 0 > /sys/module/block/parameters/no_part_scan"
+                    .to_owned(),
+            ],
+        );
+    }
+    Planned::skip(Step::Unguard, "nothing was guarded")
+}
+
+/// "xhci_hcd", or "what xhci_pci registers" where that is known only after load.
+fn spoken(candidate: &Candidate, claims: &Claims) -> String {
+    match candidate {
+        Candidate::Named(driver) => driver.to_string(),
+        Candidate::OfModule(module) => match drivers_of(candidate, claims) {
+            Some(drivers) => drivers,
+            None => format!("the driver of {module} (known after load)"),
+        },
+    }
+}
+
+fn drivers_of(candidate: &Candidate, claims: &Claims) -> Option<String> {
+    let Candidate::OfModule(module) = candidate else { return None };
+    let claim = claims.by_alias.iter().find(|claim| claim.module == *module)?;
+    let names: Vec<&str> = claim.drivers.as_ref()?.iter().map(DriverName::as_str).collect();
+    (!names.is_empty()).then(|| names.join(" or "))
+}
+
+fn shell_driver(candidate: &Candidate, claims: &Claims) -> String {
+    match candidate {
+        Candidate::Named(driver) => format!("DRIVER={driver}"),
+        Candidate::OfModule(module) => match drivers_of(candidate, claims) {
+            Some(name) if !name.contains(' ') => format!("DRIVER={name}"),
+            _ => format!("DRIVER=$(ls -d /sys/module/{module}/drivers/pci:* | head -n 1); DRIVER=${{DRIVER##*pci:}}"),
+        },
+    }
+}

@@ -1,0 +1,124 @@
+//! The --json documents.
+
+use super::Described;
+use crate::assess::{Hazard, Reboot, Verdict};
+use crate::error::Failure;
+use crate::plan::Plan;
+use crate::run::Ending;
+use serde_json::{json, Value};
+
+/// A document of one command, version 1, on one line.
+#[must_use]
+pub fn document(command: &str, mut members: Value) -> String {
+    let schema = Value::String(format!("qubes-dom0-pci/{command}/1"));
+    if let Some(object) = members.as_object_mut() {
+        object.insert("schema".to_owned(), schema);
+    }
+    format!("{members}\n")
+}
+
+/// An error.
+#[must_use]
+pub fn failure(failure: &Failure) -> Value {
+    json!({ "code": failure.code, "message": failure.message, "hint": failure.hint })
+}
+
+/// One device.
+#[must_use]
+pub fn device(described: &Described<'_>) -> Value {
+    let function = described.function;
+    json!({
+        "bdf": function.sbdf.to_string(),
+        "description": described.description,
+        "vendor": format!("{:04x}", function.vendor),
+        "device": format!("{:04x}", function.device),
+        "class": format!("{:06x}", function.class),
+        "driver": function.driver.as_ref().map(ToString::to_string),
+        "driver_override": function.driver_override.as_ref().map(|text| crate::names::escape(text.as_bytes())),
+        "owner": described.owner(),
+        "qube": described.qube(),
+        "slot": described.state.slot,
+        "quarantined": described.state.quarantined,
+        "state": described.state.words(),
+        "siblings": described.siblings,
+        "verdict": verdict(described.verdict),
+        "hazards": hazards(described.hazards),
+    })
+}
+
+fn verdict(verdict: &Verdict) -> Value {
+    match verdict {
+        Verdict::Nothing => json!({ "word": "nothing" }),
+        Verdict::Refused(ids) => json!({ "word": "refused", "stops": ids }),
+        Verdict::Ask(accept) => json!({ "word": "ask", "accept": accept }),
+    }
+}
+
+/// Hazards.
+#[must_use]
+pub fn hazards(hazards: &[Hazard]) -> Value {
+    hazards
+        .iter()
+        .map(|hazard| {
+            json!({
+                "id": hazard.id,
+                "severity": hazard.severity.word(),
+                "accept": (hazard.severity == crate::assess::Severity::Warn).then(|| hazard.acceptance()),
+                "sentence": hazard.sentence,
+                "evidence": hazard.evidence,
+            })
+        })
+        .collect()
+}
+
+/// A plan.
+#[must_use]
+pub fn plan(plan: &Plan, reboot: &Reboot) -> Value {
+    let steps: Vec<Value> = plan
+        .steps
+        .iter()
+        .map(|planned| {
+            json!({
+                "step": planned.step.name(),
+                "skipped": planned.skip,
+                "what": planned.what,
+                "shell": planned.shell,
+            })
+        })
+        .collect();
+    json!({ "id": plan.id, "steps": steps, "reboot": { "returns": reboot.obstacles.is_empty(), "words": reboot.words() } })
+}
+
+/// How an operation ended.
+#[must_use]
+pub fn ending(ending: &Ending) -> Value {
+    let steps: Vec<Value> = ending
+        .steps
+        .iter()
+        .map(|step| {
+            json!({
+                "step": step.step,
+                "outcome": step.outcome.word(),
+                "detail": step.detail,
+                "microseconds": u64::try_from(step.took.as_micros()).unwrap_or(u64::MAX),
+            })
+        })
+        .collect();
+    let mut members = json!({
+        "outcome": ending.code,
+        "exit": ending.exit.status(),
+        "state": ending.state,
+        "steps": steps,
+        "head": ending.head,
+        "advice": ending.advice,
+    });
+    if ending.exit != crate::error::Exit::Done {
+        if let Some(object) = members.as_object_mut() {
+            object.insert(
+                "error".to_owned(),
+                json!({ "code": ending.code, "message": ending.message, "hint": ending.hint }),
+            );
+        }
+    }
+    members
+}

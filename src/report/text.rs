@@ -1,0 +1,47 @@
+//! Text for people: 80 columns, and nothing a terminal would act on.
+
+/// The width of a page.
+pub const WIDTH: usize = 80;
+
+/// Breaks text into lines of at most 80 columns, the first behind `first`, the
+/// others indented as far.
+#[must_use]
+pub fn wrapped(first: &str, text: &str) -> String {
+    let indent = console::measure_text_width(first);
+    let room = WIDTH.saturating_sub(indent).max(20);
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let used = console::measure_text_width(&line);
+        if used > 0 && used + 1 + console::measure_text_width(word) > room {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    let mut shown = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        if number == 0 {
+            shown.push_str(first);
+        } else {
+            shown.push_str(&" ".repeat(indent));
+        }
+        shown.push_str(line);
+        shown.push('\n');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sentence_is_broken_under_its_first_word() {
+        let text = wrapped("  usb   ", &"word ".repeat(30));
+        assert!(text.lines().all(|line| line.len() <= WIDTH && (line.starts_with("  usb   ") || line.starts_with("        "))));
+    }
+}

@@ -1,0 +1,147 @@
+//! Keeping dom0 from acting on what a returned device brings.
+
+use super::outcome::Trouble;
+use super::Operation;
+use crate::names::Sbdf;
+use crate::observe::Function;
+use crate::system::root::read_text;
+use crate::system::worker::Act;
+use std::path::PathBuf;
+
+const USB_DEFAULT: &str = "/sys/module/usbcore/parameters/authorized_default";
+const NO_PART_SCAN: &str = "/sys/module/block/parameters/no_part_scan";
+const UDEV: &str = "/run/udev";
+
+/// What was set, and what it was before.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    global: Option<(PathBuf, String)>,
+    rule: Option<PathBuf>,
+    usb: bool,
+}
+
+impl Guard {
+    /// What the admin may do next.
+    #[must_use]
+    pub fn advice(&self, function: &Function) -> Vec<String> {
+        let mut advice = Vec::new();
+        if self.usb {
+            advice.push(format!(
+                "allow a USB device:  for i in /sys/bus/pci/devices/{}/usb*/*-*/authorized; do echo 1 > $i; done",
+                function.sbdf
+            ));
+        }
+        if let Some(rule) = &self.rule {
+            advice.push(format!("let udev read the disks:  rm {}; udevadm control --reload; udevadm trigger", rule.display()));
+        }
+        advice
+    }
+}
+
+fn udev_rule(sbdf: Sbdf) -> String {
+    format!(
+        "# Written by qubes-dom0-pci: nobody reads the disks of {sbdf} until the admin\n\
+         # removes this file. It is gone after a reboot.\n\
+         SUBSYSTEM==\"block\", KERNELS==\"{sbdf}\", ENV{{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}}=\"1\", \
+         ENV{{DM_UDEV_DISABLE_OTHER_RULES_FLAG}}=\"1\", ENV{{SYSTEMD_READY}}=\"0\", ENV{{UDISKS_IGNORE}}=\"1\"\n"
+    )
+}
+
+impl Operation<'_> {
+    /// Sets the guard of the function's class.
+    pub(super) fn guard_on(&mut self) -> Result<String, Trouble> {
+        if self.function.is_usb() {
+            let path = self.sources.root.path(USB_DEFAULT);
+            self.set_global(path, "0")?;
+            self.guard.usb = true;
+            return Ok("new USB devices stay unauthorized".to_owned());
+        }
+        let mut said = Vec::new();
+        let path = self.sources.root.path(NO_PART_SCAN);
+        if path.exists() {
+            self.set_global(path, "1")?;
+            said.push("the kernel reads no partitions");
+        } else {
+            said.push("this kernel cannot leave partitions unread");
+        }
+        if self.sources.root.path(UDEV).exists() {
+            let name = self.plan.sbdf.to_string().replace([':', '.'], "-");
+            let rule = self.sources.root.path(&format!("{UDEV}/rules.d/10-qubes-dom0-pci-{name}.rules"));
+            self.guard.rule = Some(rule.clone());
+            self.act(&Act::Create(rule.clone(), udev_rule(self.plan.sbdf)))?;
+            self.act(&Act::ReloadUdev)?;
+            if read_text(&rule).is_err() {
+                return Err(Trouble::failed("the udev rule is not there after it was written", "check /run"));
+            }
+            said.push("udev leaves its disks alone");
+        } else {
+            said.push("there is no udev");
+        }
+        Ok(said.join("; "))
+    }
+
+    fn set_global(&mut self, path: PathBuf, value: &str) -> Result<(), Trouble> {
+        let unreadable = |error| crate::error::Failure::unreadable(&path, &error);
+        let before = read_text(&path).map_err(unreadable)?;
+        self.guard.global = Some((path.clone(), before));
+        self.act(&Act::Write(path.clone(), value.to_owned()))?;
+        let is = read_text(&path).map_err(unreadable)?;
+        // A boolean parameter reads as Y or N.
+        if is != value && !(value == "1" && is == "Y") {
+            return Err(Trouble::failed(format!("{} reads {is} after the write", path.display()), "see dmesg"));
+        }
+        Ok(())
+    }
+
+    /// Checks what came up under the guard, then puts the global value back.
+    pub(super) fn unguard(&mut self) -> Result<String, Trouble> {
+        if self.guard.usb {
+            for bus in self.sources.sysfs.below(self.plan.sbdf, &["usb*", "authorized_default"]) {
+                let read = || read_text(&bus).map_err(|error| crate::error::Failure::unreadable(&bus, &error));
+                if read()? != "0" {
+                    self.act(&Act::Write(bus.clone(), "0".to_owned()))?;
+                }
+                if read()? != "0" {
+                    return Err(Trouble::failed(format!("{} does not stay 0", bus.display()), "see dmesg"));
+                }
+            }
+        }
+        self.restore_global()?;
+        Ok(if self.guard.usb {
+            "its USB devices stay unauthorized until allowed".to_owned()
+        } else {
+            "partitions of other disks are read as before".to_owned()
+        })
+    }
+
+    fn restore_global(&mut self) -> Result<(), Trouble> {
+        let Some((path, before)) = self.guard.global.clone() else { return Ok(()) };
+        self.act(&Act::Write(path.clone(), before.clone()))?;
+        let is = read_text(&path).map_err(|error| crate::error::Failure::unreadable(&path, &error))?;
+        if is != before {
+            return Err(Trouble::failed(format!("{} reads {is} and not {before}", path.display()), "write it by hand"));
+        }
+        self.guard.global = None;
+        Ok(())
+    }
+
+    /// After a failure: the guard's traces go, whatever else could be undone.
+    pub(super) fn guard_undone(&mut self) -> Result<(), Trouble> {
+        self.restore_global()?;
+        if let Some(rule) = self.guard.rule.take() {
+            if rule.exists() {
+                self.act(&Act::Remove(rule))?;
+                self.act(&Act::ReloadUdev)?;
+            }
+        }
+        self.guard.usb = false;
+        Ok(())
+    }
+
+    /// A last attempt where a failure left a global value changed.
+    pub(super) fn guard_off(&mut self) {
+        if let Some((path, before)) = self.guard.global.take() {
+            let _ = self.worker.carry_out(&Act::Write(path, before));
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Run: the only part that changes anything. Every step re-reads its
+//! precondition, journals its intent, acts through the worker, and proves itself
+//! by reading back; a failure is undone as far as only this run touched it.
+
+#![forbid(unsafe_code)]
+
+mod guard;
+mod held;
+mod left;
+mod outcome;
+mod record;
+mod returned;
+mod undo;
+mod verify;
+
+pub use outcome::{Ending, Outcome, StepReport};
+pub use record::Record;
+
+use crate::consent::Accepted;
+use crate::error::{Exit, Failure};
+use crate::observe::{Function, Owner, Snapshot, Sources};
+use crate::plan::{Plan, Planned, Step};
+use crate::system::kernel_log::KernelLog;
+use crate::system::signals::HeldSignals;
+use crate::system::worker::{Act, Answer, Worker};
+use crate::system::xen::LogMark;
+use left::Left;
+use outcome::Trouble;
+use std::time::{Duration, Instant};
+
+/// Everything one operation on one function works with.
+pub struct Operation<'a> {
+    sources: &'a mut Sources,
+    function: &'a Function,
+    plan: &'a Plan,
+    accepted: &'a Accepted,
+    record: Record,
+    worker: Worker,
+    signals: HeldSignals,
+    kernel_log: KernelLog,
+    xen_log: Option<LogMark>,
+    start: Snapshot,
+    left: Left,
+    guard: guard::Guard,
+    reports: Vec<StepReport>,
+    /// Called with each report as it comes.
+    progress: &'a mut dyn FnMut(&StepReport),
+}
+
+/// What an operation is started with.
+pub struct Order<'a> {
+    /// The function, as it was observed.
+    pub function: &'a Function,
+    /// The plan that was consented to.
+    pub plan: &'a Plan,
+    /// The hazards that were accepted.
+    pub accepted: &'a Accepted,
+    /// Seconds after which a step counts as hung.
+    pub timeout: Duration,
+}
+
+impl<'a> Operation<'a> {
+    /// Opens what an operation needs; nothing is changed yet.
+    ///
+    /// # Errors
+    /// Something cannot be opened or read.
+    pub fn prepare(
+        sources: &'a mut Sources,
+        order: &Order<'a>,
+        record: Record,
+        progress: &'a mut dyn FnMut(&StepReport),
+    ) -> Result<Self, Failure> {
+        let signals = HeldSignals::hold();
+        let kernel_log = KernelLog::from_now(&sources.root)?;
+        let worker = Worker::start(&sources.root, order.timeout)?;
+        let start = sources.snapshot(order.plan.sbdf)?;
+        Ok(Self {
+            sources,
+            function: order.function,
+            plan: order.plan,
+            accepted: order.accepted,
+            record,
+            worker,
+            signals,
+            kernel_log,
+            xen_log: None,
+            left: Left::as_found(&start),
+            start,
+            guard: guard::Guard::default(),
+            reports: Vec::new(),
+            progress,
+        })
+    }
+
+    /// Brings the function back to dom0.
+    pub fn reattach(self) -> Ending {
+        self.follow(Self::return_step)
+    }
+
+    /// Gives the function to pciback.
+    pub fn hold(self) -> Ending {
+        self.follow(Self::hold_step)
+    }
+
+    fn follow(mut self, perform: fn(&mut Self, Step) -> Result<String, Trouble>) -> Ending {
+        for planned in &self.plan.steps {
+            if let Err(trouble) = self.take(planned, perform) {
+                return self.fail(trouble);
+            }
+        }
+        self.end(Exit::Done, "done", "every step was proved".to_owned(), String::new())
+    }
+
+    fn take(
+        &mut self,
+        planned: &Planned,
+        perform: fn(&mut Self, Step) -> Result<String, Trouble>,
+    ) -> Result<(), Trouble> {
+        let step = planned.step.name();
+        if let Some(why) = &planned.skip {
+            self.record.skipped(step, why);
+            self.report(step, Outcome::Skipped, why.clone(), Duration::ZERO);
+            return Ok(());
+        }
+        if self.signals.arrived() {
+            return Err(Trouble::failed("it was interrupted by a signal", "run it again when ready"));
+        }
+        let began = Instant::now();
+        self.record.intent(step, self.plan.sbdf, &planned.what).map_err(Trouble::Journal)?;
+        match perform(self, planned.step) {
+            Ok(detail) => {
+                self.record.done(step, self.plan.sbdf, &detail);
+                self.report(step, Outcome::Done, detail, began.elapsed());
+                Ok(())
+            }
+            Err(trouble) => {
+                self.record.failed(step, self.plan.sbdf, &trouble.message());
+                self.report(step, Outcome::Failed, trouble.message(), began.elapsed());
+                Err(trouble.at(step))
+            }
+        }
+    }
+
+    fn report(&mut self, step: &'static str, outcome: Outcome, detail: String, took: Duration) {
+        let report = StepReport { step, outcome, detail, took };
+        (self.progress)(&report);
+        self.reports.push(report);
+    }
+
+    /// Carries out one change.
+    fn act(&mut self, act: &Act) -> Result<(), Trouble> {
+        match self.worker.carry_out(act) {
+            Answer::Accepted => Ok(()),
+            Answer::Refused { errno, message } => {
+                let what = match act {
+                    Act::Write(path, _) | Act::Create(path, _) | Act::Remove(path) => {
+                        format!("writing {}", path.display())
+                    }
+                    Act::Quarantine(_) => "asking Xen to quarantine it".to_owned(),
+                    Act::Dequarantine(_) => "asking Xen to give it to dom0".to_owned(),
+                    Act::Load { module, .. } => format!("loading the module {module}"),
+                    Act::ReloadUdev => "having udev read its rules".to_owned(),
+                };
+                Err(Trouble::Failed {
+                    message: format!("{what}: {message}"),
+                    hint: "see the kernel's log (dmesg); a reboot returns to a known state".to_owned(),
+                    errno,
+                })
+            }
+            Answer::Hung => Err(Trouble::Hung),
+        }
+    }
+
+    /// Writes an attribute of the function.
+    fn write(&mut self, attribute: &str, text: &str) -> Result<(), Trouble> {
+        let path = self.sources.sysfs.attribute_path(self.plan.sbdf, attribute);
+        self.act(&Act::Write(path, text.to_owned()))
+    }
+
+    /// Asks anew whether a qube has the function, just before a change.
+    fn nobody_has_it(&mut self) -> Result<(), Trouble> {
+        let sbdf = self.plan.sbdf;
+        let owner = self.sources.owner(sbdf)?;
+        if let Owner::Domain(id) = owner {
+            return Err(Trouble::HandsOff(format!("Xen gave it to domain {id} meanwhile")));
+        }
+        let user = self.sources.uses_of(sbdf)?.into_iter().find(|use_| use_.alive);
+        match user {
+            Some(user) => Err(Trouble::failed(
+                format!("{} is about to take it ({})", user.who(), user.node),
+                "shut that qube down, and run `list`",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets `driver_override` and proves it; `None` clears it.
+    fn set_override(&mut self, pinned: Option<&str>) -> Result<(), Trouble> {
+        self.left.overrides.push(pinned.map(str::to_owned));
+        self.write("driver_override", pinned.unwrap_or("\n"))?;
+        let is = self.sources.sysfs.attribute(self.plan.sbdf, "driver_override")?;
+        let is = is.filter(|text| !text.is_empty() && text != "(null)");
+        if is.as_deref() != pinned {
+            return Err(Trouble::failed(
+                format!("driver_override reads `{}` after the write", shown(is.as_deref())),
+                "something else writes it too: see driverctl and udev rules",
+            ));
+        }
+        self.left.overrides = vec![is];
+        Ok(())
+    }
+
+    /// Takes the function from the driver that holds it and proves it.
+    fn take_from_driver(&mut self) -> Result<String, Trouble> {
+        let sbdf = self.plan.sbdf;
+        let Some(driver) = self.sources.sysfs.driver(sbdf)? else {
+            return Ok("no driver is bound".to_owned());
+        };
+        if !self.left.drivers.contains(&Some(driver.clone())) {
+            return Err(Trouble::HandsOff(format!("{driver} took it meanwhile")));
+        }
+        self.left.drivers.push(None);
+        let path = self.sources.sysfs.driver_folder(&driver).join("unbind");
+        self.act(&Act::Write(path, sbdf.to_string()))?;
+        if let Some(still) = self.sources.sysfs.driver(sbdf)? {
+            return Err(Trouble::failed(
+                format!("{still} still holds it after the unbind"),
+                "see the kernel's log (dmesg)",
+            ));
+        }
+        self.left.drivers = vec![None];
+        let (lines, _) = self.kernel_log.read()?;
+        let torn = format!("removing device {sbdf} while still in-use");
+        if lines.iter().any(|line| line.contains(&torn)) {
+            return Err(Trouble::HandsOff("a domain was still using it (kernel log)".to_owned()));
+        }
+        Ok(format!("{driver} let it go"))
+    }
+
+    /// Proves that nobody bound the function while it had to stay without driver.
+    fn still_driverless(&self) -> Result<(), Trouble> {
+        match self.sources.sysfs.driver(self.plan.sbdf)? {
+            None => Ok(()),
+            Some(driver) => Err(Trouble::HandsOff(format!("{driver} took it meanwhile"))),
+        }
+    }
+
+    /// Has Xen quarantine the function and proves it.
+    fn quarantine(&mut self) -> Result<String, Trouble> {
+        let sbdf = self.plan.sbdf;
+        self.left.owners.push(Owner::Quarantine);
+        self.act(&Act::Quarantine(sbdf))?;
+        self.prove_owner(Owner::Quarantine)?;
+        Ok("Xen's owner is DomIO".to_owned())
+    }
+
+    /// Reads Xen's owner back.
+    fn prove_owner(&mut self, wanted: Owner) -> Result<(), Trouble> {
+        let owner = self.sources.owner(self.plan.sbdf)?;
+        if let Owner::Domain(id) = owner {
+            return Err(Trouble::HandsOff(format!("Xen gave it to domain {id} meanwhile")));
+        }
+        if owner != wanted {
+            return Err(Trouble::failed(
+                format!("Xen's owner is {owner} and not {wanted} after the call"),
+                "see Xen's log (xl dmesg)",
+            ));
+        }
+        self.left.owners = vec![owner];
+        Ok(())
+    }
+
+    /// Ends the operation: the journal first, then the answer.
+    fn end(mut self, exit: Exit, code: &'static str, message: String, hint: String) -> Ending {
+        self.guard_off();
+        let state = self.sources.snapshot(self.plan.sbdf).map(|snapshot| snapshot.to_string());
+        let state = state.unwrap_or_else(|failure| failure.message);
+        let head = self.record.finish(code, &state);
+        // An operation whose end is not on disk is not done for an auditor.
+        let (exit, message, hint) = match &head {
+            Err(failure) if exit == Exit::Done => {
+                (Exit::Io, format!("{message}; but {}", failure.message), failure.hint.clone())
+            }
+            _ => (exit, message, hint),
+        };
+        Ending {
+            exit,
+            code,
+            message,
+            hint,
+            state,
+            steps: self.reports,
+            head: head.ok(),
+            advice: self.guard.advice(self.function),
+        }
+    }
+}
+
+fn shown(text: Option<&str>) -> String {
+    crate::names::escape(text.unwrap_or("(null)").as_bytes())
+}
+
+/// The id of an operation: eight hex digits the kernel drew.
+pub fn new_operation_id(sources: &Sources) -> Result<String, Failure> {
+    let path = sources.root.path("/proc/sys/kernel/random/uuid");
+    let text = crate::system::root::read_text(&path).map_err(|error| Failure::unreadable(&path, &error))?;
+    Ok(text.chars().take(8).collect())
+}

@@ -1,0 +1,117 @@
+//! How a step and an operation end.
+
+use crate::error::{Exit, Failure};
+use std::time::Duration;
+
+/// How one step ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Done and proved.
+    Done,
+    /// Its proof held already.
+    Skipped,
+    /// It failed.
+    Failed,
+}
+
+impl Outcome {
+    /// The word used in output.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One step, as it went.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StepReport {
+    /// Its fixed name; undo steps start with `undo-`.
+    pub step: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was proved, why it was skipped, or what failed.
+    pub detail: String,
+    /// How long it took, its journal records included.
+    pub took: Duration,
+}
+
+/// How an operation ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ending {
+    /// The exit status.
+    pub exit: Exit,
+    /// A stable word.
+    pub code: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// What to do; empty where nothing.
+    pub hint: String,
+    /// The function's state, read at the end.
+    pub state: String,
+    /// Every step.
+    pub steps: Vec<StepReport>,
+    /// The journal's head in the short form; `None` where it could not be written.
+    pub head: Option<String>,
+    /// What the admin may do next, as commands.
+    pub advice: Vec<String>,
+}
+
+/// Why a step did not succeed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// It failed; what was done can be undone.
+    Failed {
+        /// What happened.
+        message: String,
+        /// What to do.
+        hint: String,
+        /// The errno of a refused write; 0 where there is none.
+        errno: i32,
+    },
+    /// Somebody else has the function now: nothing of it is touched any more.
+    HandsOff(String),
+    /// The kernel does not return from a write.
+    Hung,
+    /// The journal cannot be written: nothing may be done that it does not hold.
+    Journal(Failure),
+}
+
+impl Trouble {
+    /// A failure that can be undone.
+    pub fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Failed { message: message.into(), hint: hint.into(), errno: 0 }
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Failed { message, .. } | Self::HandsOff(message) => message.clone(),
+            Self::Hung => "the kernel did not return from the write".to_owned(),
+            Self::Journal(failure) => failure.message.clone(),
+        }
+    }
+
+    /// The same, naming the step.
+    #[must_use]
+    pub fn at(self, step: &str) -> Self {
+        match self {
+            Self::Failed { message, hint, errno } => {
+                Self::Failed { message: format!("{step}: {message}"), hint, errno }
+            }
+            Self::HandsOff(message) => Self::HandsOff(format!("{step}: {message}")),
+            other => other,
+        }
+    }
+}
+
+/// What cannot be read is not proved.
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::failed(failure.message, failure.hint)
+    }
+}

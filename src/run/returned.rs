@@ -1,0 +1,246 @@
+//! The steps that bring a function back, one verb each.
+
+use super::outcome::Trouble;
+use super::Operation;
+use crate::error::Failure;
+use crate::names::{DriverName, ModuleName};
+use crate::observe::config_space::ConfigSpace;
+use crate::observe::Owner;
+use crate::plan::{Candidate, Step};
+use crate::system::modules::Modules;
+use crate::system::worker::Act;
+
+impl Operation<'_> {
+    /// Performs one step and says what was proved.
+    pub(super) fn return_step(&mut self, step: Step) -> Result<String, Trouble> {
+        match step {
+            Step::Pin => self.pin(),
+            Step::Unbind => {
+                self.nobody_has_it()?;
+                self.take_from_driver()
+            }
+            Step::Settle => self.settle(),
+            Step::RemoveSlot => self.remove_slot(),
+            Step::Modalias => self.modalias(),
+            Step::Resolve => self.resolve(),
+            Step::Load => self.load(),
+            Step::Guard => self.guard_on(),
+            Step::Dequarantine => self.dequarantine(),
+            Step::Bind => self.bind(),
+            Step::Verify => self.verify(),
+            Step::Unguard => self.unguard(),
+            Step::Unpin => {
+                self.set_override(None)?;
+                Ok("driver_override is clear".to_owned())
+            }
+            Step::Quarantine => self.quarantine(),
+        }
+    }
+
+    fn pin(&mut self) -> Result<String, Trouble> {
+        self.nobody_has_it()?;
+        self.set_override(Some("none"))?;
+        Ok("driver_override is none".to_owned())
+    }
+
+    fn settle(&mut self) -> Result<String, Trouble> {
+        self.still_driverless()?;
+        let before = self.config()?;
+        let said = match &self.function.reset_methods {
+            None => "it cannot be reset".to_owned(),
+            Some(methods) => {
+                let methods = crate::names::escape(methods.join(" ").as_bytes());
+                match self.write("reset", "1") {
+                    Ok(()) => format!("reset ({methods})"),
+                    Err(Trouble::Failed { message, .. }) if self.accepted.has("reset-doubtful") => {
+                        format!("no reset, as accepted ({methods}): {message}")
+                    }
+                    Err(Trouble::Failed { message, errno, .. }) => {
+                        return Err(Trouble::Failed {
+                            message: format!("it takes no reset ({methods}): {message}"),
+                            hint: "power off and start; or accept reset-doubtful".to_owned(),
+                            errno,
+                        })
+                    }
+                    Err(trouble) => return Err(trouble),
+                }
+            }
+        };
+        let after = self.config()?;
+        if after.is_bus_master() {
+            return Err(Trouble::failed(
+                format!("bus mastering is on without a driver (command {:#06x})", after.command),
+                "power off and start",
+            ));
+        }
+        let observed = self.function.config.as_ref();
+        let changed = before.difference(&after).or_else(|| observed.and_then(|config| config.difference(&after)));
+        if let Some(changed) = changed {
+            return Err(Trouble::failed(
+                format!("it is not the same device any more: {changed}"),
+                "do not use it; power off and look at it",
+            ));
+        }
+        let cached = (self.function.vendor, self.function.device, self.function.class);
+        if cached != (after.vendor, after.device, after.class) {
+            return Err(Trouble::failed(
+                "its config space differs from what it was when the kernel found it",
+                "do not use it; power off and look at it",
+            ));
+        }
+        Ok(format!("{said}; bus mastering off; ids unchanged"))
+    }
+
+    fn config(&self) -> Result<ConfigSpace, Trouble> {
+        let bytes = self.sources.sysfs.config(self.plan.sbdf)?;
+        ConfigSpace::parse(&bytes).ok_or_else(|| {
+            Trouble::failed("its config space reads all ones: it does not answer", "power off and start")
+        })
+    }
+
+    fn remove_slot(&mut self) -> Result<String, Trouble> {
+        let sbdf = self.plan.sbdf;
+        self.left.slots.push(false);
+        let path = self.sources.sysfs.pciback_path("remove_slot");
+        self.act(&Act::Write(path, sbdf.to_string()))?;
+        if self.sources.sysfs.slots()?.contains(&sbdf) {
+            return Err(Trouble::failed("pciback still lists its slot", "see dmesg"));
+        }
+        self.left.slots = vec![false];
+        Ok("pciback does not list it".to_owned())
+    }
+
+    fn modalias(&mut self) -> Result<String, Trouble> {
+        let modalias = self.sources.sysfs.attribute(self.plan.sbdf, "modalias")?.unwrap_or_default();
+        if modalias != self.function.modalias {
+            return Err(Trouble::failed("its modalias changed", "run `plan` again"));
+        }
+        Ok(crate::names::escape(modalias.as_bytes()))
+    }
+
+    fn resolve(&mut self) -> Result<String, Trouble> {
+        let modules = Modules::open(&self.sources.root)?;
+        let claiming = modules.claiming(&self.function.modalias)?;
+        for candidate in &self.plan.candidates {
+            if let Candidate::OfModule(module) = candidate {
+                if !claiming.contains(module) {
+                    return Err(Trouble::failed(format!("{module} claims it no more"), "run `plan` again"));
+                }
+            }
+        }
+        let names: Vec<&str> = claiming.iter().map(ModuleName::as_str).collect();
+        Ok(if names.is_empty() { "no module claims it".to_owned() } else { names.join(", ") })
+    }
+
+    /// Loads what is missing. One of several candidates may fail to load; the
+    /// others are tried then.
+    pub(super) fn load(&mut self) -> Result<String, Trouble> {
+        let (mut loaded, mut refused) = (Vec::new(), None);
+        for load in &self.plan.loads {
+            let act = Act::Load { module: load.module.clone(), blacklisted_too: load.blacklisted };
+            let answered = self.act(&act);
+            let drivers = Modules::open(&self.sources.root)?.drivers_of(&load.module)?;
+            match (answered, drivers) {
+                (Err(Trouble::Hung), _) => return Err(Trouble::Hung),
+                (_, Some(drivers)) if !drivers.is_empty() => {
+                    let names: Vec<&str> = drivers.iter().map(DriverName::as_str).collect();
+                    loaded.push(format!("{} drives as {}", load.module, names.join(", ")));
+                }
+                (Err(trouble), _) => refused = Some(trouble),
+                (Ok(()), _) => {
+                    refused = Some(Trouble::failed(
+                        format!("{} registered no PCI driver", load.module),
+                        "see dmesg, and whether modprobe.d blacklists or replaces it",
+                    ));
+                }
+            }
+        }
+        match refused {
+            Some(trouble) if loaded.is_empty() && !self.has_driver_elsewhere()? => Err(trouble),
+            _ => Ok(loaded.join("; ")),
+        }
+    }
+
+    fn has_driver_elsewhere(&self) -> Result<bool, Failure> {
+        let modules = Modules::open(&self.sources.root)?;
+        for candidate in &self.plan.candidates {
+            if let Candidate::OfModule(module) = candidate {
+                if modules.drivers_of(module)?.is_some_and(|drivers| !drivers.is_empty()) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn dequarantine(&mut self) -> Result<String, Trouble> {
+        self.nobody_has_it()?;
+        self.still_driverless()?;
+        self.left.owners.push(Owner::Dom0);
+        self.act(&Act::Dequarantine(self.plan.sbdf))?;
+        self.prove_owner(Owner::Dom0)?;
+        Ok("Xen's owner is dom0".to_owned())
+    }
+
+    fn bind(&mut self) -> Result<String, Trouble> {
+        self.nobody_has_it()?;
+        self.still_driverless()?;
+        self.kernel_log.mark()?;
+        self.xen_log = self.sources.xen.as_ref().ok().and_then(|xen| xen.log_end().ok());
+        let mut refused = Vec::new();
+        for (driver, forced) in self.drivers_to_try()? {
+            match self.bind_to(&driver, forced) {
+                Ok(()) if refused.is_empty() => return Ok(format!("{driver} is bound")),
+                Ok(()) => return Ok(format!("{driver} is bound; before it {}", refused.join("; "))),
+                Err(Trouble::Failed { message, .. }) => refused.push(format!("{driver} refused: {message}")),
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        let said = if refused.is_empty() { "no driver to bind is registered".to_owned() } else { refused.join("; ") };
+        Err(Trouble::failed(said, "see dmesg for why the driver refuses it; a reboot is the other way"))
+    }
+
+    /// Drivers in their order. One that is its module's only one is forced by the
+    /// override, for the module's alias matched; of several, and of a driver that
+    /// was named, the kernel's own table decides.
+    fn drivers_to_try(&self) -> Result<Vec<(DriverName, bool)>, Failure> {
+        let modules = Modules::open(&self.sources.root)?;
+        let mut drivers = Vec::new();
+        for candidate in &self.plan.candidates {
+            match candidate {
+                Candidate::Named(driver) => drivers.push((driver.clone(), false)),
+                Candidate::OfModule(module) => {
+                    let registered = modules.drivers_of(module)?.unwrap_or_default();
+                    let only = registered.len() == 1;
+                    drivers.extend(registered.into_iter().map(|driver| (driver, only)));
+                }
+            }
+        }
+        Ok(drivers)
+    }
+
+    fn bind_to(&mut self, driver: &DriverName, forced: bool) -> Result<(), Trouble> {
+        let sbdf = self.plan.sbdf;
+        self.set_override(forced.then_some(driver.as_str()))?;
+        self.left.drivers.push(Some(driver.clone()));
+        let path = self.sources.sysfs.driver_folder(driver).join("bind");
+        let answered = self.act(&Act::Write(path, sbdf.to_string()));
+        let bound = self.sources.sysfs.driver(sbdf)?;
+        match bound {
+            // A driver that probes in the background may have failed by now, or
+            // fail later: the next step watches for it.
+            Some(bound) if bound == *driver => {
+                self.left.drivers = vec![Some(bound), None];
+                Ok(())
+            }
+            Some(other) => Err(Trouble::HandsOff(format!("{other} took it meanwhile"))),
+            None => {
+                if !forced {
+                    self.set_override(Some("none"))?;
+                }
+                answered?;
+                Err(Trouble::failed("the driver let it go again at once", "see dmesg"))
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The way back from every step.
+//!
+//! Only what still reads as this run left it is put back. What counts first is
+//! that the function is never dom0's without a driver: after a dequarantine the
+//! driver goes off, then Xen quarantines it again, then the rest.
+
+use super::outcome::{Outcome, Trouble};
+use super::{Ending, Operation};
+use crate::error::{Exit, Failure};
+use crate::names::DriverName;
+use crate::observe::{Owner, Snapshot};
+use crate::system::worker::Act;
+use std::time::Instant;
+
+impl Operation<'_> {
+    /// Ends an operation that met trouble.
+    pub(super) fn fail(self, trouble: Trouble) -> Ending {
+        let message = trouble.message();
+        match trouble {
+            Trouble::Hung => self.end(
+                Exit::Hung,
+                "hung",
+                format!("{message}; nothing more is done to it"),
+                "reboot: a write that hangs cannot be taken back".to_owned(),
+            ),
+            Trouble::HandsOff(_) => self.hands_off(&message),
+            Trouble::Failed { hint, .. } => self.undo(&message, hint, Exit::Undone),
+            Trouble::Journal(Failure { hint, .. }) => self.undo(&message, hint, Exit::Io),
+        }
+    }
+
+    fn hands_off(mut self, message: &str) -> Ending {
+        let traces = self.guard_undone().err().map(|trouble| trouble.message());
+        let message = match traces {
+            None => format!("{message}; it belongs to another now, nothing more is done to it"),
+            Some(traces) => format!("{message}; nothing more is done to it; {traces}"),
+        };
+        self.end(Exit::NotUndone, "hands-off", message, "run `list` to see who has it".to_owned())
+    }
+
+    fn undo(mut self, message: &str, hint: String, undone: Exit) -> Ending {
+        let guard = self.guard_undone().err().map(|trouble| trouble.message());
+        let now = match self.sources.snapshot(self.plan.sbdf) {
+            Ok(now) => now,
+            Err(failure) => {
+                let message = format!("{message}; it cannot be undone, for {}", failure.message);
+                return self.end(Exit::NotUndone, "not-undone", message, failure.hint);
+            }
+        };
+        if let Some(foreign) = self.left.foreign(&now) {
+            return self.hands_off(&format!("{message}; meanwhile {foreign}"));
+        }
+        let has_iommu = self.sources.xen.as_ref().is_ok_and(|xen| xen.has_iommu().unwrap_or(true));
+        let goal = goal(&self.start, &now, self.sources.sysfs.has_pciback(), has_iommu);
+        let steps: [(&'static str, fn(&mut Self, &Snapshot) -> Result<Option<String>, Trouble>); 5] = [
+            ("undo-unbind", Self::undo_driver),
+            ("undo-owner", Self::undo_owner),
+            ("undo-bind", Self::undo_bind),
+            ("undo-slot", Self::undo_slot),
+            ("undo-override", Self::undo_override),
+        ];
+        let mut troubles: Vec<String> = guard.into_iter().collect();
+        for (name, step) in steps {
+            let began = Instant::now();
+            // Without a journal the way back is still the safer one.
+            let _ = self.record.intent(name, self.plan.sbdf, &goal.to_string());
+            match step(&mut self, &goal) {
+                Ok(None) => {}
+                Ok(Some(proof)) => {
+                    self.record.done(name, self.plan.sbdf, &proof);
+                    self.report(name, Outcome::Done, proof, began.elapsed());
+                }
+                Err(Trouble::Hung) => return self.fail(Trouble::Hung),
+                Err(Trouble::HandsOff(message)) => return self.hands_off(&message),
+                Err(trouble) => {
+                    self.record.failed(name, self.plan.sbdf, &trouble.message());
+                    self.report(name, Outcome::Failed, trouble.message(), began.elapsed());
+                    troubles.push(trouble.message());
+                }
+            }
+        }
+        self.conclude(message, hint, undone, &goal, &troubles)
+    }
+
+    fn conclude(
+        self,
+        message: &str,
+        hint: String,
+        undone: Exit,
+        goal: &Snapshot,
+        troubles: &[String],
+    ) -> Ending {
+        let is = self.sources.snapshot(self.plan.sbdf);
+        match is {
+            Ok(is) if is == *goal && troubles.is_empty() => {
+                let how = if is == self.start { "it is exactly as it was" } else { "it is safer than it was" };
+                self.end(undone, "undone", format!("{message}; undone: {how}"), hint)
+            }
+            Ok(is) => {
+                let safe = is.driver.is_none() && is.owner == Owner::Quarantine;
+                let how = if safe { "driverless and quarantined" } else { "not as it was" };
+                let why = if troubles.is_empty() { String::new() } else { format!(" ({})", troubles.join("; ")) };
+                let message = format!("{message}; not undone{why}: it is {how}: {is}");
+                self.end(Exit::NotUndone, "not-undone", message, "run `list`; reboot".to_owned())
+            }
+            Err(failure) => {
+                let message = format!("{message}; its state cannot be read: {}", failure.message);
+                self.end(Exit::NotUndone, "not-undone", message, failure.hint)
+            }
+        }
+    }
+
+    /// Driver off, where another or none belongs there.
+    fn undo_driver(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
+        let bound = self.sources.sysfs.driver(self.plan.sbdf)?;
+        if bound.is_none() || bound == goal.driver {
+            return Ok(None);
+        }
+        // A driver that gives up in the background may be gone before the write.
+        match self.take_from_driver() {
+            Ok(proof) => Ok(Some(proof)),
+            Err(Trouble::Failed { .. }) if self.sources.sysfs.driver(self.plan.sbdf)?.is_none() => {
+                self.left.drivers = vec![None];
+                Ok(Some("its driver let it go by itself".to_owned()))
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Xen's owner: back into quarantine, or (undoing a hold) back to dom0 on the
+    /// way to its driver.
+    fn undo_owner(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
+        let owner = self.sources.owner(self.plan.sbdf)?;
+        match (owner, goal.owner) {
+            (Owner::Dom0, Owner::Quarantine) => self.quarantine().map(Some),
+            (Owner::Quarantine, Owner::Dom0) if goal.driver.is_some() => {
+                self.left.owners.push(Owner::Dom0);
+                self.act(&Act::Dequarantine(self.plan.sbdf))?;
+                self.prove_owner(Owner::Dom0)?;
+                Ok(Some("Xen's owner is dom0".to_owned()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn undo_bind(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
+        let bound = self.sources.sysfs.driver(self.plan.sbdf)?;
+        let Some(driver) = goal.driver.clone().filter(|_| bound != goal.driver) else { return Ok(None) };
+        let owner = self.sources.owner(self.plan.sbdf)?;
+        if !driver.is_holder() && owner != Owner::Dom0 {
+            return Err(Trouble::failed(format!("{driver} cannot work in quarantine"), "reboot"));
+        }
+        self.set_override(Some(driver.as_str()))?;
+        if driver.is_pciback() {
+            return self.bind_pciback().map(Some);
+        }
+        self.left.drivers.push(Some(driver.clone()));
+        let path = self.sources.sysfs.driver_folder(&driver).join("bind");
+        self.act(&Act::Write(path, self.plan.sbdf.to_string()))?;
+        if self.sources.sysfs.driver(self.plan.sbdf)?.as_ref() != Some(&driver) {
+            return Err(Trouble::failed(format!("{driver} does not take it back"), "see dmesg"));
+        }
+        self.left.drivers = vec![Some(driver.clone())];
+        Ok(Some(format!("{driver} has it again")))
+    }
+
+    fn undo_slot(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
+        let sbdf = self.plan.sbdf;
+        if self.sources.sysfs.slots()?.contains(&sbdf) == goal.slot {
+            return Ok(None);
+        }
+        let (file, words) =
+            if goal.slot { ("new_slot", "pciback lists it again") } else { ("remove_slot", "pciback lists it no more") };
+        self.left.slots = vec![true, false];
+        let path = self.sources.sysfs.pciback_path(file);
+        self.act(&Act::Write(path, sbdf.to_string()))?;
+        if self.sources.sysfs.slots()?.contains(&sbdf) != goal.slot {
+            return Err(Trouble::failed(format!("pciback's slots are not as before after {file}"), "see dmesg"));
+        }
+        self.left.slots = vec![goal.slot];
+        Ok(Some(words.to_owned()))
+    }
+
+    fn undo_override(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
+        let now = self.sources.snapshot(self.plan.sbdf)?;
+        if now.driver_override == goal.driver_override {
+            return Ok(None);
+        }
+        self.set_override(goal.driver_override.as_deref())?;
+        let words = goal.driver_override.as_deref().unwrap_or("(null)");
+        Ok(Some(format!("driver_override is {} again", crate::names::escape(words.as_bytes()))))
+    }
+}
+
+/// Where the undo goes: the state before, or, where that was broken (a driver
+/// bound in quarantine, dom0's without a driver) and something was changed, held
+/// by pciback and quarantined; without pciback, driverless and quarantined; without
+/// an IOMMU there is no quarantine.
+fn goal(start: &Snapshot, now: &Snapshot, has_pciback: bool, has_iommu: bool) -> Snapshot {
+    let quarantined = start.owner == Owner::Quarantine;
+    let driven = start.driver.as_ref().is_some_and(|driver| !driver.is_holder());
+    let broken = (driven && quarantined) || (start.driver.is_none() && !quarantined);
+    if !broken || now == start {
+        return start.clone();
+    }
+    let pciback = DriverName::parse("pciback").filter(|_| has_pciback);
+    Snapshot {
+        slot: pciback.is_some(),
+        driver: pciback,
+        driver_override: None,
+        owner: if has_iommu { Owner::Quarantine } else { start.owner },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn state(driver: Option<&str>, owner: Owner) -> Snapshot {
+        Snapshot {
+            driver: driver.map(|name| DriverName::parse(name).unwrap()),
+            driver_override: None,
+            slot: driver == Some("pciback"),
+            owner,
+        }
+    }
+
+    #[test]
+    fn a_state_that_was_whole_is_rebuilt_exactly() {
+        let now = state(None, Owner::Dom0);
+        for start in [
+            state(Some("pciback"), Owner::Quarantine),
+            state(Some("pciback"), Owner::Dom0),
+            state(None, Owner::Quarantine),
+            state(Some("e1000e"), Owner::Dom0),
+        ] {
+            assert_eq!(goal(&start, &now, true, true), start);
+        }
+    }
+
+    #[test]
+    fn a_broken_state_is_not_rebuilt_but_made_safe() {
+        let now = state(None, Owner::Quarantine);
+        for start in [state(Some("nvme"), Owner::Quarantine), state(None, Owner::Dom0)] {
+            assert_eq!(goal(&start, &now, true, true), state(Some("pciback"), Owner::Quarantine));
+            assert_eq!(goal(&start, &now, false, true), state(None, Owner::Quarantine));
+            assert_eq!(goal(&start, &start, true, true), start);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The proof that a bound driver works. Binding alone proves nothing: in
+//! quarantine a driver binds without a word and no data moves.
+
+use super::outcome::Trouble;
+use super::Operation;
+use crate::names::Sbdf;
+use crate::observe::evidence::{look, Evidence};
+use crate::observe::Owner;
+use std::time::{Duration, Instant};
+
+/// An nvme controller that cannot do DMA says so after 62 s.
+const LONGEST_WAIT: Duration = Duration::from_secs(70);
+/// Where nothing is attached, or no sign is known, errors get this long to show.
+const SETTLE: Duration = Duration::from_millis(500);
+
+impl Operation<'_> {
+    pub(super) fn verify(&mut self) -> Result<String, Trouble> {
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(2);
+        loop {
+            self.nothing_went_wrong()?;
+            let waited = began.elapsed();
+            let sign = match look(&self.sources.sysfs, self.function) {
+                Evidence::Found(sign) => Some(sign),
+                Evidence::NothingAttached(words) if waited >= Duration::from_secs(10) => Some(words.to_owned()),
+                Evidence::NotKnown if waited >= SETTLE => Some("its class shows no sign of life".to_owned()),
+                Evidence::Awaited(what) if waited >= LONGEST_WAIT => {
+                    return Err(Trouble::failed(
+                        format!("{what} did not appear within {} s", LONGEST_WAIT.as_secs()),
+                        "see dmesg; a reboot is the other way",
+                    ))
+                }
+                _ => None,
+            };
+            if let Some(sign) = sign {
+                self.prove_owner(Owner::Dom0)?;
+                self.nothing_went_wrong()?;
+                let interrupts = self.sources.sysfs.below(self.plan.sbdf, &["msi_irqs", "*"]).len();
+                let interrupts = match interrupts {
+                    0 => "no MSI".to_owned(),
+                    count => format!("{count} MSI"),
+                };
+                return Ok(format!("{sign}; {interrupts}; no DMA fault; owner dom0; after {} ms", waited.as_millis()));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    }
+
+    /// The driver is still there, and neither kernel nor Xen complains of it.
+    fn nothing_went_wrong(&mut self) -> Result<(), Trouble> {
+        let sbdf = self.plan.sbdf;
+        let (lines, overrun) = self.kernel_log.read_marked()?;
+        if let Some(line) = lines.iter().find(|line| is_probe_error(line, sbdf)) {
+            return Err(Trouble::failed(format!("the kernel says: {line}"), "see dmesg; a reboot is the other way"));
+        }
+        if overrun {
+            return Err(Trouble::failed("the kernel's log ran over; an error may have been missed", "try again"));
+        }
+        let bound = self.sources.sysfs.driver(sbdf)?;
+        if bound.is_none() || !self.left.drivers.contains(&bound) {
+            return Err(Trouble::failed("the driver let it go again", "see dmesg"));
+        }
+        let xen = self.sources.xen.as_ref().map_err(Clone::clone)?;
+        let Some(mark) = self.xen_log else {
+            return Err(Trouble::failed("Xen's log cannot be read, so DMA faults cannot be ruled out", "try again"));
+        };
+        let log = xen.log_since(mark).map_err(|error| {
+            Trouble::failed(format!("Xen's log cannot be read: {error}"), "try again")
+        })?;
+        match log.lines().find(|line| is_dma_fault(line, sbdf)) {
+            Some(line) => Err(Trouble::failed(
+                format!("Xen reports a DMA fault: {}", crate::names::escape(line.as_bytes())),
+                "it is not to be trusted; a reboot is the other way",
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Lines of the driver core, of Xen's interrupt setup and of drivers that give up
+/// in the background.
+fn is_probe_error(line: &str, sbdf: Sbdf) -> bool {
+    const SIGNS: [&str; 6] = [
+        "map irq failed",
+        "failed with error",
+        "probe failed",
+        "probe failure",
+        "no codecs initialized",
+        "removing device",
+    ];
+    line.contains(&sbdf.to_string()) && SIGNS.iter().any(|sign| line.contains(sign))
+}
+
+/// VT-d: `[VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr ...`;
+/// AMD: `AMD-Vi: IO_PAGE_FAULT: 0000:00:03.0 ...`.
+fn is_dma_fault(line: &str, sbdf: Sbdf) -> bool {
+    let of_iommu = line.contains("DMAR") || line.contains("IO_PAGE_FAULT") || line.contains("INVALID_DEV");
+    of_iommu && line.starts_with("(XEN)") && line.contains(&sbdf.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn errors_of_another_function_do_not_count() {
+        let sbdf = Sbdf::from_sysfs("0000:00:03.0").unwrap();
+        assert!(is_probe_error("e1000e 0000:00:03.0: xen map irq failed -19 for 32752 domain", sbdf));
+        assert!(is_probe_error("nvme: probe of 0000:00:03.0 failed with error -5", sbdf));
+        assert!(!is_probe_error("e1000e 0000:00:04.0: xen map irq failed -19 for 32752 domain", sbdf));
+        assert!(is_dma_fault("(XEN) [VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr 0", sbdf));
+        assert!(!is_dma_fault("(d1) [VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr 0", sbdf));
+    }
+}
