@@ -29,7 +29,7 @@ pub fn look(sysfs: &PciSysfs, function: &Function) -> Evidence {
     };
     match function.class_and_subclass() {
         0x0200 | 0x0280 => awaited(&[&["net", "*"], &["virtio*", "net", "*"]], "a network interface"),
-        0x0108 => awaited(&[&["nvme", "nvme*", "nvme*n*"]], "an NVMe namespace"),
+        0x0108 => awaited(&[&["nvme", "nvme*", "nvme*"]], "an NVMe namespace"),
         0x0106 => sata(sysfs, function),
         0x0c03 => awaited(&[&["usb*"]], "a root hub"),
         0x0403 => awaited(&[&["hdaudioC*"]], "an audio codec"),

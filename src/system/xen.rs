@@ -9,6 +9,7 @@ use super::libxenctrl::Interface;
 use super::root::{read_bytes, read_text, Sysroot};
 use crate::error::{Exit, Failure};
 use crate::names::Sbdf;
+use std::cell::Cell;
 use std::io;
 use std::path::PathBuf;
 
@@ -25,7 +26,12 @@ pub struct Xen {
 }
 
 enum Inner {
-    Library(Interface),
+    Library {
+        interface: Interface,
+        /// How far its log was read: what is older need not be read again to find
+        /// the log's end.
+        seen: Cell<u32>,
+    },
     Model(PathBuf),
 }
 
@@ -61,12 +67,16 @@ impl Xen {
         };
         let interface = Interface::open(version("major")?, version("minor")?)
             .map_err(|error| not_dom0("Xen's control interface", &error))?;
-        Ok(Self { inner: Inner::Library(interface) })
+        Ok(Self { inner: Inner::Library { interface, seen: Cell::new(0) } })
     }
 
     /// Where Xen's log ends now.
     pub fn log_end(&self) -> io::Result<LogMark> {
-        Ok(LogMark(self.read_log_from(0)?.1))
+        let seen = match &self.inner {
+            Inner::Library { seen, .. } => seen.get(),
+            Inner::Model(_) => 0,
+        };
+        Ok(LogMark(self.read_log_from(seen)?.1))
     }
 
     /// What Xen has logged since the mark. It only reads.
@@ -79,7 +89,7 @@ impl Xen {
     /// Xen's log got after the request.
     pub fn dump_pci_owners(&self) -> io::Result<String> {
         match &self.inner {
-            Inner::Library(interface) => {
+            Inner::Library { interface, .. } => {
                 let before = self.log_end()?;
                 interface.send_debug_key(b'Q')?;
                 self.log_since(before)
@@ -91,8 +101,8 @@ impl Xen {
     }
 
     fn read_log_from(&self, start: u32) -> io::Result<(Vec<u8>, u32)> {
-        let interface = match &self.inner {
-            Inner::Library(interface) => interface,
+        let (interface, seen) = match &self.inner {
+            Inner::Library { interface, seen } => (interface, seen),
             Inner::Model(folder) => {
                 let log = read_bytes(&folder.join("log")).unwrap_or_default();
                 let end = u32::try_from(log.len()).unwrap_or(u32::MAX);
@@ -106,6 +116,7 @@ impl Xen {
         loop {
             let piece = interface.read_log(&mut buffer, &mut index)?;
             if piece.is_empty() || log.len() > LARGEST_LOG {
+                seen.set(index);
                 return Ok((log, index));
             }
             log.extend_from_slice(piece);
@@ -115,7 +126,7 @@ impl Xen {
     /// Whether an IOMMU contains the DMA of devices.
     pub fn has_iommu(&self) -> io::Result<bool> {
         match &self.inner {
-            Inner::Library(interface) => Ok(interface.physical_capabilities()? & DIRECTIO != 0),
+            Inner::Library { interface, .. } => Ok(interface.physical_capabilities()? & DIRECTIO != 0),
             Inner::Model(folder) => Ok(!folder.join("no-iommu").exists()),
         }
     }
@@ -124,7 +135,7 @@ impl Xen {
     pub fn domains(&self) -> io::Result<Vec<Domain>> {
         let mut domains = Vec::new();
         match &self.inner {
-            Inner::Library(interface) => {
+            Inner::Library { interface, .. } => {
                 let mut next = 0;
                 while let Some((id, flags)) = interface.domain_from(next)? {
                     let id16 = u16::try_from(id).unwrap_or(u16::MAX);
@@ -147,7 +158,7 @@ impl Xen {
     /// Gives a function to DomIO, where its DMA goes nowhere.
     pub fn quarantine(&self, sbdf: Sbdf) -> io::Result<()> {
         match &self.inner {
-            Inner::Library(interface) => interface.quarantine(number(sbdf)?),
+            Inner::Library { interface, .. } => interface.quarantine(number(sbdf)?),
             Inner::Model(folder) => std::fs::write(folder.join("quarantine"), sbdf.to_string()),
         }
     }
@@ -155,7 +166,7 @@ impl Xen {
     /// Takes a function out of DomIO and gives it to dom0.
     pub fn dequarantine(&self, sbdf: Sbdf) -> io::Result<()> {
         match &self.inner {
-            Inner::Library(interface) => interface.dequarantine(number(sbdf)?),
+            Inner::Library { interface, .. } => interface.dequarantine(number(sbdf)?),
             Inner::Model(folder) => std::fs::write(folder.join("dequarantine"), sbdf.to_string()),
         }
     }
