@@ -154,8 +154,6 @@ pub(crate) struct Junk {
     pub(crate) hasher: Hasher,
     /// Whether the last one is a line feed.
     pub(crate) ends_line: bool,
-    /// Records with a hash that holds among them.
-    pub(crate) records: u64,
     /// Whether they hold records that had been committed, so that no crash can have left them.
     ///
     /// A crash loses at most the records of one append, and those share their time. Two records that follow each other
@@ -166,7 +164,7 @@ pub(crate) struct Junk {
 
 impl Junk {
     fn at(from: u64) -> Self {
-        Self { from, len: 0, hasher: Hasher::default(), ends_line: false, records: 0, committed: false, before: None }
+        Self { from, len: 0, hasher: Hasher::default(), ends_line: false, committed: false, before: None }
     }
 
     fn add(&mut self, stretch: &Stretch<'_>, record: Option<&Parts<'_>>) {
@@ -177,7 +175,6 @@ impl Junk {
         self.ends_line = stretch.feed;
         self.len = stretch.end() - self.from;
         if let Some(parts) = record {
-            self.records += 1;
             if let Some((hash, time)) = &self.before {
                 self.committed |= hash == parts.prev && time != parts.time();
             }
@@ -202,8 +199,6 @@ pub(crate) struct Healed {
     pub(crate) len: u64,
     /// The record that accounts for it.
     pub(crate) seq: u64,
-    /// As [`Junk::committed`]: no crash leaves that, so it is no healing.
-    pub(crate) committed: bool,
 }
 
 /// Where a chain ends.
@@ -220,7 +215,8 @@ pub(crate) struct Tail {
 }
 
 /// Follows the chain from `from`, where `next` is expected, up to `to`, or to the first end of a record at or behind
-/// `enough`. Tells `each` of every record, its line and where that begins, and of every region that is accounted for.
+/// `enough`. Tells `each` of every record and its line, and of every region that is accounted for. Goes no further into a
+/// region than to where it shows that no crash has left it.
 pub(crate) fn follow(
     source: &dyn Source,
     from: u64,
@@ -243,24 +239,28 @@ pub(crate) fn follow(
             };
             if fits {
                 if let Some(region) = junk.take() {
-                    each(Step::Healed(Healed { from: region.from, len: region.len, seq: parts.seq, committed: region.committed }));
+                    each(Step::Healed(Healed { from: region.from, len: region.len, seq: parts.seq }));
                 }
-                each(Step::Record(&parts, stretch.bytes, stretch.from));
+                each(Step::Record(&parts, stretch.bytes));
                 next = Next::after(&parts);
                 end = stretch.end();
                 lacks_feed = !stretch.feed;
                 continue;
             }
         }
-        junk.get_or_insert_with(|| Junk::at(stretch.from)).add(&stretch, record.as_ref());
+        let region = junk.get_or_insert_with(|| Junk::at(stretch.from));
+        region.add(&stretch, record.as_ref());
+        if region.committed {
+            break;
+        }
     }
     Ok(Tail { next, end, lacks_feed, junk })
 }
 
 /// What [`follow`] comes by.
 pub(crate) enum Step<'a> {
-    /// A record, its line, and where that begins.
-    Record(&'a Parts<'a>, &'a [u8], u64),
+    /// A record, and its line.
+    Record(&'a Parts<'a>, &'a [u8]),
     /// A region; the record that accounts for it comes next.
     Healed(Healed),
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::hash::{self, Hasher};
 use crate::head::{segment_name, Head, Mark};
 use crate::record::{self, Draft};
+use crate::snapshot::{journal_id, opening};
 use crate::store::{self, Folder, For, MarkFile, Segment, LOCK_WAIT};
 use crate::tail::{locate, Found, Place};
 
@@ -214,9 +215,11 @@ impl Journal {
         let Some(before) = before.filter(|_| segment.first > 0) else {
             return Ok(Draft::new("genesis").text("id", &store::random_id()?));
         };
-        let (bytes, sha256) = whole_file(&self.folder.read_segment(before)?)?;
+        let before_file = self.folder.read_segment(before)?;
+        let (bytes, sha256) = whole_file(&before_file)?;
+        let id = journal_id(&opening(&before_file, bytes)?).unwrap_or_else(|| "unknown".to_owned());
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        Ok(Draft::new("segment").text("after", &segment_name(before)).number("bytes", bytes).text("sha256", &sha256))
+        Ok(Draft::new("segment").text("after", &segment_name(before)).number("bytes", bytes).text("sha256", &sha256).text("journal", &id))
     }
 
     /// Overwrites `HEAD`. It may be lost without harm, so that its failure is none of the append.

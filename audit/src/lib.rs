@@ -17,16 +17,23 @@
 #![forbid(unsafe_code)]
 
 mod chain;
+mod checkpoint;
 mod clock;
 mod error;
 mod hash;
 mod head;
 mod journal;
 mod record;
+mod report;
+mod snapshot;
 mod store;
 mod tail;
+mod verify;
 
+pub use checkpoint::{head, remember, Checkpoint, Statement};
 pub use error::{Error, Kind, Result};
 pub use head::Head;
 pub use journal::{Journal, RESERVED_BYTES, SEGMENT_BYTES};
+pub use report::{Comparison, Finding, Outcome, Place, Report, Verdict, Witness, Wrong};
+pub use verify::{verify, Against};
 pub use record::{escape, Draft, Record};

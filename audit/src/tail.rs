@@ -118,7 +118,7 @@ fn accepted(folder: &Folder, mark: &Mark) -> Result<Option<Found>> {
     let mut gap = false;
     let size = segment.size()?;
     follow(&segment, 0, size, size, next, &mut |step| {
-        if let Step::Record(parts, line, _) = step {
+        if let Step::Record(parts, line) = step {
             gap |= parts.seq < next.seq + 2 && kind_of(line) == "gap";
         }
     })
@@ -180,7 +180,7 @@ fn forward(folder: &Folder, mut segment: Segment, mut start: Start) -> Result<Fo
             segment.forget_cached(start.from);
         }
         let tail = follow(&segment, start.from, size, u64::MAX, start.next, &mut |step| {
-            if let Step::Record(parts, line, _) = step {
+            if let Step::Record(parts, line) = step {
                 opened = opened || kind_of(line) != "torn";
                 time = parts.time().to_vec();
             }

@@ -1,0 +1,530 @@
+//! Verifying: every record, on all processors, in constant memory.
+//!
+//! The segments are cut into pieces at line ends. Each piece is checked by itself ([`quick`]): form, hash, link, number.
+//! Then the pieces are joined in order. Wherever a piece does not verify or does not join, the one slow path walks over
+//! that stretch ([`Walk::slowly`]), and only it says what is wrong: the quick path never accepts what the slow one would
+//! not, and never words anything.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::Mutex;
+
+use crate::chain::{follow, Junk, Lines, Next, Source, Step, PIECE};
+use crate::checkpoint::{remembered, Checkpoint};
+use crate::error::{Error, Result};
+use crate::hash::{self, HexHash};
+use crate::head::{segment_name, Head};
+use crate::record::{split, Record, MAX_LINE};
+use crate::report::{Comparison, Finding, Outcome, Place, Report, Wrong, Witness};
+use crate::snapshot::{Snapshot, Span};
+use crate::store::Segment;
+
+/// A piece is at most this long: short enough to share the work evenly and to walk again slowly, in bytes.
+const MAX_SHARE: u64 = 8 * 1024 * 1024;
+/// With this many findings verifying ends.
+const MAX_FINDINGS: usize = 50;
+
+/// What to hold the journal against.
+#[derive(Debug, Clone, Default)]
+pub struct Against {
+    /// Heads that were kept elsewhere.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Verify only what follows this head.
+    pub from: Option<Checkpoint>,
+    /// How many threads; by default one for each processor.
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// Verifies the journal in `path`. `progress` is told the bytes done and the bytes there are, from any thread.
+///
+/// # Errors
+/// [`Kind::Absent`](crate::Kind::Absent), `Io`, `Permission`, `Busy`. That the journal does not verify is no error
+/// but a [`Report`].
+pub fn verify(path: &Path, against: &Against, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Report> {
+    let snapshot = Snapshot::take(path)?;
+    let mut witnesses = Vec::new();
+    witnesses.extend(against.checkpoints.iter().map(|kept| (Witness::Given, kept.clone())));
+    let (from_file, unreadable) = remembered(&snapshot.checkpoints);
+    witnesses.extend(from_file.into_iter().map(|kept| (Witness::Remembered, kept)));
+    witnesses.extend(snapshot.mark.map(|mark| (Witness::Mark, Checkpoint::from(mark.head))));
+
+    let mut walk = Walk::new(&snapshot, &witnesses);
+    walk.report.journal = snapshot.journal_id()?;
+    walk.report.mark_missing = snapshot.mark.is_none();
+    walk.report.checkpoint_lines_unreadable = unreadable;
+    let start = match &against.from {
+        None => walk.begin()?,
+        Some(kept) => match walk.begin_after(kept)? {
+            Some(start) => start,
+            None => return Ok(walk.report),
+        },
+    };
+    let wanted: Vec<u64> = walk.found.keys().copied().collect();
+    let pruned_wanted = start.pruned;
+    let pieces = cut(&snapshot, &start);
+    let checked = check_all(&snapshot, &pieces, &wanted, pruned_wanted, threads(against), progress)?;
+    walk.join(&start, &pieces, checked)?;
+    walk.compare(&witnesses, pruned_wanted)?;
+    Ok(walk.report)
+}
+
+fn threads(against: &Against) -> usize {
+    let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(16);
+    against.threads.map_or_else(available, NonZeroUsize::get)
+}
+
+/// Where verifying starts.
+struct Start {
+    /// Which segment.
+    index: usize,
+    /// Where in it.
+    offset: u64,
+    /// What is expected there; `None` takes the first record's own word, to be found in a `pruned` record.
+    next: Option<Next>,
+    /// Whether earlier records are gone, so that a `pruned` record has to say so.
+    pruned: bool,
+}
+
+/// A range of one segment. Its lines are those that begin in it.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    index: usize,
+    span: Span,
+    from: u64,
+    to: u64,
+}
+
+/// A piece that verifies by itself.
+#[derive(Debug)]
+struct Checked {
+    /// Where its first line begins.
+    from: u64,
+    /// Behind its last line.
+    to: u64,
+    /// What its first record needs before it.
+    first: Next,
+    /// What has to follow its last one.
+    next: Next,
+    records: u64,
+    found: Vec<(u64, HexHash)>,
+    pruned: Vec<Pruned>,
+}
+
+/// What a `pruned` record says.
+#[derive(Debug, Clone)]
+struct Pruned {
+    seq: u64,
+    last: u64,
+    hash: String,
+}
+
+impl Pruned {
+    fn read(line: &[u8]) -> Option<Self> {
+        let record = Record::parse(line).filter(|record| record.kind() == "pruned")?;
+        let last = u64::try_from(record.number("last")?).ok()?;
+        Some(Self { seq: record.seq(), last, hash: record.text("last_hash")?.to_owned() })
+    }
+}
+
+fn cut(snapshot: &Snapshot, start: &Start) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for (index, span) in snapshot.segments.iter().enumerate().skip(start.index) {
+        let mut from = if index == start.index { start.offset } else { 0 };
+        while from < span.size {
+            let to = (from + MAX_SHARE).min(span.size);
+            pieces.push(Piece { index, span: *span, from, to });
+            from = to;
+        }
+    }
+    pieces
+}
+
+/// Checks every piece by itself, on `threads` threads that take the next piece whenever they are done with one.
+fn check_all(
+    snapshot: &Snapshot,
+    pieces: &[Piece],
+    wanted: &[u64],
+    pruned: bool,
+    threads: usize,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Vec<Option<Checked>>> {
+    let total: u64 = pieces.iter().map(|piece| piece.to - piece.from).sum();
+    let (taken, done) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let results: Mutex<Vec<Option<Checked>>> = Mutex::new(pieces.iter().map(|_| None).collect());
+    let failed: Mutex<Option<Error>> = Mutex::new(None);
+    let work = || {
+        let mut buffer = vec![0; PIECE + MAX_LINE];
+        let mut open: Option<Segment> = None;
+        loop {
+            let at = taken.fetch_add(1, Ordering::Relaxed);
+            let Some(piece) = pieces.get(at) else { break };
+            let checked = match open.take().filter(|segment| segment.first == piece.span.first) {
+                Some(segment) => Ok(segment),
+                None => snapshot.open(piece.span),
+            }
+            .and_then(|segment| {
+                let checked = quick(&segment, piece, wanted, pruned, &mut buffer)
+                    .map_err(|error| segment.fail("cannot read the journal", &error));
+                open = Some(segment);
+                checked
+            });
+            match checked {
+                Ok(checked) => {
+                    if let Some(slot) = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_mut(at) {
+                        *slot = checked;
+                    }
+                    let size = piece.to - piece.from;
+                    progress(done.fetch_add(size, Ordering::Relaxed) + size, total);
+                }
+                Err(error) => {
+                    failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
+                    taken.store(pieces.len(), Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(pieces.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)),
+    }
+}
+
+/// Checks the lines of one piece against each other; `None` where anything is not as it should be.
+fn quick(segment: &Segment, piece: &Piece, wanted: &[u64], pruned: bool, buffer: &mut [u8]) -> io::Result<Option<Checked>> {
+    let finder = pruned.then(|| memchr::memmem::Finder::new(b"\"kind\":\"pruned\""));
+    let mut checked: Option<Checked> = None;
+    // One byte earlier, to see whether a line begins at `from` itself.
+    let mut at = piece.from.saturating_sub(1);
+    let mut skip = piece.from > 0;
+    let mut filled = 0;
+    'reading: loop {
+        let room = buffer.get_mut(filled..).unwrap_or_default();
+        let left = usize::try_from(piece.span.size - (at + filled as u64)).unwrap_or(usize::MAX);
+        let wish = room.len().min(left).min(PIECE);
+        let count = segment.read_at(room.get_mut(..wish).unwrap_or_default(), at + filled as u64)?;
+        filled += count;
+        let bytes = buffer.get(..filled).unwrap_or_default();
+        let mut start = 0;
+        for feed in memchr::memchr_iter(b'\n', bytes) {
+            let line = bytes.get(start..feed).unwrap_or_default();
+            let begins = at + start as u64;
+            start = feed + 1;
+            if std::mem::replace(&mut skip, false) {
+                continue;
+            }
+            if begins >= piece.to {
+                break 'reading;
+            }
+            let Some(parts) = split(line).filter(|parts| parts.holds()) else { return Ok(None) };
+            let sum = checked.get_or_insert_with(|| {
+                let first = Next { seq: parts.seq, prev: *parts.prev };
+                Checked { from: begins, to: begins, first, next: first, records: 0, found: Vec::new(), pruned: Vec::new() }
+            });
+            if !sum.next.accepts(&parts) {
+                return Ok(None);
+            }
+            sum.next = Next::after(&parts);
+            sum.to = at + start as u64;
+            sum.records += 1;
+            if wanted.binary_search(&parts.seq).is_ok() {
+                sum.found.push((parts.seq, *parts.hash));
+            }
+            if finder.as_ref().is_some_and(|finder| finder.find(line).is_some()) {
+                sum.pruned.extend(Pruned::read(line));
+            }
+        }
+        if at + filled as u64 >= piece.span.size {
+            // Bytes behind the last line feed that begin in this piece: for the slow path.
+            if start < filled && !skip && at + (start as u64) < piece.to {
+                return Ok(None);
+            }
+            break;
+        }
+        if count == 0 || filled - start > MAX_LINE {
+            return Ok(None);
+        }
+        if at + start as u64 >= piece.to && !skip {
+            break;
+        }
+        buffer.copy_within(start..filled, 0);
+        at += start as u64;
+        filled -= start;
+    }
+    // A first line that is no record's end could hide a `prev` that is no hash.
+    Ok(checked.filter(|sum| hash::from_hex(&sum.first.prev).is_some()))
+}
+
+/// The joining of the pieces, and what it comes to.
+struct Walk<'a> {
+    snapshot: &'a Snapshot,
+    report: Report,
+    /// The records somebody has a hash of.
+    found: BTreeMap<u64, Option<HexHash>>,
+    pruned: Vec<Pruned>,
+    /// The highest number that is known to have been committed.
+    known: Option<u64>,
+    /// Numbers before this were not looked at.
+    first: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(snapshot: &'a Snapshot, witnesses: &[(Witness, Checkpoint)]) -> Self {
+        let found: BTreeMap<u64, Option<HexHash>> = witnesses.iter().map(|(_, kept)| (kept.seq, None)).collect();
+        let known = found.keys().next_back().copied();
+        Self { snapshot, report: Report::default(), found, pruned: Vec::new(), known, first: 0 }
+    }
+
+    /// From the first record there is.
+    fn begin(&mut self) -> Result<Start> {
+        let Some(span) = self.snapshot.segments.first() else {
+            return Ok(Start { index: 0, offset: 0, next: Some(Next::FIRST), pruned: false });
+        };
+        self.first = span.first;
+        let next = if span.first == 0 { Some(Next::FIRST) } else { None };
+        Ok(Start { index: 0, offset: 0, next, pruned: span.first > 0 })
+    }
+
+    /// Behind a head that is known; `None`, and a finding, where there is no such record.
+    fn begin_after(&mut self, kept: &Checkpoint) -> Result<Option<Start>> {
+        self.first = kept.seq + 1;
+        self.report.from = Some(kept.clone());
+        // A repair goes on behind a record that is gone: its own first record still names the hash.
+        if let Some(index) = self.snapshot.segments.iter().position(|span| span.first == kept.seq + 1) {
+            let span = self.snapshot.segments.get(index).copied().unwrap_or(Span { first: 0, size: 0 });
+            let opening = self.snapshot.opening(span)?;
+            if let Some((next, _)) = opening.first().filter(|(next, _)| next.seq == kept.seq + 1 && kept.is(&next.prev)) {
+                return Ok(Some(Start { index, offset: 0, next: Some(*next), pruned: false }));
+            }
+        }
+        let hit = self.snapshot.find(kept.seq)?.into_iter().find(|(_, _, hash)| kept.is(hash));
+        let Some((index, offset, hash)) = hit else {
+            self.report.comparisons.push(Comparison { witness: Witness::From, checkpoint: kept.clone(), outcome: Outcome::Gone });
+            return Ok(None);
+        };
+        Ok(Some(Start { index, offset, next: Some(Next { seq: kept.seq + 1, prev: hash }), pruned: false }))
+    }
+
+    /// Joins the pieces in order; walks slowly where they do not verify or do not join.
+    fn join(&mut self, start: &Start, pieces: &[Piece], checked: Vec<Option<Checked>>) -> Result<()> {
+        let mut next = start.next;
+        let mut pieces = pieces.iter().zip(checked).peekable();
+        for (index, span) in self.snapshot.segments.iter().enumerate().skip(start.index) {
+            let mut at = if index == start.index { start.offset } else { 0 };
+            if at == 0 {
+                next = Some(self.enter(index, *span, next)?);
+            }
+            let mut expected = next.unwrap_or(Next::FIRST);
+            let mut open: Option<Segment> = None;
+            while let Some((piece, sum)) = pieces.next_if(|(piece, _)| piece.index == index) {
+                match sum {
+                    _ if self.gave_up() => {}
+                    Some(sum) if sum.from == at && sum.first == expected => {
+                        at = sum.to;
+                        expected = sum.next;
+                        self.report.records += sum.records;
+                        self.pruned.extend(sum.pruned);
+                        for (seq, hash) in sum.found {
+                            self.found.insert(seq, Some(hash));
+                        }
+                    }
+                    // No line begins in it: a slow walk before it has gone beyond.
+                    _ if at >= piece.to => {}
+                    _ => {
+                        let segment = match open.take() {
+                            Some(segment) => segment,
+                            None => self.snapshot.open(*span)?,
+                        };
+                        (at, expected) = self.slowly(&segment, index, *span, at, piece.to, expected)?;
+                        open = Some(segment);
+                    }
+                }
+            }
+            next = Some(expected);
+            self.report.segments += 1;
+            self.report.bytes += span.size;
+        }
+        self.report.first = self.first;
+        if let Some(next) = next {
+            self.report.head = next.seq.checked_sub(1).zip(hash::from_hex(&next.prev)).map(|(seq, hash)| Head { seq, hash });
+        }
+        Ok(())
+    }
+
+    /// What is expected at the beginning of a segment, and whether what opens it says so too.
+    fn enter(&mut self, index: usize, span: Span, next: Option<Next>) -> Result<Next> {
+        let opening = self.snapshot.opening(span)?;
+        if let Some((gap, _)) = opening.iter().find(|(_, record)| record.kind() == "gap") {
+            self.report.gaps.push(gap.seq);
+        }
+        let before = index.checked_sub(1).and_then(|index| self.snapshot.segments.get(index));
+        if let Some((before, (said, record))) = before.zip(opening.iter().find(|(_, record)| record.kind() == "segment")) {
+            let fits = record.text("after") == Some(segment_name(before.first).as_str())
+                && record.number("bytes").and_then(|bytes| u64::try_from(bytes).ok()) == Some(before.size);
+            if !fits {
+                let what = format!(
+                    "record {} says that {} of {} bytes came before; there is {} of {} bytes",
+                    said.seq,
+                    crate::record::escape(record.text("after").unwrap_or("nothing").as_bytes()),
+                    record.number("bytes").unwrap_or(0),
+                    segment_name(before.first),
+                    before.size
+                );
+                self.find(Wrong::Segment, said.seq, Place { segment: span.first, offset: 0 }, what);
+            }
+        }
+        Ok(match next {
+            Some(next) => next,
+            None => opening.first().map_or(Next { seq: span.first, prev: hash::NO_HASH }, |(next, _)| *next),
+        })
+    }
+
+    /// The one slow path: walks record by record to the first end of one at or behind `enough`, and words what it finds.
+    /// It begins again behind each finding, so that one change does not hide the next.
+    fn slowly(&mut self, segment: &Segment, index: usize, span: Span, mut at: u64, enough: u64, mut next: Next) -> Result<(u64, Next)> {
+        loop {
+            let Self { report, found, pruned, .. } = self;
+            let fail = |error: io::Error| segment.fail("cannot read the journal", &error);
+            let tail = follow(segment, at, span.size, enough, next, &mut |step| match step {
+                Step::Record(parts, line) => {
+                    report.records += 1;
+                    if let Some(slot) = found.get_mut(&parts.seq) {
+                        *slot = Some(*parts.hash);
+                    }
+                    pruned.extend(Pruned::read(line));
+                }
+                Step::Healed(region) => report.heal(Place { segment: span.first, offset: region.from }, region.len, region.seq),
+            })
+            .map_err(fail)?;
+            let Some(junk) = &tail.junk else { return Ok((tail.end, tail.next)) };
+            let last = index + 1 == self.snapshot.segments.len();
+            let committed = junk.committed || self.known.is_some_and(|known| known >= tail.next.seq);
+            if last && !committed {
+                self.report.torn_tail = Some((Place { segment: span.first, offset: junk.from }, junk.len));
+                return Ok((span.size, tail.next));
+            }
+            match self.word(segment, span, junk, &tail.next)? {
+                Some((from, resumed)) => (at, next) = (from, resumed),
+                None => return Ok((span.size, tail.next)),
+            }
+            if at >= enough || self.gave_up() {
+                return Ok((at, next));
+            }
+        }
+    }
+
+    /// Says what is wrong at `junk`, and where to begin again: at the first record that is whole.
+    fn word(&mut self, segment: &Segment, span: Span, junk: &Junk, next: &Next) -> Result<Option<(u64, Next)>> {
+        let mut lines = Lines::new(segment, junk.from, span.size);
+        let mut stretches = 0u64;
+        let mut altered = false;
+        let resume = loop {
+            let Some(stretch) = lines.next().map_err(|error| segment.fail("cannot read the journal", &error))? else { break None };
+            if let Some(parts) = stretch.record() {
+                break Some((stretch.from, Next { seq: parts.seq, prev: *parts.prev }));
+            }
+            if stretches == 0 {
+                altered = split(stretch.bytes).is_some_and(|parts| next.accepts(&parts));
+            }
+            stretches += 1;
+        };
+        let seq = next.seq;
+        let (wrong, what) = match resume {
+            Some((_, found)) if stretches == 0 && found.seq > seq => (Wrong::Missing, missing(seq, found.seq - 1)),
+            Some((_, found)) if stretches == 0 && found.seq < seq => {
+                (Wrong::Order, format!("record {} stands where record {seq} is due: repeated, or out of its place", found.seq))
+            }
+            Some(_) if stretches == 0 => {
+                (Wrong::Link, format!("record {seq} does not name the hash of the record before it: one of the two was rewritten"))
+            }
+            Some((_, found)) if stretches == 1 && (altered || found.seq == seq + 1) => {
+                (Wrong::Altered, format!("record {seq} was altered: its hash does not fit what it says"))
+            }
+            Some((from, found)) if found.seq > seq => (
+                Wrong::Altered,
+                format!("{} bytes are no record, where {} due", from - junk.from, due(seq, found.seq - 1)),
+            ),
+            Some((from, _)) => (Wrong::Junk, format!("{} bytes are no record, and no record accounts for them", from - junk.from)),
+            None if stretches == 1 && altered => {
+                (Wrong::Altered, format!("record {seq} was altered: its hash does not fit what it says"))
+            }
+            None => (Wrong::Junk, format!("{} bytes are no record, and no record accounts for them", span.size - junk.from)),
+        };
+        self.find(wrong, seq, Place { segment: span.first, offset: junk.from }, what);
+        Ok(resume)
+    }
+
+    fn find(&mut self, wrong: Wrong, seq: u64, place: Place, what: String) {
+        self.report.findings.push(Finding { wrong, seq, place: Some(place), what });
+        self.report.gave_up = self.gave_up();
+    }
+
+    /// Each further finding may cost a walk over a whole segment, and so many say enough.
+    fn gave_up(&self) -> bool {
+        self.report.findings.len() >= MAX_FINDINGS
+    }
+
+    /// Holds what was found against what is known.
+    fn compare(&mut self, witnesses: &[(Witness, Checkpoint)], pruned: bool) -> Result<()> {
+        for (witness, checkpoint) in witnesses {
+            let outcome = match self.found.get(&checkpoint.seq).copied().flatten() {
+                Some(hash) if checkpoint.is(&hash) => Outcome::Met,
+                Some(hash) => Outcome::Differs(hash::as_str(&hash).to_owned()),
+                None if checkpoint.seq < self.first => Outcome::Before,
+                None => Outcome::Gone,
+            };
+            self.report.comparisons.push(Comparison { witness: *witness, checkpoint: checkpoint.clone(), outcome });
+        }
+        if pruned {
+            self.compare_pruned()?;
+        }
+        Ok(())
+    }
+
+    /// Where the beginning is gone, a record has to say up to where it was pruned, and the rest has to fit on there.
+    fn compare_pruned(&mut self) -> Result<()> {
+        let first = self.first;
+        let prev = match self.snapshot.segments.first() {
+            Some(span) => self.snapshot.opening(*span)?.first().map(|(next, _)| next.prev),
+            None => None,
+        };
+        let mut witness = None;
+        for said in &self.pruned {
+            // A prune that was interrupted has left records that it names as pruned: those have to lead to its hash.
+            let leads = said.last + 1 == first && prev.is_some_and(|prev| said.hash == hash::as_str(&prev));
+            let within = || -> Result<bool> {
+                Ok(said.last >= first && self.snapshot.find(said.last)?.iter().any(|(_, _, hash)| said.hash == hash::as_str(hash)))
+            };
+            if leads || within()? {
+                witness = Some(said.clone());
+                break;
+            }
+        }
+        match witness {
+            Some(said) => self.report.pruned = Some((first, said.seq)),
+            None => {
+                let what = format!("{}, and no record says that they were pruned", missing(0, first - 1));
+                let place = Place { segment: first, offset: 0 };
+                self.find(Wrong::Missing, 0, place, what);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn missing(from: u64, to: u64) -> String {
+    if from == to { format!("record {from} is missing") } else { format!("records {from} to {to} are missing") }
+}
+
+fn due(from: u64, to: u64) -> String {
+    if from == to { format!("record {from} is") } else { format!("records {from} to {to} are") }
+}
