@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::chain::{Next, Source, PIECE};
+use crate::chain::{follow, Next, Source, PIECE};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::hash::{self, Hasher};
@@ -33,6 +33,8 @@ pub struct Journal {
     failed: Option<Error>,
     wait: Duration,
     segment_bytes: u64,
+    /// What the next segment begins with, where it is a repair.
+    gap: Option<Draft>,
 }
 
 impl Journal {
@@ -52,29 +54,60 @@ impl Journal {
     /// As [`Journal::open`].
     pub fn open_with(folder: &Path, boot: &str, wait: Duration, segment_bytes: u64) -> Result<Self> {
         let folder = Folder::create(folder)?;
-        let mut journal = Self {
-            folder,
-            boot: boot.to_owned(),
-            mark: None,
-            segment: None,
-            head: Head { seq: 0, hash: [0; 32] },
-            reserved: 0,
-            failed: None,
-            wait,
-            segment_bytes,
-        };
-        let _lock = journal.folder.lock(For::Writing, wait)?;
-        let found = journal.place()?;
+        let lock = folder.lock(For::Writing, wait)?;
+        let mut journal = Self::closed(folder, boot, wait, segment_bytes);
+        journal.begin()?;
+        drop(lock);
+        Ok(journal)
+    }
+
+    /// A writer that has not looked at the journal yet.
+    pub(crate) fn closed(folder: Folder, boot: &str, wait: Duration, segment_bytes: u64) -> Self {
+        let head = Head { seq: 0, hash: [0; 32] };
+        let boot = boot.to_owned();
+        Self { folder, boot, mark: None, segment: None, head, reserved: 0, failed: None, wait, segment_bytes, gap: None }
+    }
+
+    /// Finds the end, keeps space, and writes the first record where there is none. The lock has to be held.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        let found = self.place()?;
         let size = found.segment.size()?;
         found.segment.reserve(size, RESERVED_BYTES)?;
-        journal.reserved = size + RESERVED_BYTES;
+        self.reserved = size + RESERVED_BYTES;
         if found.tail.next.seq == 0 || !found.opened {
-            journal.commit(found, &[])?;
+            self.commit(found, &[])?;
         } else {
-            journal.head = head_before(&found.tail.next)?;
-            journal.segment = Some(found.segment);
+            self.head = head_before(&found.tail.next)?;
+            self.segment = Some(found.segment);
         }
-        Ok(journal)
+        Ok(())
+    }
+
+    /// As [`Journal::append`], with the lock held already.
+    pub(crate) fn append_locked(&mut self, drafts: &[Draft]) -> Result<Head> {
+        let found = self.place()?;
+        let found = self.next_segment(found)?;
+        self.commit(found, drafts)
+    }
+
+    /// Goes on behind `next` in a segment of its own that begins with `gap`, and puts `HEAD` on disk, because the old
+    /// one names a record that is gone. The lock has to be held.
+    pub(crate) fn begin_with_gap(&mut self, next: Next, gap: Draft) -> Result<Head> {
+        // An earlier repair may have been cut off before its record was whole: its remains are healed forward.
+        let segment = match self.folder.write_segment(next.seq)? {
+            Some(segment) => segment,
+            None => self.folder.create_segment(next.seq)?,
+        };
+        let size = segment.size()?;
+        let tail = follow(&segment, 0, size, size, next, &mut |_| {})
+            .map_err(|error| segment.fail("cannot read the journal", &error))?;
+        self.gap = Some(gap);
+        self.reserved = 0;
+        let head = self.commit(Found { segment, tail, opened: false, time: Vec::new() }, &[])?;
+        if let Some(mark) = &self.mark {
+            mark.sync()?;
+        }
+        Ok(head)
     }
 
     /// Appends records: one lock, one write, one sync for all of them. When it returns they are on disk.
@@ -87,9 +120,7 @@ impl Journal {
             return Err(error.clone());
         }
         let _lock = self.folder.lock(For::Writing, self.wait)?;
-        let found = self.place()?;
-        let found = self.next_segment(found)?;
-        self.commit(found, drafts)
+        self.append_locked(drafts)
     }
 
     /// The last record this writer knows of.
@@ -179,7 +210,11 @@ impl Journal {
         }
         let begins = !opened;
         if begins {
-            needed.push(self.opening(&segment)?);
+            let opening = match self.gap.take() {
+                Some(gap) => gap,
+                None => self.opening(&segment)?,
+            };
+            needed.push(opening);
         }
         let mut next = tail.next;
         let now = later_than(&time);

@@ -349,9 +349,10 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     (canonical && value < MAX_INTEGER.unsigned_abs()).then_some((value, rest))
 }
 
-/// Whether all bytes are in 0x20..=0x7e. Without an early end, so that the compiler makes vectors of it.
+/// Whether all bytes are in 0x20..=0x7e. Without an early end, so that the compiler makes vectors of it: a byte outside
+/// has its highest bit set as it is, less 0x20, or plus 1.
 fn printable(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |fine, byte| fine & (byte.wrapping_sub(0x20) < 0x5f))
+    bytes.iter().fold(0, |seen, byte| seen | byte | byte.wrapping_sub(0x20) | byte.wrapping_add(1)) & 0x80 == 0
 }
 
 /// A line that is a record: of the right shape, with a hash that holds and a `prev` that is one.
@@ -488,6 +489,13 @@ mod tests {
     fn numbers_that_json_readers_round_become_strings() {
         let line = line_of(&Draft::new("note").number("a", MAX_INTEGER).number("b", i64::MIN).number("c", 1 - MAX_INTEGER));
         assert!(line.contains(r#""a":"9007199254740992","b":"-9223372036854775808","c":-9007199254740991"#), "{line}");
+    }
+
+    #[test]
+    fn exactly_the_bytes_of_printable_ascii_are_allowed() {
+        for byte in 0..=255u8 {
+            assert_eq!(printable(&[b'a', byte, b'b']), (0x20..=0x7e).contains(&byte), "{byte}");
+        }
     }
 
     #[test]

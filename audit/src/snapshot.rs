@@ -46,6 +46,12 @@ impl Snapshot {
         Ok(Self { folder, segments, mark, checkpoints })
     }
 
+    /// Whether any record opens this segment.
+    pub(crate) fn holds_records(folder: &Folder, first: u64) -> Result<bool> {
+        let segment = folder.read_segment(first)?;
+        Ok(!opening(&segment, segment.size()?)?.is_empty())
+    }
+
     /// Opens one of its segments.
     pub(crate) fn open(&self, span: Span) -> Result<Segment> {
         self.folder.read_segment(span.first)

@@ -195,6 +195,20 @@ impl Folder {
         Ok(Segment { first, path, file: File::from(fd) })
     }
 
+    /// Refuses where [`Folder::remove_segment`] would: an append-only file opens for appending alone. Nothing is written.
+    pub(crate) fn check_removable(&self, first: u64) -> Result<()> {
+        let name = segment_name(first);
+        let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        match openat(&self.file, name.as_str(), flags, Mode::empty()) {
+            Ok(_) => Ok(()),
+            Err(errno) => {
+                let path = self.at(&name);
+                let hint = format!("where it is append-only, lift that first: chattr -a {}", crate::record::escape(path.as_os_str().as_encoded_bytes()));
+                Err(Error::os("a segment cannot be removed", &path, errno).with_hint(hint))
+            }
+        }
+    }
+
     /// Removes a segment. The name is gone for good only after [`Folder::sync`].
     pub(crate) fn remove_segment(&self, first: u64) -> Result<()> {
         let name = segment_name(first);

@@ -13,12 +13,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Mutex;
 
+use memchr::memmem::Finder;
+
 use crate::chain::{follow, Junk, Lines, Next, Source, Step, PIECE};
 use crate::checkpoint::{remembered, Checkpoint};
 use crate::error::{Error, Result};
 use crate::hash::{self, HexHash};
 use crate::head::{segment_name, Head};
-use crate::record::{split, Record, MAX_LINE};
+use crate::lanes::{of_objects, LANES};
+use crate::record::{split, Parts, Record, MAX_LINE};
 use crate::report::{Comparison, Finding, Outcome, Place, Report, Wrong, Witness};
 use crate::snapshot::{Snapshot, Span};
 use crate::store::Segment;
@@ -201,13 +204,14 @@ fn check_all(
 
 /// Checks the lines of one piece against each other; `None` where anything is not as it should be.
 fn quick(segment: &Segment, piece: &Piece, wanted: &[u64], pruned: bool, buffer: &mut [u8]) -> io::Result<Option<Checked>> {
-    let finder = pruned.then(|| memchr::memmem::Finder::new(b"\"kind\":\"pruned\""));
+    let finder = pruned.then(|| Finder::new(b"\"kind\":\"pruned\""));
     let mut checked: Option<Checked> = None;
     // One byte earlier, to see whether a line begins at `from` itself.
     let mut at = piece.from.saturating_sub(1);
     let mut skip = piece.from > 0;
     let mut filled = 0;
-    'reading: loop {
+    let mut complete = false;
+    loop {
         let room = buffer.get_mut(filled..).unwrap_or_default();
         let left = usize::try_from(piece.span.size - (at + filled as u64)).unwrap_or(usize::MAX);
         let wish = room.len().min(left).min(PIECE);
@@ -215,33 +219,26 @@ fn quick(segment: &Segment, piece: &Piece, wanted: &[u64], pruned: bool, buffer:
         filled += count;
         let bytes = buffer.get(..filled).unwrap_or_default();
         let mut start = 0;
+        let mut lines = Vec::with_capacity(bytes.len() / 256);
         for feed in memchr::memchr_iter(b'\n', bytes) {
             let line = bytes.get(start..feed).unwrap_or_default();
             let begins = at + start as u64;
+            if begins >= piece.to && !skip {
+                complete = true;
+                break;
+            }
             start = feed + 1;
             if std::mem::replace(&mut skip, false) {
                 continue;
             }
-            if begins >= piece.to {
-                break 'reading;
-            }
-            let Some(parts) = split(line).filter(|parts| parts.holds()) else { return Ok(None) };
-            let sum = checked.get_or_insert_with(|| {
-                let first = Next { seq: parts.seq, prev: *parts.prev };
-                Checked { from: begins, to: begins, first, next: first, records: 0, found: Vec::new(), pruned: Vec::new() }
-            });
-            if !sum.next.accepts(&parts) {
-                return Ok(None);
-            }
-            sum.next = Next::after(&parts);
-            sum.to = at + start as u64;
-            sum.records += 1;
-            if wanted.binary_search(&parts.seq).is_ok() {
-                sum.found.push((parts.seq, *parts.hash));
-            }
-            if finder.as_ref().is_some_and(|finder| finder.find(line).is_some()) {
-                sum.pruned.extend(Pruned::read(line));
-            }
+            let Some(parts) = split(line) else { return Ok(None) };
+            lines.push((begins, line, parts));
+        }
+        if !check_lines(&lines, wanted, finder.as_ref(), &mut checked) {
+            return Ok(None);
+        }
+        if complete {
+            break;
         }
         if at + filled as u64 >= piece.span.size {
             // Bytes behind the last line feed that begin in this piece: for the slow path.
@@ -262,6 +259,35 @@ fn quick(segment: &Segment, piece: &Piece, wanted: &[u64], pruned: bool, buffer:
     }
     // A first line that is no record's end could hide a `prev` that is no hash.
     Ok(checked.filter(|sum| hash::from_hex(&sum.first.prev).is_some()))
+}
+
+/// Checks lines that follow each other; adds them to `checked`.
+fn check_lines(lines: &[(u64, &[u8], Parts<'_>)], wanted: &[u64], finder: Option<&Finder<'_>>, checked: &mut Option<Checked>) -> bool {
+    for group in lines.chunks(LANES) {
+        let mut bodies = [&[][..]; LANES];
+        for (body, (_, _, parts)) in bodies.iter_mut().zip(group) {
+            *body = parts.body;
+        }
+        for ((begins, line, parts), hash) in group.iter().zip(of_objects(bodies)) {
+            let sum = checked.get_or_insert_with(|| {
+                let first = Next { seq: parts.seq, prev: *parts.prev };
+                Checked { from: *begins, to: *begins, first, next: first, records: 0, found: Vec::new(), pruned: Vec::new() }
+            });
+            if hash != *parts.hash || !sum.next.accepts(parts) {
+                return false;
+            }
+            sum.next = Next::after(parts);
+            sum.to = begins + line.len() as u64 + 1;
+            sum.records += 1;
+            if wanted.binary_search(&parts.seq).is_ok() {
+                sum.found.push((parts.seq, *parts.hash));
+            }
+            if finder.is_some_and(|finder| finder.find(line).is_some()) {
+                sum.pruned.extend(Pruned::read(line));
+            }
+        }
+    }
+    true
 }
 
 /// The joining of the pieces, and what it comes to.
