@@ -38,7 +38,7 @@ pub struct Claims {
 
 /// Reads what claims a function.
 pub fn read(sources: &mut Sources, dom0: &Dom0, function: &Function) -> Result<Claims, Failure> {
-    let modules = Modules::open(&sources.root)?;
+    let modules = sources.modules()?;
     let mut by_alias = Vec::new();
     for module in modules.claiming(&function.modalias)? {
         let drivers = modules.drivers_of(&module)?;

@@ -1,6 +1,6 @@
 //! One PCI function, as sysfs and its config space show it.
 
-use super::config_space::{is_all_ones, ConfigSpace};
+use super::config_space::{is_all_ones, ConfigSpace, CONVENTIONAL_SIZE};
 use crate::error::Failure;
 use crate::names::{DriverName, Hop, Sbdf};
 use crate::system::sysfs::PciSysfs;
@@ -85,7 +85,7 @@ pub fn read(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Function, Failure> {
         Ok(u32::from_str_radix(digits, 16).unwrap_or(0))
     };
     let short = |name: &str| number(name).map(|number| u16::try_from(number).unwrap_or(u16::MAX));
-    let bytes = sysfs.config(sbdf)?;
+    let bytes = sysfs.config(sbdf, CONVENTIONAL_SIZE)?;
     let config = if is_all_ones(&bytes) { None } else { ConfigSpace::parse(&bytes) };
     let vfs = sysfs.attribute(sbdf, "sriov_numvfs")?;
     Ok(Function {

@@ -13,11 +13,14 @@ mod usage;
 
 use crate::error::{Exit, Failure};
 use crate::names::{DeviceArgument, Sbdf};
+use crate::system::modules::Modules;
 use crate::system::root::{read_text, Sysroot};
 use crate::system::sysfs::PciSysfs;
 use crate::system::xen::{check_dom0, Xen};
 use crate::system::xenstore::Xenstore;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 pub use claims::Claims;
 pub use functions::{reset_method_in_force, Function};
@@ -65,6 +68,7 @@ pub struct Sources {
     pub xen: Result<Xen, Failure>,
     /// xenstore, or why it cannot be asked.
     pub xenstore: Result<Xenstore, Failure>,
+    modules: OnceCell<Rc<Modules>>,
 }
 
 impl Sources {
@@ -80,7 +84,20 @@ impl Sources {
             sysfs: PciSysfs::new(root),
             xen: Xen::open(root),
             xenstore: Xenstore::open(root),
+            modules: OnceCell::new(),
         })
+    }
+
+    /// The modules of the running kernel; their indexes are opened once.
+    ///
+    /// # Errors
+    /// The indexes cannot be opened.
+    pub fn modules(&self) -> Result<Rc<Modules>, Failure> {
+        if let Some(modules) = self.modules.get() {
+            return Ok(Rc::clone(modules));
+        }
+        let modules = Rc::new(Modules::open(&self.root)?);
+        Ok(Rc::clone(self.modules.get_or_init(|| modules)))
     }
 
     /// Reads everything.
@@ -131,6 +148,12 @@ impl Sources {
     /// The indexes of the running kernel's modules cannot be read.
     pub fn claims(&mut self, dom0: &Dom0, function: &Function) -> Result<Claims, Failure> {
         claims::read(self, dom0, function)
+    }
+
+    /// The serial number a function tells, where it has one and this user may see it.
+    #[must_use]
+    pub fn serial(&self, sbdf: Sbdf) -> Option<u64> {
+        config_space::serial_number(|at| self.sysfs.register(sbdf, at))
     }
 
     /// What dom0 itself uses a function for, in words; empty where nothing.

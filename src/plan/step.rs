@@ -35,6 +35,13 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it changes anything. A step that only reads needs no intent on disk
+    /// of its own before it.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        !matches!(self, Self::Modalias | Self::Resolve | Self::Verify)
+    }
+
     /// Its fixed name.
     #[must_use]
     pub fn name(self) -> &'static str {

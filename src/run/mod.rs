@@ -126,15 +126,20 @@ impl<'a> Operation<'a> {
             return Err(Trouble::failed("it was interrupted by a signal", "run it again when ready"));
         }
         let began = Instant::now();
-        self.record.intent(step, self.plan.sbdf, &planned.what).map_err(Trouble::Journal)?;
+        let sbdf = self.plan.sbdf;
+        if planned.step.changes() {
+            self.record.intent(step, sbdf, &planned.what).map_err(Trouble::Journal)?;
+        } else {
+            self.record.reading(step, sbdf, &planned.what);
+        }
         match perform(self, planned.step) {
             Ok(detail) => {
-                self.record.done(step, self.plan.sbdf, &detail);
+                self.record.done(step, sbdf, &detail);
                 self.report(step, Outcome::Done, detail, began.elapsed());
                 Ok(())
             }
             Err(trouble) => {
-                self.record.failed(step, self.plan.sbdf, &trouble.message());
+                self.record.failed(step, sbdf, &trouble.message());
                 self.report(step, Outcome::Failed, trouble.message(), began.elapsed());
                 Err(trouble.at(step))
             }

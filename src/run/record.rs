@@ -44,9 +44,14 @@ impl Record {
     /// # Errors
     /// The journal cannot be written: the step must not be done.
     pub fn intent(&mut self, step: &str, sbdf: Sbdf, what: &str) -> Result<(), Failure> {
+        self.reading(step, sbdf, what);
+        self.flush()
+    }
+
+    /// A step that only reads: its intent goes to disk with the next append.
+    pub fn reading(&mut self, step: &str, sbdf: Sbdf, what: &str) {
         let draft = self.step(step, "intent", sbdf).text("what", what);
         self.waiting.push(draft);
-        self.flush()
     }
 
     /// A step that was proved.

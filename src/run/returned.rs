@@ -4,10 +4,9 @@ use super::outcome::Trouble;
 use super::Operation;
 use crate::error::Failure;
 use crate::names::{DriverName, ModuleName};
-use crate::observe::config_space::ConfigSpace;
+use crate::observe::config_space::{ConfigSpace, CONVENTIONAL_SIZE};
 use crate::observe::Owner;
 use crate::plan::{Candidate, Step};
-use crate::system::modules::Modules;
 use crate::system::worker::Act;
 
 impl Operation<'_> {
@@ -45,7 +44,7 @@ impl Operation<'_> {
 
     fn settle(&mut self) -> Result<String, Trouble> {
         self.still_driverless()?;
-        let before = self.config()?;
+        let before = (self.config()?, self.sources.serial(self.plan.sbdf));
         let said = match &self.function.reset_methods {
             None => "it cannot be reset".to_owned(),
             Some(methods) => {
@@ -67,6 +66,7 @@ impl Operation<'_> {
             }
         };
         let after = self.config()?;
+        let serial = self.sources.serial(self.plan.sbdf);
         if after.is_bus_master() {
             return Err(Trouble::failed(
                 format!("bus mastering is on without a driver (command {:#06x})", after.command),
@@ -74,7 +74,11 @@ impl Operation<'_> {
             ));
         }
         let observed = self.function.config.as_ref();
-        let changed = before.difference(&after).or_else(|| observed.and_then(|config| config.difference(&after)));
+        let changed = before
+            .0
+            .difference(&after)
+            .or_else(|| observed.and_then(|config| config.difference(&after)))
+            .or_else(|| (before.1 != serial).then(|| "its serial number changed".to_owned()));
         if let Some(changed) = changed {
             return Err(Trouble::failed(
                 format!("it is not the same device any more: {changed}"),
@@ -92,7 +96,7 @@ impl Operation<'_> {
     }
 
     fn config(&self) -> Result<ConfigSpace, Trouble> {
-        let bytes = self.sources.sysfs.config(self.plan.sbdf)?;
+        let bytes = self.sources.sysfs.config(self.plan.sbdf, CONVENTIONAL_SIZE)?;
         ConfigSpace::parse(&bytes).ok_or_else(|| {
             Trouble::failed("its config space reads all ones: it does not answer", "power off and start")
         })
@@ -119,7 +123,7 @@ impl Operation<'_> {
     }
 
     fn resolve(&mut self) -> Result<String, Trouble> {
-        let modules = Modules::open(&self.sources.root)?;
+        let modules = self.sources.modules()?;
         let claiming = modules.claiming(&self.function.modalias)?;
         for candidate in &self.plan.candidates {
             if let Candidate::OfModule(module) = candidate {
@@ -139,7 +143,7 @@ impl Operation<'_> {
         for load in &self.plan.loads {
             let act = Act::Load { module: load.module.clone(), blacklisted_too: load.blacklisted };
             let answered = self.act(&act);
-            let drivers = Modules::open(&self.sources.root)?.drivers_of(&load.module)?;
+            let drivers = self.sources.modules()?.drivers_of(&load.module)?;
             match (answered, drivers) {
                 (Err(Trouble::Hung), _) => return Err(Trouble::Hung),
                 (_, Some(drivers)) if !drivers.is_empty() => {
@@ -162,7 +166,7 @@ impl Operation<'_> {
     }
 
     fn has_driver_elsewhere(&self) -> Result<bool, Failure> {
-        let modules = Modules::open(&self.sources.root)?;
+        let modules = self.sources.modules()?;
         for candidate in &self.plan.candidates {
             if let Candidate::OfModule(module) = candidate {
                 if modules.drivers_of(module)?.is_some_and(|drivers| !drivers.is_empty()) {
@@ -204,7 +208,7 @@ impl Operation<'_> {
     /// override, for the module's alias matched; of several, and of a driver that
     /// was named, the kernel's own table decides.
     fn drivers_to_try(&self) -> Result<Vec<(DriverName, bool)>, Failure> {
-        let modules = Modules::open(&self.sources.root)?;
+        let modules = self.sources.modules()?;
         let mut drivers = Vec::new();
         for candidate in &self.plan.candidates {
             match candidate {

@@ -5,11 +5,16 @@
 use super::root::{names_in, read_text, Sysroot};
 use crate::error::{Exit, Failure};
 use crate::names::{DriverName, ModuleName};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// libkmod's view of the running kernel's modules.
 pub struct Modules {
     context: kmod::Context,
     root: Sysroot,
+    /// The indexes do not change while a command runs; a look-up reads them from
+    /// the disk.
+    known: RefCell<BTreeMap<String, Vec<ModuleName>>>,
 }
 
 impl Modules {
@@ -29,7 +34,7 @@ impl Modules {
                 "check that the running kernel's modules are installed, and run depmod",
             )
         })?;
-        Ok(Self { context, root: root.clone() })
+        Ok(Self { context, root: root.clone(), known: RefCell::default() })
     }
 
     /// Every module that claims a modalias, in the order of `modprobe -R`, each
@@ -43,6 +48,9 @@ impl Modules {
         // end the string early.
         if modalias.is_empty() || modalias.contains('\0') {
             return Ok(Vec::new());
+        }
+        if let Some(names) = self.known.borrow().get(modalias) {
+            return Ok(names.clone());
         }
         let found = self.context.module_new_from_lookup(modalias).map_err(|error| {
             Failure::new(
@@ -60,6 +68,7 @@ impl Modules {
                 }
             }
         }
+        self.known.borrow_mut().insert(modalias.to_owned(), names.clone());
         Ok(names)
     }
 

@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::root::{absent, names_in, read_bytes, read_optional, Sysroot};
+use super::root::{absent, names_in, read_optional, Sysroot};
 use crate::error::Failure;
 use crate::names::{DriverName, ModuleName, Sbdf};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Where the kernel keeps PCI functions and their drivers.
@@ -65,10 +67,23 @@ impl PciSysfs {
         read_optional(&self.attribute_path(sbdf, name))
     }
 
-    /// As many bytes of config space as this user may see.
-    pub fn config(&self, sbdf: Sbdf) -> Result<Vec<u8>, Failure> {
+    /// The first `most` bytes of config space, or as many of them as this user may
+    /// see. Each four bytes cost an access to the device, so no more are read than
+    /// are needed.
+    pub fn config(&self, sbdf: Sbdf, most: u64) -> Result<Vec<u8>, Failure> {
         let path = self.attribute_path(sbdf, "config");
-        read_bytes(&path).map_err(|error| Failure::unreadable(&path, &error))
+        let mut bytes = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+        read.map(|_| bytes).map_err(|error| Failure::unreadable(&path, &error))
+    }
+
+    /// One 32-bit register of config space; `None` where this user may not see it.
+    #[must_use]
+    pub fn register(&self, sbdf: Sbdf, at: u64) -> Option<u32> {
+        let mut bytes = [0; 4];
+        let file = File::open(self.attribute_path(sbdf, "config")).ok()?;
+        file.read_exact_at(&mut bytes, at).ok()?;
+        Some(u32::from_le_bytes(bytes))
     }
 
     /// The driver that is bound; `None` where none is.
