@@ -216,6 +216,13 @@ fn push_string(line: &mut Vec<u8>, escaped: &str) {
     line.push(b'"');
 }
 
+/// A string of the journal's text as it stands in a line, quotes and all.
+pub(crate) fn json_string(text: &[u8]) -> Vec<u8> {
+    let mut line = Vec::new();
+    push_string(&mut line, &String::from_utf8_lossy(text));
+    line
+}
+
 /// The items that fit into four times `limit`; the rest is counted and hashed in a last item.
 fn push_list(line: &mut Vec<u8>, items: &[Vec<u8>], limit: usize) {
     line.push(b'[');
@@ -393,6 +400,19 @@ impl Record {
         &self.members
     }
 
+    /// Whether a member (this one, where a key is given) is this string, or a list that has it.
+    pub fn has(&self, key: Option<&str>, value: &str) -> bool {
+        let is = |member: &serde_json::Value| match member {
+            serde_json::Value::String(text) => text == value,
+            serde_json::Value::Array(items) => items.iter().any(|item| item.as_str() == Some(value)),
+            _ => false,
+        };
+        match key {
+            Some(key) => self.members.get(key).is_some_and(is),
+            None => self.members.values().any(is),
+        }
+    }
+
     /// The kind of record; empty where it has none.
     pub fn kind(&self) -> &str {
         self.text("kind").unwrap_or("")
@@ -405,7 +425,7 @@ impl Record {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
 mod tests {
     use super::*;
 

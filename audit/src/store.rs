@@ -334,11 +334,6 @@ impl Source for Segment {
 }
 
 impl Segment {
-    /// Its path, for messages.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Its size in bytes.
     pub(crate) fn size(&self) -> Result<u64> {
         self.file.metadata().map(|about| about.len()).map_err(|error| self.fail("cannot look at a segment", &error))

@@ -82,11 +82,25 @@ fn from_mark(folder: &Folder, mark: Mark, held: Option<Segment>) -> Result<Place
             let start = Start { from: mark.end, next: Next::after(&parts), opened: true, time: parts.time().to_vec() };
             forward(folder, segment, start).map(|found| Place::End(Box::new(found)))
         }
-        _ => accepted(folder, &mark)?.map_or_else(
-            || lost(format!("record {seq} was committed and is gone or altered")),
-            |found| Ok(Place::End(Box::new(found))),
-        ),
+        _ => {
+            // Only its line feed is gone: the record still counts.
+            if segment.size()? + 1 == mark.end {
+                if let Place::End(found) = from_segments(folder)? {
+                    if found.tail.lacks_feed && found.tail.next == after_mark(&mark) {
+                        return Ok(Place::End(found));
+                    }
+                }
+            }
+            accepted(folder, &mark)?.map_or_else(
+                || lost(format!("record {seq} was committed and is gone or altered")),
+                |found| Ok(Place::End(Box::new(found))),
+            )
+        }
     }
+}
+
+fn after_mark(mark: &Mark) -> Next {
+    Next { seq: mark.head.seq + 1, prev: crate::hash::to_hex(&mark.head.hash) }
 }
 
 /// The whole record whose line feed is the byte before `end`.
@@ -113,7 +127,7 @@ pub(crate) fn record_ending_at<'a>(source: &dyn Source, end: u64, window: &'a mu
 
 /// A repair may have gone on in a segment of its own, without `HEAD` having reached the disk.
 fn accepted(folder: &Folder, mark: &Mark) -> Result<Option<Found>> {
-    let next = Next { seq: mark.head.seq + 1, prev: crate::hash::to_hex(&mark.head.hash) };
+    let next = after_mark(mark);
     let Some(segment) = folder.write_segment(next.seq)? else { return Ok(None) };
     let mut gap = false;
     let size = segment.size()?;

@@ -6,7 +6,7 @@
 //! the next append succeeds; no byte that was there is cut off; every committed record is still in the chain.
 //!
 //! In a debug build, and without FULL=1 for the largest groups, only every n-th state is tried; the counts are printed.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, clippy::print_stdout)]
 
 mod common;
 

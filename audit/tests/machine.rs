@@ -1,7 +1,7 @@
 //! What kills, full disks and failing disks do to a journal, on the real kernel.
 //!
 //! Some of these need root, a loop device or `strace`; where that is missing they say `skipped: why`.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod common;
 

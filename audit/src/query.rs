@@ -1,0 +1,324 @@
+//! Finding records: a needle in the raw bytes first, a parse on hits only. No index: a million records take a tenth of a
+//! second, and an index is one more thing that can be corrupt.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use memchr::memmem::{self, Finder};
+
+use crate::chain::{Source, PIECE};
+use crate::error::Result;
+use crate::record::{json_string, split, whole, Record, MAX_LINE};
+use crate::snapshot::{Snapshot, Span};
+use crate::store::Segment;
+
+/// Which records are wanted: those that fulfil all of it.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// A member (any, where no key is given) is this string, or a list that has it.
+    pub values: Vec<(Option<String>, String)>,
+    /// Not before this time: RFC 3339 in UTC, or a beginning of it.
+    pub since: Option<String>,
+    /// Before this time.
+    pub until: Option<String>,
+    /// Also the records right behind a hit that belong to the same operation: its end names the operation only.
+    pub with_operation: bool,
+}
+
+/// What a reading came by besides what it was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Lines that matched but are no records: altered, or torn. Verifying tells which.
+    pub lines: u64,
+}
+
+/// Gives each wanted record's line, without its line feed, in the journal's order.
+///
+/// # Errors
+/// [`Kind::Absent`](crate::Kind::Absent), `Io`, `Permission`, `Busy`.
+pub fn select(path: &Path, query: &Query, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<Skipped> {
+    let snapshot = Snapshot::take(path)?;
+    let mut reading = Reading::new(query);
+    for span in &snapshot.segments {
+        let segment = snapshot.open(*span)?;
+        if reading.segment(&segment, span.size, each)?.is_break() {
+            break;
+        }
+    }
+    Ok(reading.skipped)
+}
+
+struct Reading<'a> {
+    query: &'a Query,
+    /// The rarest looking value, as it stands in a line.
+    needle: Option<Vec<u8>>,
+    skipped: Skipped,
+}
+
+impl<'a> Reading<'a> {
+    fn new(query: &'a Query) -> Self {
+        let needle = query.values.iter().map(|(_, value)| json_string(value.as_bytes())).max_by_key(Vec::len);
+        Self { query, needle, skipped: Skipped::default() }
+    }
+
+    fn segment(&mut self, segment: &Segment, size: u64, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<ControlFlow<()>> {
+        let mut buffer = vec![0u8; PIECE + 2 * MAX_LINE];
+        let (mut at, mut filled) = (0u64, 0usize);
+        let mut operation: Option<Vec<u8>> = None;
+        loop {
+            let left = usize::try_from(size - at - filled as u64).unwrap_or(usize::MAX);
+            let room = buffer.get_mut(filled..).unwrap_or_default();
+            let wish = room.len().min(left).min(PIECE);
+            let count = segment
+                .read_at(room.get_mut(..wish).unwrap_or_default(), at + filled as u64)
+                .map_err(|error| segment.fail("cannot read the journal", &error))?;
+            filled += count;
+            let end = count == 0 || at + filled as u64 >= size;
+            let bytes = buffer.get(..filled).unwrap_or_default();
+            // Only whole lines, but for the last of the file, which may lack its line feed.
+            let usable = if end { filled } else { memchr::memrchr(b'\n', bytes).map_or(0, |last| last + 1) };
+            if self.lines(bytes.get(..usable).unwrap_or_default(), &mut operation, each).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            if end {
+                return Ok(ControlFlow::Continue(()));
+            }
+            // A line longer than the buffer is no record: its beginning is let go.
+            let keep_from = if usable == 0 && filled > 2 * MAX_LINE { filled } else { usable };
+            buffer.copy_within(keep_from..filled, 0);
+            at += keep_from as u64;
+            filled -= keep_from;
+        }
+    }
+
+    fn lines(&mut self, bytes: &[u8], operation: &mut Option<Vec<u8>>, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
+        let finder = self.needle.as_deref().map(Finder::new);
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let follows = operation.as_deref().is_some_and(|id| {
+                let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                operation_of(line) == Some(id)
+            });
+            let hit = match &finder {
+                Some(finder) if !follows => match finder.find(rest) {
+                    Some(hit) => at + hit,
+                    None => break,
+                },
+                _ => at,
+            };
+            let from = bytes.get(..hit).and_then(|before| memchr::memrchr(b'\n', before)).map_or(0, |feed| feed + 1).max(at);
+            let to = bytes.get(hit..).and_then(|behind| memchr::memchr(b'\n', behind)).map_or(bytes.len(), |feed| hit + feed);
+            let line = bytes.get(from..to).unwrap_or_default();
+            at = to + 1;
+            if follows && self.in_time(line) || !follows && self.wanted(line) {
+                if whole(line).is_none() {
+                    self.skipped.lines += 1;
+                    continue;
+                }
+                if self.query.with_operation {
+                    *operation = operation_of(line).map(<[u8]>::to_vec);
+                }
+                each(line)?;
+            } else {
+                *operation = None;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn in_time(&self, line: &[u8]) -> bool {
+        let (since, until) = (self.query.since.as_deref(), self.query.until.as_deref());
+        if since.is_none() && until.is_none() {
+            return true;
+        }
+        let time = split(line).map(|parts| parts.time()).unwrap_or_default();
+        since.is_none_or(|since| time >= since.as_bytes()) && until.is_none_or(|until| time < until.as_bytes())
+    }
+
+    fn wanted(&self, line: &[u8]) -> bool {
+        if !self.in_time(line) || line.is_empty() {
+            return false;
+        }
+        if self.query.values.is_empty() {
+            return true;
+        }
+        Record::parse(line).is_some_and(|record| self.query.values.iter().all(|(key, value)| record.has(key.as_deref(), value)))
+    }
+}
+
+/// The operation a line belongs to. Within a string the quotes would be escaped, so that this finds the member alone.
+fn operation_of(line: &[u8]) -> Option<&[u8]> {
+    const MEMBER: &[u8] = b",\"op\":\"";
+    let at = memmem::find(line, MEMBER)? + MEMBER.len();
+    let rest = line.get(at..)?;
+    rest.get(..memchr::memchr(b'"', rest)?)
+}
+
+/// An operation, or a record that belongs to none: one line of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Its id; none for a single record.
+    pub id: Option<String>,
+    /// The line of its first record.
+    pub first: Vec<u8>,
+    /// The line of its last record.
+    pub last: Vec<u8>,
+    /// How many records it has.
+    pub records: u64,
+}
+
+/// Groups the wanted records by operation, in the order in which they began. With `newest`, only that many, and where
+/// nothing has to be searched for, read from the end: how long the journal is does not matter.
+///
+/// # Errors
+/// As [`select`].
+pub fn operations(path: &Path, query: &Query, newest: Option<usize>) -> Result<(Vec<Operation>, Skipped)> {
+    let mut groups = Groups::default();
+    let plain = query.values.is_empty() && query.since.is_none() && query.until.is_none();
+    let mut skipped = Skipped::default();
+    match newest.filter(|_| plain) {
+        Some(count) => {
+            let mut lines = newest_lines(&Snapshot::take(path)?, count)?;
+            lines.reverse();
+            for line in lines {
+                if whole(&line).is_some() {
+                    groups.add(&line);
+                } else {
+                    skipped.lines += 1;
+                }
+            }
+        }
+        None => {
+            let query = Query { with_operation: true, ..query.clone() };
+            skipped = select(path, &query, &mut |line| {
+                groups.add(line);
+                ControlFlow::Continue(())
+            })?;
+        }
+    }
+    let mut found = groups.list;
+    if let Some(count) = newest {
+        let surplus = found.len().saturating_sub(count);
+        found.drain(..surplus);
+    }
+    Ok((found, skipped))
+}
+
+#[derive(Default)]
+struct Groups {
+    list: Vec<Operation>,
+    places: HashMap<Vec<u8>, usize>,
+}
+
+impl Groups {
+    fn add(&mut self, line: &[u8]) {
+        let id = operation_of(line);
+        if let Some(operation) = id.and_then(|id| self.places.get(id)).and_then(|place| self.list.get_mut(*place)) {
+            operation.last = line.to_vec();
+            operation.records += 1;
+            return;
+        }
+        if let Some(id) = id {
+            self.places.insert(id.to_vec(), self.list.len());
+        }
+        let text = id.map(|id| String::from_utf8_lossy(id).into_owned());
+        self.list.push(Operation { id: text, first: line.to_vec(), last: line.to_vec(), records: 1 });
+    }
+}
+
+/// How far behind the wanted number of operations the beginning of the oldest one is looked for, in lines.
+const FURTHER: usize = 4096;
+
+/// The lines from the end backwards that hold `count` operations, and some more.
+fn newest_lines(snapshot: &Snapshot, count: usize) -> Result<Vec<Vec<u8>>> {
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    let mut seen: HashMap<Vec<u8>, bool> = HashMap::new();
+    let mut single = 0;
+    let mut further = 0;
+    for span in snapshot.segments.iter().rev() {
+        let segment = snapshot.open(*span)?;
+        let done = backwards(&segment, *span, &mut |line| {
+            let enough = seen.len() + single >= count;
+            let started = memmem::find(line, b",\"phase\":\"start\"").is_some();
+            match operation_of(line) {
+                Some(id) => match seen.get_mut(id) {
+                    Some(begun) => *begun |= started,
+                    None if enough => further += 1,
+                    None => {
+                        seen.insert(id.to_vec(), started);
+                    }
+                },
+                None if enough => further += 1,
+                None => single += 1,
+            }
+            let complete = enough && (seen.values().all(|begun| *begun) || further > FURTHER);
+            if complete {
+                return ControlFlow::Break(());
+            }
+            lines.push(line.to_vec());
+            ControlFlow::Continue(())
+        })?;
+        if done.is_break() {
+            break;
+        }
+    }
+    Ok(lines)
+}
+
+/// Reads a segment line by line from its end.
+fn backwards(segment: &Segment, span: Span, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<ControlFlow<()>> {
+    let mut rest: Vec<u8> = Vec::new();
+    let mut to = span.size;
+    while to > 0 {
+        let from = to.saturating_sub(PIECE as u64 / 4);
+        let mut bytes = vec![0u8; usize::try_from(to - from).unwrap_or(0)];
+        let mut filled = 0;
+        while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match segment.read_at(room, from + filled as u64).map_err(|error| segment.fail("cannot read the journal", &error))? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        bytes.extend_from_slice(&rest);
+        let mut end = bytes.len();
+        while let Some(feed) = bytes.get(..end).and_then(|before| memchr::memrchr(b'\n', before)) {
+            let line = bytes.get(feed + 1..end).unwrap_or_default();
+            if !line.is_empty() && each(line).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            end = feed;
+        }
+        bytes.truncate(end);
+        // A line that grows beyond any record is let go.
+        rest = if bytes.len() > 4 * MAX_LINE { Vec::new() } else { bytes };
+        to = from;
+    }
+    if rest.is_empty() { Ok(ControlFlow::Continue(())) } else { Ok(each(&rest)) }
+}
+
+/// Gives all bytes of all segments as they are, in the journal's order: lines of JSON that verify by themselves.
+///
+/// # Errors
+/// As [`select`], and what `sink` returns.
+pub fn export(path: &Path, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let snapshot = Snapshot::take(path)?;
+    let mut buffer = vec![0u8; PIECE];
+    for span in &snapshot.segments {
+        let segment = snapshot.open(*span)?;
+        let mut at = 0;
+        while at < span.size {
+            let wish = usize::try_from(span.size - at).unwrap_or(usize::MAX).min(buffer.len());
+            let count = segment
+                .read_at(buffer.get_mut(..wish).unwrap_or_default(), at)
+                .map_err(|error| segment.fail("cannot read the journal", &error))?;
+            if count == 0 {
+                break;
+            }
+            sink(buffer.get(..count).unwrap_or_default())?;
+            at += count as u64;
+        }
+    }
+    Ok(())
+}

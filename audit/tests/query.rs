@@ -1,0 +1,117 @@
+//! Given this journal, a question gets this answer.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::ops::ControlFlow;
+
+use audit::{export, operations, select, Draft, Journal, Query, Record};
+use common::Scratch;
+
+fn written(scratch: &Scratch, operations: usize, segment_bytes: u64) {
+    let mut journal = Journal::open_with(&scratch.journal(), "b", std::time::Duration::ZERO, segment_bytes).unwrap();
+    for number in 0..operations {
+        let id = format!("{number:08x}");
+        let bdf = format!("0000:00:{:02x}.0", number % 32);
+        let start = Draft::new("op").op(&id).text("phase", "start").text("bdf", &bdf).list("qubes", ["sys-usb", "sys-net"]);
+        journal.append(&[start]).unwrap();
+        journal.append(&[Draft::new("seen").text("bdf", "0000:00:01.0").text("name", "odd \" name\n")]).unwrap();
+        let step = Draft::new("step").op(&id).text("phase", "done").text("bdf", &bdf);
+        journal.append(&[step, Draft::new("op").op(&id).text("phase", "end").text("outcome", "done")]).unwrap();
+    }
+}
+
+fn ask(scratch: &Scratch, query: &Query) -> Vec<Record> {
+    let mut found = Vec::new();
+    select(&scratch.journal(), query, &mut |line| {
+        found.push(Record::parse(line).unwrap());
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    found
+}
+
+fn value(key: Option<&str>, value: &str) -> Query {
+    Query { values: vec![(key.map(str::to_owned), value.to_owned())], ..Query::default() }
+}
+
+#[test]
+fn a_value_finds_the_records_that_have_it_also_in_a_list_and_no_others() {
+    let scratch = Scratch::new();
+    written(&scratch, 100, 5_000);
+    assert_eq!(ask(&scratch, &value(None, "0000:00:03.0")).len(), 2 * 4);
+    assert_eq!(ask(&scratch, &value(Some("bdf"), "0000:00:03.0")).len(), 2 * 4);
+    assert_eq!(ask(&scratch, &value(Some("qubes"), "sys-net")).len(), 100);
+    assert_eq!(ask(&scratch, &value(Some("bdf"), "sys-net")).len(), 0);
+    assert_eq!(ask(&scratch, &value(None, "sys-")).len(), 0);
+    // As `audit show` prints it: escaped.
+    assert_eq!(ask(&scratch, &value(Some("name"), "odd \" name\\x0a")).len(), 100);
+}
+
+#[test]
+fn two_conditions_have_to_hold_both_and_a_time_cuts() {
+    let scratch = Scratch::new();
+    written(&scratch, 100, u64::MAX);
+    let mut both = value(None, "0000:00:01.0");
+    both.values.push((Some("kind".to_owned()), "op".to_owned()));
+    assert_eq!(ask(&scratch, &both).len(), 4);
+    let all = ask(&scratch, &Query::default());
+    let time = all[200].text("time").unwrap().to_owned();
+    let since = Query { since: Some(time.clone()), ..Query::default() };
+    let until = Query { until: Some(time), ..Query::default() };
+    assert_eq!(ask(&scratch, &since).len() + ask(&scratch, &until).len(), all.len());
+    assert!(ask(&scratch, &since).first().unwrap().seq() <= 200);
+}
+
+#[test]
+fn operations_are_grouped_and_the_newest_are_read_from_the_end() {
+    let scratch = Scratch::new();
+    written(&scratch, 100, 5_000);
+    let (all, _) = operations(&scratch.journal(), &Query::default(), None).unwrap();
+    let grouped: Vec<_> = all.iter().filter(|operation| operation.id.is_some()).collect();
+    assert_eq!(grouped.len(), 100);
+    assert!(grouped.iter().all(|operation| operation.records == 3));
+    let (newest, _) = operations(&scratch.journal(), &Query::default(), Some(10)).unwrap();
+    assert_eq!(newest.len(), 10);
+    assert_eq!(newest.iter().filter_map(|operation| operation.id.as_deref()).next_back(), Some("00000063"));
+    assert!(newest.iter().filter(|operation| operation.id.is_some()).all(|operation| operation.records == 3), "{newest:?}");
+}
+
+#[test]
+fn the_end_of_an_operation_is_found_by_its_device_though_it_names_none() {
+    let scratch = Scratch::new();
+    written(&scratch, 40, 5_000);
+    let (found, _) = operations(&scratch.journal(), &value(None, "0000:00:05.0"), None).unwrap();
+    assert_eq!(found.len(), 2);
+    for operation in found {
+        assert_eq!(Record::parse(&operation.last).unwrap().text("outcome"), Some("done"));
+    }
+}
+
+#[test]
+fn an_altered_line_is_counted_not_shown() {
+    let scratch = Scratch::new();
+    written(&scratch, 3, u64::MAX);
+    let path = scratch.journal().join("000000000000.jsonl");
+    let text = fs::read_to_string(&path).unwrap().replacen("0000:00:02.0", "0000:00:00.0", 1);
+    fs::write(&path, text).unwrap();
+    let skipped = select(&scratch.journal(), &value(None, "0000:00:00.0"), &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(skipped.lines, 1);
+}
+
+#[test]
+fn an_export_is_the_segments_byte_for_byte() {
+    let scratch = Scratch::new();
+    written(&scratch, 50, 5_000);
+    let mut bytes = Vec::new();
+    export(&scratch.journal(), &mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })
+    .unwrap();
+    let mut paths: Vec<_> = fs::read_dir(scratch.journal()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some()).collect();
+    paths.sort();
+    assert!(paths.len() > 2);
+    assert_eq!(bytes, paths.iter().flat_map(|path| fs::read(path).unwrap()).collect::<Vec<_>>());
+}
