@@ -103,7 +103,7 @@ domu_start() {
 name="$name"
 kernel="/mnt/domu/vmlinux"
 ramdisk="/mnt/domu/initrd"
-extra="console=hvc0 swiotlb=8192 ${DOMU_EXTRA:-}"
+extra="console=hvc0 quiet swiotlb=8192 ${DOMU_EXTRA:-}"
 memory=256
 on_crash="destroy"
 pci=[${list%,}]
@@ -122,7 +122,7 @@ domu_word() {
   case $(proof_for "$1") in
     net:*) proof_for "$1" | cut -d: -f2 ;;
     usbhub) echo usb ;;
-    usbdisk|nvme|ahci|mmc) echo "$1" | sed 's/^mmc$/sdhci/' ;;
+    usbdisk|nvme|ahci|mmc) echo "$1" ;;
     *) proof_for "$1" ;;
   esac
 }
@@ -135,11 +135,20 @@ domu_still_uses() {
 }
 domu_round_after() { console "$1" | grep -a 'DOMU: round' | tail -n "+$(($2 + 1))" | grep -aqF " $3"; }
 
-# used by a real qube that was then destroyed: use_once NAME BDF…
+# Used by a real qube that was then destroyed: `use_once NAME BDF…`. Four devices a qube (NAME1, NAME2, …), destroyed side by
+# side: xl takes away one device at a time and waits ten seconds for an answer that a destroyed qube cannot give.
 use_once() {
-  local name=$1; shift
-  domu_start "$name" "$@" && { domu_ready "$name" || note "$name did not get ready"; }
-  domu_stop "$name"
+  local name=$1 n=0 i; shift
+  while [ $# -gt 0 ]; do
+    n=$((n + 1))
+    domu_start "$name$n" "${@:1:4}"
+    shift $(($# < 4 ? $# : 4))
+  done
+  for i in $(seq $n); do domu_ready "$name$i" || note "$name$i did not get ready"; done
+  for i in $(seq $n); do xl destroy "$name$i" >/dev/null 2>&1 & done
+  wait
+  for i in $(seq $n); do wait_for 30 domu_gone "$name$i"; done
+  sleep 1
 }
 
 # ---- does it work? `works KIND`: data moved, not a driver link. Says why not on fd 1.
