@@ -20,7 +20,8 @@ console sys-demo | tr -d '\r' | grep -a '^DOMU:' | indent
 for kind in "${KINDS[@]}"; do check "the qube moved data through $kind" domu_used sys-demo "$kind"; done
 
 say "The qube ends"
-run xl destroy sys-demo
+# xl's complaints about devices without a reset of their own are not what this shows
+run xl destroy sys-demo | grep -v '^libxl: error'
 wait_for 30 domu_gone sys-demo
 
 say "What dom0 does not drive now"
