@@ -44,7 +44,9 @@ owner() {
   xl debug-keys Q; usleep 200000
   xl dmesg | tr -d '\r' | sed -n "s/^(XEN) \([0-9: .\[\]-]*\]\)\? *$1 - \([^ :]*\).*/\2/p" | tail -n 1
 }
-# everything that "as it was" means, in one line
+# what "exactly as before" means for a device: driver, slot, override, Xen's owner
+fields() { snapshot "$1" | sed 's/ enable=.*//'; }
+# that, and what the device itself says, in one line
 snapshot() {
   [ -e "$P/$1" ] || { echo "$1 absent"; return; }
   printf '%s driver=%s slot=%s override=%s owner=%s enable=%s command=%s\n' "$1" "$(driver "$1")" \
@@ -58,7 +60,10 @@ kernel_says() { dmesg | grep -q "$1"; }
 # dom0 with drivers, as after an ordinary boot: `coldplug KIND…`, or everything in the table
 coldplug() {
   local kind kinds=("$@") bdf
-  [ $# -gt 0 ] || mapfile -t kinds < <(cut -d' ' -f1 /lab/devices)
+  if [ $# = 0 ]; then
+    mapfile -t kinds < <(cut -d' ' -f1 /lab/devices)
+    for bdf in "$P"/*; do modprobe -a "$(cat "$bdf/modalias")" 2>/dev/null; done
+  fi
   for kind in "${kinds[@]}"; do
     bdf=$(bdf_of "$kind"); [ -n "$bdf" ] && modprobe -a "$(cat "$P/$bdf/modalias")" 2>/dev/null
   done
@@ -234,4 +239,19 @@ reattach() {
   indent </tmp/reattach.out
   return $rc
 }
-listed_as() { tool --json list --all | jq -e --arg b "$1" --arg w "$2" '.. | objects | select(.bdf? == $b) | tostring | test($w; "i")' >/dev/null; }
+# the state `list` names for a function
+state_of() { tool --json list --all 2>/dev/null | jq -r --arg b "$1" '.. | objects | select(.bdf? == $b and .state?) | .state' | head -n 1; }
+# named_as BDF REGEX: `list` names it so
+named_as() {
+  local state; state=$(state_of "$1")
+  if grep -qiE -- "$2" <<<"$state"; then pass "list names it: $state"; else fail "list names it: '$state', not /$2/"; fi
+}
+# heal KIND [NAME]: reattach ends 0, nothing is left over, data moves
+heal() {
+  local bdf rc=0; bdf=$(bdf_of "$1")
+  reattach "$bdf" || rc=$?
+  [ $rc = 0 ] && pass "reattach $1 ended 0" || { fail "reattach $1 ended $rc"; cat /tmp/reattach.out; }
+  same "$1: driver bound, slot gone, override clear, Xen's owner dom0" \
+    "$bdf driver=$(driver_for "$1") slot=no override=(null) owner=d0" "$(fields "$bdf")"
+  check_works "$1" "${2:-}"
+}

@@ -4,7 +4,7 @@
 say() { printf '\r\033[K%s' "$*"; }
 dmesg -n 1
 KINDS=(e1000e nvme xhci hda)
-say "loading drivers…"; coldplug "${KINDS[@]}" >/dev/null 2>&1
+say "loading drivers…"; coldplug >/dev/null 2>&1
 devices=(); for kind in "${KINDS[@]}"; do devices+=("$(bdf_of "$kind")"); done
 give_override "${devices[@]}"
 say "a qube named sys-demo starts with four devices…"; domu_start sys-demo "${devices[@]}" >/dev/null && domu_ready sys-demo

@@ -8,7 +8,7 @@ say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 run() { printf '\n$ %s\n' "$*"; "$@" 2>&1; }
 
 say "dom0 is up: Xen $(xl info | sed -n 's/^xen_version *: //p'), Linux $(uname -r). Three devices with their dom0 drivers"
-coldplug "${KINDS[@]}"
+coldplug
 for kind in "${KINDS[@]}"; do lspci -k -s "$(bdf_of "$kind")" | grep -v Subsystem; done
 
 say "They go to a qube, as Qubes does it (pciback), and the qube uses them"

@@ -3,12 +3,14 @@
 # Everything of a run is in a folder of its own ($RUN), so that two labs can run side by side.
 
 # The rows of the device table that this QEMU can make: rows for the guest, then QEMU's arguments.
-lab_device_table() { # prints one line a kind: KIND BDF DRIVER PROOF <TAB> QEMU ARGUMENTS
-  local models; models=$(qemu-system-x86_64 -device help 2>/dev/null)
+lab_device_table() { # all, none ('') or A,B,…; prints one line a kind: KIND BDF DRIVER PROOF <TAB> QEMU ARGUMENTS
+  local models row args; models=$(qemu-system-x86_64 -device help 2>/dev/null)
   awk '/^#/ || /^$/ { next } /^ / { sub(/^ +/, ""); args = args " " $0; next }
        { if (row) print row "\t" args; $1 = $1; row = $0; args = "" } END { print row "\t" args }' "$LAB/devices" |
   while IFS=$'\t' read -r row args; do
     local model missing=''
+    # what QEMU has anyway stays in the table
+    [ "$1" = all ] || [ -z "$args" ] || [[ ",$1," == *",${row%% *},"* ]] || continue
     for model in $(grep -o -- '-device [^, ]*' <<<"$args" | cut -d' ' -f2); do
       grep -q "name \"$model\"" <<<"$models" || missing=$model
     done
