@@ -82,11 +82,9 @@ fn in_use(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
     }
     match &dom0.owners {
         Err(why) => hazards.push(stop("owner-unknown", "Xen's owner of it is not known", why.clone())),
-        Ok(owners) if !owners.contains_key(&function.sbdf) => hazards.push(stop(
-            "owner-unknown",
-            "Xen's owner of it is not known",
-            "Xen does not list it",
-        )),
+        Ok(owners) if !owners.contains_key(&function.sbdf) => {
+            hazards.push(stop("owner-unknown", "Xen's owner of it is not known", "Xen does not list it"))
+        }
         Ok(_) => {}
     }
     hazards
@@ -145,7 +143,10 @@ fn shared_dma(dom0: &Dom0, function: &Function) -> Option<Hazard> {
         if let Some(other) = behind {
             return Some(stop(
                 "shared-dma",
-                format!("{} behind the same bridge is not dom0's; their DMA cannot be told apart", other.sbdf),
+                format!(
+                    "{} behind the same bridge is not dom0's; their DMA cannot be told apart",
+                    other.sbdf
+                ),
                 format!("the bridge {bridge} leads to conventional PCI"),
             ));
         }
@@ -167,8 +168,8 @@ fn shared_dma(dom0: &Dom0, function: &Function) -> Option<Hazard> {
 
 fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>) -> Vec<Hazard> {
     let mut hazards = Vec::new();
-    let nothing_known = claims.by_alias.is_empty()
-        && claims.recorded.as_ref().is_none_or(|recorded| !recorded.registered);
+    let nothing_known =
+        claims.by_alias.is_empty() && claims.recorded.as_ref().is_none_or(|recorded| !recorded.registered);
     if named.is_none() && nothing_known {
         hazards.push(stop(
             "no-driver",
@@ -180,7 +181,10 @@ fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>) -> 
         if let Some(other) = claim.would_take.first() {
             hazards.push(stop(
                 "load-takes-others",
-                format!("loading {} would bind {other} too; give that one to pciback first (hold)", claim.module),
+                format!(
+                    "loading {} would bind {other} too; give that one to pciback first (hold)",
+                    claim.module
+                ),
                 format!("{other} has no driver and no driver_override"),
             ));
         }
@@ -201,7 +205,8 @@ fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>) -> 
         ));
     }
     if let (Some(recorded), None) = (&claims.recorded, named) {
-        let known: Vec<&DriverName> = claims.by_alias.iter().filter_map(|claim| claim.drivers.as_ref()).flatten().collect();
+        let known: Vec<&DriverName> =
+            claims.by_alias.iter().filter_map(|claim| claim.drivers.as_ref()).flatten().collect();
         if !known.is_empty() && !known.contains(&&recorded.driver) {
             hazards.push(warn(
                 "driver-differs",

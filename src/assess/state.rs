@@ -36,8 +36,7 @@ pub enum Kind {
 /// Derives the state.
 #[must_use]
 pub fn state_of(dom0: &Dom0, function: &Function) -> State {
-    let uses: Vec<&Use> =
-        dom0.uses.as_ref().map(|uses| uses.of(function.sbdf).collect()).unwrap_or_default();
+    let uses: Vec<&Use> = dom0.uses.as_ref().map(|uses| uses.of(function.sbdf).collect()).unwrap_or_default();
     let owner = dom0.owners.as_ref().ok().and_then(|owners| owners.get(&function.sbdf).copied());
     let user = uses.iter().find(|use_| use_.alive).map(|use_| use_.who());
     let owned = match owner {
@@ -92,9 +91,9 @@ impl State {
                 words.push(format!("held by {driver}, in quarantine"));
             }
             Kind::Held(driver) => words.push(format!("held by {driver}")),
-            Kind::Driven(driver) if self.quarantined => words.push(format!(
-                "{driver} is bound, but Xen holds it in quarantine: it cannot work"
-            )),
+            Kind::Driven(driver) if self.quarantined => {
+                words.push(format!("{driver} is bound, but Xen holds it in quarantine: it cannot work"))
+            }
             Kind::Driven(driver) => words.push(format!("driven by {driver}")),
             Kind::Driverless if self.quarantined => words.push("no driver, in quarantine".to_owned()),
             Kind::Driverless => words.push("no driver".to_owned()),

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::assess::{advice, of_return, siblings, state_of, Hazard, Reboot, State, Verdict};
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::names::{DriverName, Sbdf};
 use crate::observe::{Claims, Dom0, Function, Sources};
 use crate::report::Described;
@@ -43,9 +43,7 @@ impl Assessed {
         sbdf: Sbdf,
         driver: Option<&DriverName>,
     ) -> Result<Self, Failure> {
-        let function = dom0.functions.get(&sbdf).cloned().ok_or_else(|| {
-            Failure::new(Exit::Usage, "no-such-device", format!("{sbdf} is gone"), "run `list --all`")
-        })?;
+        let function = dom0.functions.get(&sbdf).cloned().ok_or_else(|| super::reattach::gone(sbdf))?;
         let state = state_of(&dom0, &function);
         let claims = if state.is_fine() { Claims::default() } else { sources.claims(&dom0, &function)? };
         let mut hazards = of_return(&dom0, &function, &state, &claims, driver);
@@ -109,8 +107,7 @@ impl Assessed {
 /// Names from pci.ids for these functions.
 #[must_use]
 pub fn names_of<'a>(context: &Context, functions: impl Iterator<Item = &'a Function>) -> PciIds {
-    let wanted: BTreeSet<(u16, u16)> =
-        functions.map(|function| (function.vendor, function.device)).collect();
+    let wanted: BTreeSet<(u16, u16)> = functions.map(|function| (function.vendor, function.device)).collect();
     PciIds::read(&context.root, &wanted)
 }
 

@@ -1,12 +1,12 @@
 //! `hold`: give a function to pciback, quarantined.
 
-use super::reattach::{conclude, open_all};
+use super::reattach::{conclude, gone, open_all};
 use super::Context;
 use crate::assess::{of_hold, state_of, Severity};
 use crate::cli::HoldArgs;
 use crate::consent::Accepted;
 use crate::error::{Exit, Failure};
-use crate::observe::Sources;
+use crate::observe::{Snapshot, Sources};
 use crate::plan::plan_hold;
 use crate::report::{emit, json, note, step_line};
 use crate::run::{new_operation_id, Operation, Order, Record, StepReport};
@@ -24,8 +24,7 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
     let mut sources = open_all(context)?;
     let lock = OperationLock::take(&context.root)?;
     let dom0 = sources.observe()?;
-    let gone = || Failure::new(Exit::Usage, "no-such-device", format!("{sbdf} is gone"), "run `list --all`");
-    let function = dom0.functions.get(&sbdf).ok_or_else(gone)?;
+    let function = dom0.functions.get(&sbdf).ok_or_else(|| gone(sbdf))?;
     let state = state_of(&dom0, function);
     let hazards = of_hold(&dom0, function, &state, &sources.dom0_uses(function)?);
     let plan = plan_hold(&dom0, function, &state, &hazards);
@@ -36,7 +35,12 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
         return Err(Failure::new(
             Exit::Refused,
             stop.id,
-            format!("refused ({}): {}: {}; nothing was changed", ids.join(", "), stop.sentence, stop.evidence),
+            format!(
+                "refused ({}): {}: {}; nothing was changed",
+                ids.join(", "),
+                stop.sentence,
+                stop.evidence
+            ),
             "stop using it in dom0 (umount, swapoff, take the interface down), or leave it",
         ));
     }
@@ -57,15 +61,20 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
             .text("driver", function.driver.as_ref().map_or("", |driver| driver.as_str()))
     });
     let accepted = Accepted::default();
-    let order =
-        Order { function, plan: &plan, accepted: &accepted, timeout: Duration::from_secs(args.timeout) };
+    let order = Order {
+        function,
+        start: Snapshot::observed(&dom0, function).ok_or_else(|| gone(sbdf))?,
+        plan: &plan,
+        accepted: &accepted,
+        timeout: Duration::from_secs(args.timeout),
+    };
     let json = context.json;
     let mut progress = |report: &StepReport| {
         if !json {
             note(&step_line(report));
         }
     };
-    let ending = Operation::prepare(&mut sources, &order, record, &mut progress)?.hold();
+    let ending = Operation::prepare(&mut sources, order, record, &mut progress)?.hold();
     drop(lock);
     conclude(context, "hold", &ending)
 }

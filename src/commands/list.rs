@@ -16,7 +16,8 @@ pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
     let (dom0, assessed) = Assessed::all(&mut sources, |state| all || !state.is_fine())?;
     let names = names_of(context, assessed.iter().map(|one| &one.function));
     let unseen = Assessed::unseen(&dom0);
-    let describe = |one: &Assessed| names.describe(one.function.class, one.function.vendor, one.function.device);
+    let describe =
+        |one: &Assessed| names.describe(one.function.class, one.function.vendor, one.function.device);
     if context.json {
         let functions: Vec<_> =
             assessed.iter().map(|one| one.described(&describe(one), json::device)).collect();

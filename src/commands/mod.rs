@@ -32,6 +32,11 @@ impl Context {
         if self.root.is_model() || nix::unistd::geteuid().is_root() {
             return Ok(());
         }
-        Err(Failure::new(Exit::NotDom0, "no-right", "only root can change who drives a device", "run it with sudo"))
+        Err(Failure::new(
+            Exit::NotDom0,
+            "no-right",
+            "only root can change who drives a device",
+            "run it with sudo",
+        ))
     }
 }

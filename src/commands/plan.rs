@@ -56,7 +56,10 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     match &one.verdict {
         Verdict::Nothing => text.push_str("dom0 drives it; there is nothing to do.\n"),
         Verdict::Refused(ids) => {
-            text.push_str(&wrapped("", &format!("It would be refused: {}. {}.", ids.join(", "), one.reboot.words())));
+            text.push_str(&wrapped(
+                "",
+                &format!("It would be refused: {}. {}.", ids.join(", "), one.reboot.words()),
+            ));
         }
         Verdict::Ask(_) => {
             text.push_str(&wrapped("", &format!("Recommended: reboot; {}.", one.reboot.words())));

@@ -6,8 +6,8 @@ use crate::assess::{Severity, Verdict};
 use crate::cli::ReattachArgs;
 use crate::consent::{ask, Accepted, Asked};
 use crate::error::{Exit, Failure};
-use crate::names::escape;
-use crate::observe::Sources;
+use crate::names::{escape, DriverName, Sbdf};
+use crate::observe::{Snapshot, Sources};
 use crate::plan::{plan_return, Plan};
 use crate::report::{complain, emit, ending_block, hazards_block, json, note, step_line};
 use crate::run::{new_operation_id, Ending, Operation, Order, Record, StepReport};
@@ -41,6 +41,7 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     let mut record = Record::open(&context.journal, &one.dom0.boot_id, new_operation_id(&sources)?)?;
     check_plan(args, &plan)?;
     let accepted = consent(context, &one, accepted)?;
+    still_holds(&mut sources, &one, driver.as_ref(), &plan, &accepted, &args.plan.accept)?;
 
     let function = &one.function;
     record.start("reattach", sbdf, |draft| {
@@ -57,6 +58,7 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     });
     let order = Order {
         function,
+        start: Snapshot::observed(&one.dom0, function).ok_or_else(|| gone(sbdf))?,
         plan: &plan,
         accepted: &accepted,
         timeout: Duration::from_secs(args.timeout),
@@ -67,9 +69,40 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
             note(&step_line(report));
         }
     };
-    let ending = Operation::prepare(&mut sources, &order, record, &mut progress)?.reattach();
+    let ending = Operation::prepare(&mut sources, order, record, &mut progress)?.reattach();
     drop(lock);
     conclude(context, "reattach", &ending)
+}
+
+/// A function that is not there any more, or that Xen does not list.
+pub fn gone(sbdf: Sbdf) -> Failure {
+    Failure::new(Exit::Usage, "no-such-device", format!("{sbdf} is gone"), "run `list --all`")
+}
+
+/// A person at a prompt takes time: what was shown is held against the machine
+/// once more before anything is done.
+fn still_holds(
+    sources: &mut Sources,
+    one: &Assessed,
+    driver: Option<&DriverName>,
+    plan: &Plan,
+    accepted: &Accepted,
+    given: &[String],
+) -> Result<(), Failure> {
+    if accepted.words().len() == given.len() {
+        return Ok(());
+    }
+    let now = Assessed::of(sources, one.function.sbdf, driver)?;
+    let again = plan_return(&now.dom0, &now.function, &now.state, &now.hazards, &now.claims, driver);
+    if again.id == plan.id {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Consent,
+        "plan-stale",
+        "the device changed while the question was open; nothing was changed by this program",
+        "review it again with `plan`; a reboot is recommended",
+    ))
 }
 
 /// Opens Xen and xenstore, which a changing command cannot do without.

@@ -107,9 +107,7 @@ impl DeviceArgument {
         let first = parts.next()?;
         let separator = if first.contains('_') { '_' } else { ':' };
         let (segment, rest) = match first.split_once(separator) {
-            Some((segment, rest)) if segment.len() >= 4 && segment.len() <= 8 => {
-                (hex(segment)?, rest)
-            }
+            Some((segment, rest)) if segment.len() >= 4 && segment.len() <= 8 => (hex(segment)?, rest),
             _ => (0, first),
         };
         let (bus, device, function) = bus_device_function(rest, separator)?;
@@ -148,7 +146,7 @@ fn hex(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use proptest::prelude::*;
 
@@ -181,8 +179,20 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused_before_a_path_is_built() {
         for text in [
-            "0000:00:1f.9", "../../x", "", "00:1f", "0000:00:20.0", "0000:00:1f.6\n", " 00:1f.6",
-            "00:1f.6-00_00.0", "+000:00:1f.6", "0000:0:1f.6", "000:00:1f.6", "00_1f.6-", "*", "0000:00:1f.*",
+            "0000:00:1f.9",
+            "../../x",
+            "",
+            "00:1f",
+            "0000:00:20.0",
+            "0000:00:1f.6\n",
+            " 00:1f.6",
+            "00:1f.6-00_00.0",
+            "+000:00:1f.6",
+            "0000:0:1f.6",
+            "000:00:1f.6",
+            "00_1f.6-",
+            "*",
+            "0000:00:1f.*",
         ] {
             assert_eq!(DeviceArgument::parse(text), None, "{text:?}");
         }

@@ -3,7 +3,6 @@
 use super::{Dom0, Function, Sources};
 use crate::error::Failure;
 use crate::names::{DriverName, ModuleName, Sbdf};
-use crate::system::modules::Modules;
 
 /// One module whose aliases match the function.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,9 +45,7 @@ pub fn read(sources: &mut Sources, dom0: &Dom0, function: &Function) -> Result<C
         if drivers.is_none() {
             for other in dom0.functions.values() {
                 let free = other.driver.is_none() && other.driver_override.is_none();
-                if free
-                    && other.sbdf != function.sbdf
-                    && modules.claiming(&other.modalias)?.contains(&module)
+                if free && other.sbdf != function.sbdf && modules.claiming(&other.modalias)?.contains(&module)
                 {
                     would_take.push(other.sbdf);
                 }

@@ -4,7 +4,7 @@
 use super::Function;
 use crate::system::root::read_text;
 use crate::system::sysfs::PciSysfs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,7 +24,7 @@ pub enum Evidence {
 pub fn look(sysfs: &PciSysfs, function: &Function) -> Evidence {
     let below = |pattern: &[&str]| sysfs.below(function.sbdf, pattern);
     let awaited = |patterns: &[&[&str]], what: &'static str| -> Evidence {
-        let found = patterns.iter().find_map(|pattern| below(pattern).first().map(shown));
+        let found = patterns.iter().find_map(|pattern| below(pattern).first().map(|path| shown(path)));
         found.map_or(Evidence::Awaited(what), Evidence::Found)
     };
     match function.class_and_subclass() {
@@ -54,7 +54,7 @@ fn sata(sysfs: &PciSysfs, function: &Function) -> Evidence {
     // An optical drive has a SCSI device and no disk below it.
     let drives = sysfs.below(function.sbdf, &["ata*", "host*", "target*", "*", "scsi_device"]);
     if let Some(drive) = drives.first().and_then(|path| path.parent()) {
-        return Evidence::Found(shown(&drive.to_path_buf()));
+        return Evidence::Found(shown(drive));
     }
     let links = sysfs.below(function.sbdf, &["ata*", "link*", "ata_link", "link*", "sata_spd"]);
     let up = |path: &PathBuf| read_text(path).is_ok_and(|speed| speed != "<unknown>");
@@ -64,7 +64,7 @@ fn sata(sysfs: &PciSysfs, function: &Function) -> Evidence {
     Evidence::Awaited("a disk")
 }
 
-fn shown(path: &PathBuf) -> String {
+fn shown(path: &Path) -> String {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     crate::names::escape(name.unwrap_or_default().as_bytes())
 }

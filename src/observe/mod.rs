@@ -26,7 +26,7 @@ pub use claims::Claims;
 pub use functions::{reset_method_in_force, Function};
 pub use owners::{Owner, Owners};
 pub use snapshot::Snapshot;
-pub use usage::{Uses, Use};
+pub use usage::{Use, Uses};
 
 /// What was read, or why it could not be.
 pub type Reading<T> = Result<T, String>;
@@ -111,8 +111,7 @@ impl Sources {
             functions.insert(sbdf, functions::read(sysfs, sbdf)?);
         }
         let cmdline_path = self.root.path("/proc/cmdline");
-        let cmdline =
-            read_text(&cmdline_path).map_err(|error| Failure::unreadable(&cmdline_path, &error))?;
+        let cmdline = read_text(&cmdline_path).map_err(|error| Failure::unreadable(&cmdline_path, &error))?;
         let refused = |failure: &Failure| failure.message.clone();
         let owners = match &self.xen {
             Ok(xen) => owners::read(xen),
@@ -177,9 +176,8 @@ impl Sources {
     /// # Errors
     /// Xen does not answer, or not for this function.
     pub fn owner(&self, sbdf: Sbdf) -> Result<Owner, Failure> {
-        let unknown = |why: String| {
-            Failure::new(Exit::Io, "owner-unknown", why, "try again; if it stays, reboot")
-        };
+        let unknown =
+            |why: String| Failure::new(Exit::Io, "owner-unknown", why, "try again; if it stays, reboot");
         let xen = self.xen.as_ref().map_err(Clone::clone)?;
         let owners = owners::read(xen).map_err(unknown)?;
         owners.get(&sbdf).copied().ok_or_else(|| unknown(format!("Xen does not list {sbdf}")))

@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_domain_cannot_name_an_owner() {
-        let dump = format!("{DUMP}(d3) 0000:00:08.0 - d0 - node -1 \n(d3) (XEN) 0000:00:08.0 - d0 - node -1 \n");
+        let dump =
+            format!("{DUMP}(d3) 0000:00:08.0 - d0 - node -1 \n(d3) (XEN) 0000:00:08.0 - d0 - node -1 \n");
         assert_eq!(owner_in_dump(&dump).unwrap().get(&sbdf("0000:00:08.0")), Some(&Owner::Domain(3)));
         let contradiction = format!("{DUMP}(XEN) 0000:00:08.0 - d0 - node -1 \n");
         assert!(owner_in_dump(&contradiction).is_err());

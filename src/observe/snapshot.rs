@@ -1,7 +1,7 @@
 //! The state of a function that an operation changes and has to put back.
 
 use super::functions::driver_override;
-use super::{Owner, Sources};
+use super::{Dom0, Function, Owner, Sources};
 use crate::error::Failure;
 use crate::names::{DriverName, Sbdf};
 use std::fmt;
@@ -25,6 +25,20 @@ impl fmt::Display for Snapshot {
         let pinned = self.driver_override.as_deref().unwrap_or("none set");
         let slot = if self.slot { "listed" } else { "not listed" };
         write!(f, "driver {driver}, driver_override {pinned}, slot {slot}, Xen's owner {}", self.owner)
+    }
+}
+
+impl Snapshot {
+    /// The same from facts that were just observed; `None` where the owner is not
+    /// among them.
+    #[must_use]
+    pub fn observed(dom0: &Dom0, function: &Function) -> Option<Self> {
+        Some(Self {
+            driver: function.driver.clone(),
+            driver_override: function.driver_override.clone(),
+            slot: dom0.slots.contains(&function.sbdf),
+            owner: *dom0.owners.as_ref().ok()?.get(&function.sbdf)?,
+        })
     }
 }
 

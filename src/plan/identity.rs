@@ -8,12 +8,22 @@ use std::fmt::Write as _;
 
 /// Hashes everything a reviewer saw that may change: identity, state, owner,
 /// hazards with their evidence, steps and the boot; never time.
-pub fn identity(dom0: &Dom0, function: &Function, state: &State, hazards: &[Hazard], steps: &[Planned]) -> String {
+pub fn identity(
+    dom0: &Dom0,
+    function: &Function,
+    state: &State,
+    hazards: &[Hazard],
+    steps: &[Planned],
+) -> String {
     let mut text = String::new();
     let owner = dom0.owners.as_ref().map(|owners| owners.get(&function.sbdf));
     let _ = writeln!(text, "boot {}", dom0.boot_id);
     let _ = writeln!(text, "function {} {}", function.sbdf, function.modalias);
-    let _ = writeln!(text, "config {:?}", function.config.as_ref().map(|config| (config.subsystem, config.revision, &config.capabilities)));
+    let _ = writeln!(
+        text,
+        "config {:?}",
+        function.config.as_ref().map(|config| (config.subsystem, config.revision, &config.capabilities))
+    );
     let _ = writeln!(text, "state {}", state.words());
     let _ = writeln!(text, "override {:?} slot {}", function.driver_override, state.slot);
     let _ = writeln!(text, "owner {owner:?}");

@@ -47,11 +47,3 @@ pub struct Plan {
     /// Names a plan: the same facts give the same id.
     pub id: String,
 }
-
-impl Plan {
-    /// Whether a step is to be done.
-    #[must_use]
-    pub fn does(&self, step: Step) -> bool {
-        self.steps.iter().any(|planned| planned.step == step && planned.skip.is_none())
-    }
-}

@@ -90,6 +90,10 @@ impl Planned {
 
     /// One or the other.
     pub fn when(condition: bool, run: Self, why_not: &str) -> Self {
-        if condition { run } else { Self::skip(run.step, why_not) }
+        if condition {
+            run
+        } else {
+            Self::skip(run.step, why_not)
+        }
     }
 }

@@ -26,11 +26,8 @@ pub fn plan_return(
             .map(|claim| Load { module: claim.module.clone(), blacklisted: claim.blacklisted })
             .collect(),
     };
-    let steps = if state.is_fine() {
-        Vec::new()
-    } else {
-        steps(function, state, claims, &candidates, &loads)
-    };
+    let steps =
+        if state.is_fine() { Vec::new() } else { steps(function, state, claims, &candidates, &loads) };
     let plan = Plan { sbdf: function.sbdf, steps, candidates, loads, id: String::new() };
     identified(plan, dom0, function, state, hazards)
 }
@@ -62,7 +59,8 @@ fn steps(
     let drives = "dom0's driver is bound and works on";
     let names: Vec<String> = candidates.iter().map(|candidate| spoken(candidate, claims)).collect();
     let names = names.join(", then ");
-    let shell_driver = candidates.first().map(|candidate| shell_driver(candidate, claims)).unwrap_or_default();
+    let shell_driver =
+        candidates.first().map(|candidate| shell_driver(candidate, claims)).unwrap_or_default();
 
     let reset = function.reset_methods.as_ref();
     let settle = match reset {
@@ -171,11 +169,7 @@ fn steps(
             drives,
         ),
         unguard(function, binds),
-        Planned::run(
-            Step::Unpin,
-            "clear driver_override",
-            vec![format!("echo > {folder}/driver_override")],
-        ),
+        Planned::run(Step::Unpin, "clear driver_override", vec![format!("echo > {folder}/driver_override")]),
     ]
 }
 
@@ -244,7 +238,9 @@ fn shell_driver(candidate: &Candidate, claims: &Claims) -> String {
         Candidate::Named(driver) => format!("DRIVER={driver}"),
         Candidate::OfModule(module) => match drivers_of(candidate, claims) {
             Some(name) if !name.contains(' ') => format!("DRIVER={name}"),
-            _ => format!("DRIVER=$(ls -d /sys/module/{module}/drivers/pci:* | head -n 1); DRIVER=${{DRIVER##*pci:}}"),
+            _ => format!(
+                "DRIVER=$(ls -d /sys/module/{module}/drivers/pci:* | head -n 1); DRIVER=${{DRIVER##*pci:}}"
+            ),
         },
     }
 }

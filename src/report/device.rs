@@ -72,7 +72,8 @@ pub fn hazards_block(hazards: &[Hazard]) -> String {
             Severity::Warn => style("warn").yellow().bold(),
             Severity::Note => style("note").cyan(),
         };
-        let evidence = if hazard.evidence.is_empty() { String::new() } else { format!(" ({})", hazard.evidence) };
+        let evidence =
+            if hazard.evidence.is_empty() { String::new() } else { format!(" ({})", hazard.evidence) };
         block.push_str(&wrapped(
             &format!("  {word}  "),
             &format!("{}: {}{evidence}", hazard.acceptance(), hazard.sentence),

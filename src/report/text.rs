@@ -42,6 +42,8 @@ mod tests {
     #[test]
     fn a_long_sentence_is_broken_under_its_first_word() {
         let text = wrapped("  usb   ", &"word ".repeat(30));
-        assert!(text.lines().all(|line| line.len() <= WIDTH && (line.starts_with("  usb   ") || line.starts_with("        "))));
+        assert!(text.lines().all(
+            |line| line.len() <= WIDTH && (line.starts_with("  usb   ") || line.starts_with("        "))
+        ));
     }
 }

@@ -32,7 +32,10 @@ impl Guard {
             ));
         }
         if let Some(rule) = &self.rule {
-            advice.push(format!("let udev read the disks:  rm {}; udevadm control --reload; udevadm trigger", rule.display()));
+            advice.push(format!(
+                "let udev read the disks:  rm {}; udevadm control --reload; udevadm trigger",
+                rule.display()
+            ));
         }
         advice
     }
@@ -88,7 +91,10 @@ impl Operation<'_> {
         let is = read_text(&path).map_err(unreadable)?;
         // A boolean parameter reads as Y or N.
         if is != value && !(value == "1" && is == "Y") {
-            return Err(Trouble::failed(format!("{} reads {is} after the write", path.display()), "see dmesg"));
+            return Err(Trouble::failed(
+                format!("{} reads {is} after the write", path.display()),
+                "see dmesg",
+            ));
         }
         Ok(())
     }
@@ -97,7 +103,8 @@ impl Operation<'_> {
     pub(super) fn unguard(&mut self) -> Result<String, Trouble> {
         if self.guard.usb {
             for bus in self.sources.sysfs.below(self.plan.sbdf, &["usb*", "authorized_default"]) {
-                let read = || read_text(&bus).map_err(|error| crate::error::Failure::unreadable(&bus, &error));
+                let read =
+                    || read_text(&bus).map_err(|error| crate::error::Failure::unreadable(&bus, &error));
                 if read()? != "0" {
                     self.act(&Act::Write(bus.clone(), "0".to_owned()))?;
                 }
@@ -119,7 +126,10 @@ impl Operation<'_> {
         self.act(&Act::Write(path.clone(), before.clone()))?;
         let is = read_text(&path).map_err(|error| crate::error::Failure::unreadable(&path, &error))?;
         if is != before {
-            return Err(Trouble::failed(format!("{} reads {is} and not {before}", path.display()), "write it by hand"));
+            return Err(Trouble::failed(
+                format!("{} reads {is} and not {before}", path.display()),
+                "write it by hand",
+            ));
         }
         self.guard.global = None;
         Ok(())

@@ -51,6 +51,8 @@ pub struct Operation<'a> {
 pub struct Order<'a> {
     /// The function, as it was observed.
     pub function: &'a Function,
+    /// The state the plan was made for; undo goes back to it.
+    pub start: Snapshot,
     /// The plan that was consented to.
     pub plan: &'a Plan,
     /// The hazards that were accepted.
@@ -66,14 +68,13 @@ impl<'a> Operation<'a> {
     /// Something cannot be opened or read.
     pub fn prepare(
         sources: &'a mut Sources,
-        order: &Order<'a>,
+        order: Order<'a>,
         record: Record,
         progress: &'a mut dyn FnMut(&StepReport),
     ) -> Result<Self, Failure> {
         let signals = HeldSignals::hold();
         let kernel_log = KernelLog::from_now(&sources.root)?;
         let worker = Worker::start(&sources.root, order.timeout)?;
-        let start = sources.snapshot(order.plan.sbdf)?;
         Ok(Self {
             sources,
             function: order.function,
@@ -84,8 +85,8 @@ impl<'a> Operation<'a> {
             signals,
             kernel_log,
             xen_log: None,
-            left: Left::as_found(&start),
-            start,
+            left: Left::as_found(&order.start),
+            start: order.start,
             guard: guard::Guard::default(),
             reports: Vec::new(),
             progress,

@@ -200,7 +200,11 @@ impl Operation<'_> {
                 Err(trouble) => return Err(trouble),
             }
         }
-        let said = if refused.is_empty() { "no driver to bind is registered".to_owned() } else { refused.join("; ") };
+        let said = if refused.is_empty() {
+            "no driver to bind is registered".to_owned()
+        } else {
+            refused.join("; ")
+        };
         Err(Trouble::failed(said, "see dmesg for why the driver refuses it; a reboot is the other way"))
     }
 

@@ -12,7 +12,10 @@ use crate::observe::{Owner, Snapshot};
 use crate::system::worker::Act;
 use std::time::Instant;
 
-impl Operation<'_> {
+/// One step of the way back: `None` where there was nothing to do, else its proof.
+type UndoStep<'a> = fn(&mut Operation<'a>, &Snapshot) -> Result<Option<String>, Trouble>;
+
+impl<'a> Operation<'a> {
     /// Ends an operation that met trouble.
     pub(super) fn fail(self, trouble: Trouble) -> Ending {
         let message = trouble.message();
@@ -52,7 +55,7 @@ impl Operation<'_> {
         }
         let has_iommu = self.sources.xen.as_ref().is_ok_and(|xen| xen.has_iommu().unwrap_or(true));
         let goal = goal(&self.start, &now, self.sources.sysfs.has_pciback(), has_iommu);
-        let steps: [(&'static str, fn(&mut Self, &Snapshot) -> Result<Option<String>, Trouble>); 5] = [
+        let steps: [(&'static str, UndoStep<'a>); 5] = [
             ("undo-unbind", Self::undo_driver),
             ("undo-owner", Self::undo_owner),
             ("undo-bind", Self::undo_bind),
@@ -93,13 +96,15 @@ impl Operation<'_> {
         let is = self.sources.snapshot(self.plan.sbdf);
         match is {
             Ok(is) if is == *goal && troubles.is_empty() => {
-                let how = if is == self.start { "it is exactly as it was" } else { "it is safer than it was" };
+                let how =
+                    if is == self.start { "it is exactly as it was" } else { "it is safer than it was" };
                 self.end(undone, "undone", format!("{message}; undone: {how}"), hint)
             }
             Ok(is) => {
                 let safe = is.driver.is_none() && is.owner == Owner::Quarantine;
                 let how = if safe { "driverless and quarantined" } else { "not as it was" };
-                let why = if troubles.is_empty() { String::new() } else { format!(" ({})", troubles.join("; ")) };
+                let why =
+                    if troubles.is_empty() { String::new() } else { format!(" ({})", troubles.join("; ")) };
                 let message = format!("{message}; not undone{why}: it is {how}: {is}");
                 self.end(Exit::NotUndone, "not-undone", message, "run `list`; reboot".to_owned())
             }
@@ -169,13 +174,19 @@ impl Operation<'_> {
         if self.sources.sysfs.slots()?.contains(&sbdf) == goal.slot {
             return Ok(None);
         }
-        let (file, words) =
-            if goal.slot { ("new_slot", "pciback lists it again") } else { ("remove_slot", "pciback lists it no more") };
+        let (file, words) = if goal.slot {
+            ("new_slot", "pciback lists it again")
+        } else {
+            ("remove_slot", "pciback lists it no more")
+        };
         self.left.slots = vec![true, false];
         let path = self.sources.sysfs.pciback_path(file);
         self.act(&Act::Write(path, sbdf.to_string()))?;
         if self.sources.sysfs.slots()?.contains(&sbdf) != goal.slot {
-            return Err(Trouble::failed(format!("pciback's slots are not as before after {file}"), "see dmesg"));
+            return Err(Trouble::failed(
+                format!("pciback's slots are not as before after {file}"),
+                "see dmesg",
+            ));
         }
         self.left.slots = vec![goal.slot];
         Ok(Some(words.to_owned()))

@@ -22,7 +22,9 @@ impl Operation<'_> {
             let waited = began.elapsed();
             let sign = match look(&self.sources.sysfs, self.function) {
                 Evidence::Found(sign) => Some(sign),
-                Evidence::NothingAttached(words) if waited >= Duration::from_secs(10) => Some(words.to_owned()),
+                Evidence::NothingAttached(words) if waited >= Duration::from_secs(10) => {
+                    Some(words.to_owned())
+                }
                 Evidence::NotKnown if waited >= SETTLE => Some("its class shows no sign of life".to_owned()),
                 Evidence::Awaited(what) if waited >= LONGEST_WAIT => {
                     return Err(Trouble::failed(
@@ -40,7 +42,10 @@ impl Operation<'_> {
                     0 => "no MSI".to_owned(),
                     count => format!("{count} MSI"),
                 };
-                return Ok(format!("{sign}; {interrupts}; no DMA fault; owner dom0; after {} ms", waited.as_millis()));
+                return Ok(format!(
+                    "{sign}; {interrupts}; no DMA fault; owner dom0; after {} ms",
+                    waited.as_millis()
+                ));
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(100));
@@ -52,10 +57,16 @@ impl Operation<'_> {
         let sbdf = self.plan.sbdf;
         let (lines, overrun) = self.kernel_log.read_marked()?;
         if let Some(line) = lines.iter().find(|line| is_probe_error(line, sbdf)) {
-            return Err(Trouble::failed(format!("the kernel says: {line}"), "see dmesg; a reboot is the other way"));
+            return Err(Trouble::failed(
+                format!("the kernel says: {line}"),
+                "see dmesg; a reboot is the other way",
+            ));
         }
         if overrun {
-            return Err(Trouble::failed("the kernel's log ran over; an error may have been missed", "try again"));
+            return Err(Trouble::failed(
+                "the kernel's log ran over; an error may have been missed",
+                "try again",
+            ));
         }
         let bound = self.sources.sysfs.driver(sbdf)?;
         if bound.is_none() || !self.left.drivers.contains(&bound) {
@@ -63,11 +74,14 @@ impl Operation<'_> {
         }
         let xen = self.sources.xen.as_ref().map_err(Clone::clone)?;
         let Some(mark) = self.xen_log else {
-            return Err(Trouble::failed("Xen's log cannot be read, so DMA faults cannot be ruled out", "try again"));
+            return Err(Trouble::failed(
+                "Xen's log cannot be read, so DMA faults cannot be ruled out",
+                "try again",
+            ));
         };
-        let log = xen.log_since(mark).map_err(|error| {
-            Trouble::failed(format!("Xen's log cannot be read: {error}"), "try again")
-        })?;
+        let log = xen
+            .log_since(mark)
+            .map_err(|error| Trouble::failed(format!("Xen's log cannot be read: {error}"), "try again"))?;
         match log.lines().find(|line| is_dma_fault(line, sbdf)) {
             Some(line) => Err(Trouble::failed(
                 format!("Xen reports a DMA fault: {}", crate::names::escape(line.as_bytes())),

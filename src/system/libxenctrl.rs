@@ -30,8 +30,7 @@ const RDM_RELAXED: u32 = 1;
 #[repr(C)]
 struct Logger {
     message: extern "C" fn(*mut Logger, c_int, c_int, *const c_char, *const c_char, *mut c_void),
-    progress:
-        extern "C" fn(*mut Logger, *const c_char, *const c_char, c_int, u64, u64),
+    progress: extern "C" fn(*mut Logger, *const c_char, *const c_char, c_int, u64, u64),
     destroy: extern "C" fn(*mut Logger),
 }
 
@@ -50,14 +49,8 @@ extern "C" fn keep(_: *mut Logger) {}
 type Open = unsafe extern "C" fn(*mut Logger, *mut Logger, c_uint) -> *mut c_void;
 type Close = unsafe extern "C" fn(*mut c_void) -> c_int;
 type SendDebugKeys = unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int;
-type ReadConsoleRing = unsafe extern "C" fn(
-    *mut c_void,
-    *mut c_char,
-    *mut c_uint,
-    c_int,
-    c_int,
-    *mut u32,
-) -> c_int;
+type ReadConsoleRing =
+    unsafe extern "C" fn(*mut c_void, *mut c_char, *mut c_uint, c_int, c_int, *mut u32) -> c_int;
 type PhysInfo = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
 type GetInfoList = unsafe extern "C" fn(*mut c_void, u32, c_uint, *mut c_void) -> c_int;
 type Assign = unsafe extern "C" fn(*mut c_void, u32, u32, u32) -> c_int;
@@ -115,10 +108,7 @@ impl Interface {
             // SAFETY: `library` is a live handle and `text` is NUL-terminated.
             let address = unsafe { dlsym(library, text.as_ptr()) };
             if address.is_null() {
-                return Err(io::Error::new(
-                    io::ErrorKind::NotFound,
-                    format!("{name} has no {symbol}"),
-                ));
+                return Err(io::Error::new(io::ErrorKind::NotFound, format!("{name} has no {symbol}")));
             }
             Ok(address)
         };
@@ -137,8 +127,7 @@ impl Interface {
             )
         };
         // Without a logger of ours the library writes to stderr.
-        let mut logger =
-            Box::new(Logger { message: drop_message, progress: drop_progress, destroy: keep });
+        let mut logger = Box::new(Logger { message: drop_message, progress: drop_progress, destroy: keep });
         // SAFETY: the logger outlives the handle: it is boxed beside it and freed
         // only after `close` in `drop`. Its functions ignore all they are given
         // (the va_list included, which is passed as one pointer on the ABIs Xen
@@ -176,14 +165,7 @@ impl Interface {
         // pointers are to live variables of the type the signature has. clear is
         // 0, incremental is 1.
         check(unsafe {
-            (self.read_console_ring)(
-                self.handle,
-                buffer.as_mut_ptr().cast(),
-                &mut count,
-                0,
-                1,
-                index,
-            )
+            (self.read_console_ring)(self.handle, buffer.as_mut_ptr().cast(), &mut count, 0, 1, index)
         })?;
         let count = usize::try_from(count).unwrap_or(0);
         Ok(buffer.get(..count).unwrap_or_default())
@@ -205,9 +187,7 @@ impl Interface {
         let mut info = Scratch::new();
         // SAFETY: one `xc_domaininfo_t` is below 300 bytes in every version, and
         // one is asked for.
-        let count = unsafe {
-            (self.getinfolist)(self.handle, first, 1, ptr::from_mut(&mut *info).cast())
-        };
+        let count = unsafe { (self.getinfolist)(self.handle, first, 1, ptr::from_mut(&mut *info).cast()) };
         if count < 0 {
             return Err(io::Error::last_os_error());
         }

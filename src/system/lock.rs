@@ -26,9 +26,8 @@ impl OperationLock {
     /// operation holds it (exit 1: nothing was changed).
     pub fn take(root: &Sysroot) -> Result<Self, Failure> {
         let path = root.path("/run/qubes-dom0-pci.lock");
-        let open = || {
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path)
-        };
+        let open =
+            || OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
         let mut file = open().map_err(|error| {
             let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
             let exit = if denied { Exit::NotDom0 } else { Exit::Io };
@@ -53,9 +52,8 @@ impl OperationLock {
                 }
             }
         };
-        fcntl(&*held, FcntlArg::F_SETFD(FdFlag::empty())).map_err(|error| {
-            Failure::unreadable(&path, &std::io::Error::from(error))
-        })?;
+        fcntl(&*held, FcntlArg::F_SETFD(FdFlag::empty()))
+            .map_err(|error| Failure::unreadable(&path, &std::io::Error::from(error)))?;
         Ok(Self { _held: held })
     }
 }

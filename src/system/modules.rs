@@ -90,11 +90,7 @@ impl Modules {
         }
         let names = names_in(&folder.join("drivers"))?;
         Ok(Some(
-            names
-                .iter()
-                .filter_map(|name| name.strip_prefix("pci:"))
-                .filter_map(DriverName::parse)
-                .collect(),
+            names.iter().filter_map(|name| name.strip_prefix("pci:")).filter_map(DriverName::parse).collect(),
         ))
     }
 

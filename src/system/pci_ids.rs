@@ -79,15 +79,10 @@ impl PciIds {
     #[must_use]
     pub fn describe(&self, class: u32, vendor: u16, device: u16) -> String {
         let class = u16::try_from(class >> 8 & 0xffff).unwrap_or(0);
-        let class_name =
-            self.classes.get(&class).cloned().unwrap_or_else(|| format!("class {class:04x}"));
-        let vendor_name =
-            self.vendors.get(&vendor).cloned().unwrap_or_else(|| format!("{vendor:04x}"));
-        let device_name = self
-            .devices
-            .get(&(vendor, device))
-            .cloned()
-            .unwrap_or_else(|| format!("device {device:04x}"));
+        let class_name = self.classes.get(&class).cloned().unwrap_or_else(|| format!("class {class:04x}"));
+        let vendor_name = self.vendors.get(&vendor).cloned().unwrap_or_else(|| format!("{vendor:04x}"));
+        let device_name =
+            self.devices.get(&(vendor, device)).cloned().unwrap_or_else(|| format!("device {device:04x}"));
         format!("{class_name}: {vendor_name} {device_name}")
     }
 }
@@ -108,7 +103,10 @@ mod tests {
     fn a_device_is_described_by_class_vendor_and_name() {
         let text = b"# c\n8086  Intel Corporation\n\t10d3  82574L Gigabit\n\t\t8086 0001  sub\n1b36  Red Hat\nC 02  Network controller\n\t00  Ethernet controller\n";
         let ids = PciIds::parse(text, &BTreeSet::from([(0x8086, 0x10d3)]));
-        assert_eq!(ids.describe(0x02_0000, 0x8086, 0x10d3), "Ethernet controller: Intel Corporation 82574L Gigabit");
+        assert_eq!(
+            ids.describe(0x02_0000, 0x8086, 0x10d3),
+            "Ethernet controller: Intel Corporation 82574L Gigabit"
+        );
         assert_eq!(ids.describe(0xff_0000, 0x1b36, 0x0001), "class ff00: 1b36 device 0001");
     }
 }

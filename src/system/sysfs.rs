@@ -4,7 +4,7 @@
 
 use super::root::{absent, names_in, read_optional, Sysroot};
 use crate::error::Failure;
-use crate::names::{DriverName, ModuleName, Sbdf};
+use crate::names::{DriverName, Sbdf};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -90,12 +90,6 @@ impl PciSysfs {
     pub fn driver(&self, sbdf: Sbdf) -> Result<Option<DriverName>, Failure> {
         let path = self.attribute_path(sbdf, "driver");
         Ok(link_name(&path)?.as_deref().and_then(DriverName::parse))
-    }
-
-    /// The module a driver came from; `None` where it is built in or not there.
-    pub fn module_of(&self, driver: &DriverName) -> Result<Option<ModuleName>, Failure> {
-        let path = self.driver_folder(driver).join("module");
-        Ok(link_name(&path)?.as_deref().and_then(ModuleName::parse))
     }
 
     /// The function a link (`physfn`) of this one points at.

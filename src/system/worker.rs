@@ -190,7 +190,11 @@ fn perform(root: &Sysroot, xen: &mut Option<Xen>, act: &Act) -> io::Result<()> {
             let mut file = OpenOptions::new().write(true).open(path)?;
             // One write: the kernel takes each as a value of its own.
             let written = file.write(text.as_bytes())?;
-            if written == text.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+            if written == text.len() {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::WriteZero.into())
+            }
         }
         Act::Create(path, text) => create(path, text),
         Act::Remove(path) => std::fs::remove_file(path),
@@ -224,13 +228,10 @@ fn create(path: &Path, text: &str) -> io::Result<()> {
 /// Runs a program by its absolute path with a clean environment; its last words on
 /// stderr become the error.
 fn run(root: &Sysroot, programs: &[&str], arguments: &[&str]) -> io::Result<()> {
-    let program = programs
-        .iter()
-        .map(|program| root.path(program))
-        .find(|program| program.exists())
-        .ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("{} is not installed", programs.join(" or ")))
-        })?;
+    let program =
+        programs.iter().map(|program| root.path(program)).find(|program| program.exists()).ok_or_else(
+            || io::Error::new(io::ErrorKind::NotFound, format!("{} is not installed", programs.join(" or "))),
+        )?;
     let mut child = Command::new(&program)
         .args(arguments)
         .env_clear()
@@ -274,9 +275,8 @@ fn words_in_hex(words: &[&[u8]]) -> String {
 fn decode(line: &str) -> Option<Act> {
     let unhex = |word: &str| -> Option<String> {
         let pairs = word.as_bytes().chunks(2);
-        let bytes: Option<Vec<u8>> = pairs
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-            .collect();
+        let bytes: Option<Vec<u8>> =
+            pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
         String::from_utf8(bytes?).ok()
     };
     let words: Vec<String> = line.split(' ').map(unhex).collect::<Option<_>>()?;
@@ -288,9 +288,7 @@ fn decode(line: &str) -> Option<Act> {
         ["quarantine", sbdf] => Act::Quarantine(Sbdf::from_sysfs(sbdf)?),
         ["dequarantine", sbdf] => Act::Dequarantine(Sbdf::from_sysfs(sbdf)?),
         ["load", module] => Act::Load { module: ModuleName::parse(module)?, blacklisted_too: false },
-        ["load-anyway", module] => {
-            Act::Load { module: ModuleName::parse(module)?, blacklisted_too: true }
-        }
+        ["load-anyway", module] => Act::Load { module: ModuleName::parse(module)?, blacklisted_too: true },
         ["reload-udev"] => Act::ReloadUdev,
         _ => return None,
     })
@@ -303,9 +301,7 @@ fn decode_answer(line: &str) -> Answer {
     let mut words = line.splitn(3, ' ');
     let (first, errno, message) = (words.next(), words.next(), words.next());
     match (first, errno.and_then(|errno| errno.parse().ok()), message) {
-        (Some("no"), Some(errno), Some(message)) => {
-            Answer::Refused { errno, message: message.to_owned() }
-        }
+        (Some("no"), Some(errno), Some(message)) => Answer::Refused { errno, message: message.to_owned() },
         _ => lost("it answered nonsense"),
     }
 }

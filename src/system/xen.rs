@@ -112,7 +112,7 @@ impl Xen {
         };
         let mut index = start;
         let mut log = Vec::new();
-        let mut buffer = vec![0; 64 << 10];
+        let mut buffer = vec![0; 16 << 10];
         loop {
             let piece = interface.read_log(&mut buffer, &mut index)?;
             if piece.is_empty() || log.len() > LARGEST_LOG {

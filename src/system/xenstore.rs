@@ -96,9 +96,7 @@ impl Xenstore {
         while names.len() < LISTING_MAX {
             let mut payload = with_nul(path);
             payload.extend_from_slice(&with_nul(&names.len().to_string()));
-            let reply = self
-                .request(XS_DIRECTORY_PART, &payload)
-                .map_err(|error| broken(path, &error))?;
+            let reply = self.request(XS_DIRECTORY_PART, &payload).map_err(|error| broken(path, &error))?;
             let part = reply.iter().position(|&byte| byte == 0).and_then(|end| reply.get(end + 1..));
             let part = part.unwrap_or_default();
             names.extend_from_slice(part);
