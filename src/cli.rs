@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::audit_cli::AuditCommand;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -51,6 +52,12 @@ pub enum Command {
     Reattach(ReattachArgs),
     /// Give one function to pciback, quarantined: the way back.
     Hold(HoldArgs),
+    /// Read, verify, mend and prune the journal.
+    Audit {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Carries out single kernel writes for a running operation; not for people.
     #[command(name = "worker", hide = true)]
     Worker,

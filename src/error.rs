@@ -71,6 +71,21 @@ impl Failure {
         Self::new(Exit::Io, "unreadable", format!("cannot read {}: {error}", path.display()), hint)
     }
 
+    /// What the journal says.
+    pub fn of_journal(error: &audit::Error) -> Self {
+        use audit::Kind;
+        let (exit, code) = match error.kind() {
+            Kind::Broken => (Exit::JournalBroken, "journal-broken"),
+            Kind::Permission => (Exit::NotDom0, "no-right"),
+            Kind::Usage => (Exit::Usage, "usage"),
+            Kind::Absent => (Exit::Io, "no-journal"),
+            Kind::Busy => (Exit::Io, "journal-busy"),
+            Kind::Full => (Exit::Io, "journal-full"),
+            Kind::Io => (Exit::Io, "journal"),
+        };
+        Self::new(exit, code, error.to_string(), error.hint())
+    }
+
     /// A wrong command line.
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Exit::Usage, "usage", message, hint)

@@ -1,6 +1,7 @@
 //! Gives PCI devices that a qube has used back to dom0: parse, dispatch, exit.
 
 mod assess;
+mod audit_cli;
 mod cli;
 mod commands;
 mod consent;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => ("plan", commands::plan::run(&context, args)),
         Command::Reattach(args) => ("reattach", commands::reattach::run(&context, args)),
         Command::Hold(args) => ("hold", commands::hold::run(&context, args)),
+        Command::Audit { command } => commands::audit::run(&context, command),
         Command::Worker => return worker(&context),
     };
     let exit = match result {

@@ -1,6 +1,6 @@
 //! Writes a journal of a given number of records, as the recorder and changing commands would: `generate FOLDER COUNT`.
 //! For benchmarks.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use audit::{Draft, Journal};
 

@@ -1,5 +1,5 @@
 //! Verifies a journal: `verify FOLDER [THREADS [SEQ:HEX…]]`. For benchmarks, and for a look without the main program.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use audit::{verify, Against, Checkpoint, Verdict};
 

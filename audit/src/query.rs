@@ -253,12 +253,9 @@ fn newest_lines(snapshot: &Snapshot, count: usize) -> Result<Vec<Vec<u8>>> {
                 None if enough => further += 1,
                 None => single += 1,
             }
-            let complete = enough && (seen.values().all(|begun| *begun) || further > FURTHER);
-            if complete {
-                return ControlFlow::Break(());
-            }
             lines.push(line.to_vec());
-            ControlFlow::Continue(())
+            let complete = enough && (seen.values().all(|begun| *begun) || further > FURTHER);
+            if complete { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         if done.is_break() {
             break;

@@ -99,8 +99,8 @@ impl Mounted {
         let mut file = File::create(self.path().join("filler")).unwrap();
         let mut size = 1 << 20;
         while size > 0 {
-            match file.write(&vec![1; size]) {
-                Ok(_) => {}
+            match file.write_all(&vec![1; size]) {
+                Ok(()) => {}
                 Err(_) => size /= 2,
             }
         }

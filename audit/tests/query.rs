@@ -75,7 +75,7 @@ fn operations_are_grouped_and_the_newest_are_read_from_the_end() {
     let (newest, _) = operations(&scratch.journal(), &Query::default(), Some(10)).unwrap();
     assert_eq!(newest.len(), 10);
     assert_eq!(newest.iter().filter_map(|operation| operation.id.as_deref()).next_back(), Some("00000063"));
-    assert!(newest.iter().filter(|operation| operation.id.is_some()).all(|operation| operation.records == 3), "{newest:?}");
+    assert!(newest.iter().filter(|operation| operation.id.is_some()).all(|operation| operation.records == 3));
 }
 
 #[test]

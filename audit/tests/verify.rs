@@ -70,7 +70,8 @@ fn an_altered_record_is_named_with_its_place_and_later_ones_are_still_verified()
 
 #[test]
 fn removed_repeated_and_swapped_records_are_told_apart() {
-    let cases: [(&str, fn(&mut Vec<String>), Wrong, u64); 3] = [
+    type Change = fn(&mut Vec<String>);
+    let cases: [(&str, Change, Wrong, u64); 3] = [
         ("removed", |lines| drop(lines.remove(4)), Wrong::Missing, 4),
         ("repeated", |lines| lines.insert(4, lines[3].clone()), Wrong::Order, 4),
         ("swapped", |lines| lines.swap(4, 5), Wrong::Missing, 4),

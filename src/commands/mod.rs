@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod assessed;
+pub mod audit;
 pub mod hold;
 pub mod list;
 pub mod plan;

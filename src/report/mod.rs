@@ -44,3 +44,8 @@ pub fn complain(failure: &Failure) {
     }
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
+
+/// Says something that is no failure of the command, where people look for it.
+pub fn warn(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{} {line}", console::style("note:").yellow().for_stderr());
+}

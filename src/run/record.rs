@@ -4,9 +4,9 @@
 //! between the two leaves the intent, and what the step did is read from the
 //! machine anyway.
 
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::names::Sbdf;
-use audit::{Draft, Journal, Kind};
+use audit::{Draft, Journal};
 use std::path::Path;
 
 /// The records of one operation.
@@ -24,7 +24,7 @@ impl Record {
     /// Exit 7 where it is broken, 10 where the right is missing, 11 otherwise.
     pub fn open(folder: &Path, boot_id: &str, operation: String) -> Result<Self, Failure> {
         let boot: String = boot_id.chars().filter(char::is_ascii_hexdigit).take(8).collect();
-        let journal = Journal::open(folder, &boot).map_err(|error| failure(&error))?;
+        let journal = Journal::open(folder, &boot).map_err(|error| Failure::of_journal(&error))?;
         Ok(Self { journal, operation, waiting: Vec::new(), lost: None })
     }
 
@@ -108,20 +108,9 @@ impl Record {
         let written = self.journal.append(&self.waiting);
         self.waiting.clear();
         written.map(|_| ()).map_err(|error| {
-            let failure = failure(&error);
+            let failure = Failure::of_journal(&error);
             self.lost = Some(failure.clone());
             failure
         })
     }
-}
-
-/// An error of the journal as one of the program.
-pub fn failure(error: &audit::Error) -> Failure {
-    let (exit, code) = match error.kind() {
-        Kind::Broken => (Exit::JournalBroken, "journal-broken"),
-        Kind::Permission => (Exit::NotDom0, "no-right"),
-        Kind::Usage => (Exit::Usage, "usage"),
-        Kind::Busy | Kind::Full | Kind::Io | Kind::Absent => (Exit::Io, "journal"),
-    };
-    Failure::new(exit, code, error.to_string(), error.hint())
 }

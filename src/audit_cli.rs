@@ -1,0 +1,100 @@
+//! The command line of `audit`: what can be said, and nothing of what it does.
+
+#![forbid(unsafe_code)]
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// What to do with the journal.
+#[derive(Subcommand, Debug)]
+pub enum AuditCommand {
+    /// List operations, one line each, the newest last.
+    Log(LogArgs),
+    /// Show one operation: its steps, what was intended and what came of it.
+    Show {
+        /// The operation's id, as `audit log` prints it.
+        #[arg(value_name = "OP")]
+        operation: String,
+    },
+    /// Verify every record, and say what the journal was compared with.
+    Verify(VerifyArgs),
+    /// Print the journal's head, to be kept where dom0 cannot reach it.
+    Checkpoint {
+        /// Where it is going to be kept; remembered beside the journal.
+        #[arg(long, value_name = "WHERE", default_value = "printed")]
+        to: String,
+    },
+    /// Write all records to stdout, byte for byte.
+    Export,
+    /// Accept a break: go on behind it, and record that there is one.
+    Repair,
+    /// Remove old segments, after recording which.
+    Prune(PruneArgs),
+}
+
+/// Arguments of `audit log`.
+#[derive(Args, Debug)]
+pub struct LogArgs {
+    /// Only the newest N; 0 for all [default: 25, or all with a filter].
+    #[arg(short = 'n', long, value_name = "N")]
+    pub newest: Option<usize>,
+    /// The newest first.
+    #[arg(short, long)]
+    pub reverse: bool,
+    /// Not before this time, in UTC: 2026-11-22 or 2026-11-22T13:47.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Before this time, in UTC.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only what names this device.
+    #[arg(long, value_name = "BDF")]
+    pub device: Option<String>,
+    /// Only this operation.
+    #[arg(long, value_name = "ID")]
+    pub op: Option<String>,
+    /// Only records of this kind.
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Only records with this member; can be given more than once.
+    #[arg(long = "match", value_name = "KEY=VALUE")]
+    pub matches: Vec<String>,
+    /// Only operations that failed or were not finished.
+    #[arg(long)]
+    pub failed: bool,
+    /// Operations in a table, records in a table, or records as they are.
+    #[arg(short, long, value_name = "FORM", value_enum)]
+    pub output: Option<LogForm>,
+}
+
+/// How `audit log` prints.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogForm {
+    /// One line an operation.
+    Table,
+    /// One line a record.
+    Records,
+    /// The records' own lines, which are JSON.
+    Raw,
+}
+
+/// Arguments of `audit verify`.
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// A head that was kept elsewhere, long or short form; any number of them.
+    #[arg(long = "checkpoint", value_name = "SEQ:HEX")]
+    pub checkpoints: Vec<String>,
+    /// Verify only what follows this head, so that an accepted gap is not red.
+    #[arg(long, value_name = "SEQ:HEX")]
+    pub from: Option<String>,
+}
+
+/// Arguments of `audit prune`.
+#[derive(Args, Debug)]
+pub struct PruneArgs {
+    /// Remove segments whose records are all older than this one.
+    #[arg(long, value_name = "SEQ")]
+    pub before: u64,
+    /// Do it; without this, only say what would be removed.
+    #[arg(long)]
+    pub yes: bool,
+}

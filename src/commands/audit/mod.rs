@@ -1,0 +1,41 @@
+//! `audit`: the journal, for those who review it. Nothing here needs a dom0: it works on copies, owned by anyone.
+
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod export;
+mod log;
+mod prune;
+mod repair;
+mod show;
+mod verify;
+
+use super::Context;
+use crate::audit_cli::AuditCommand;
+use crate::error::{Exit, Failure};
+use crate::observe;
+
+/// The command's name in documents, and how it ended.
+pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<Exit, Failure>) {
+    match command {
+        AuditCommand::Log(args) => ("audit-log", log::run(context, args)),
+        AuditCommand::Show { operation } => ("audit-show", show::run(context, operation)),
+        AuditCommand::Verify(args) => ("audit-verify", verify::run(context, args)),
+        AuditCommand::Checkpoint { to } => ("audit-checkpoint", checkpoint::run(context, to)),
+        AuditCommand::Export => ("audit-export", export::run(context)),
+        AuditCommand::Repair => ("audit-repair", repair::run(context)),
+        AuditCommand::Prune(args) => ("audit-prune", prune::run(context, args)),
+    }
+}
+
+/// An error of the journal as one of the program.
+fn failure(error: &audit::Error) -> Failure {
+    Failure::of_journal(error)
+}
+
+/// The boot that records of this run belong to.
+fn boot(context: &Context) -> String {
+    // Repairing and pruning a copy somewhere else must not need this system's boot id.
+    let id = observe::boot_id(&context.root).unwrap_or_default();
+    id.chars().filter(char::is_ascii_hexdigit).take(8).collect()
+}

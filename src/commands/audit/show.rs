@@ -1,0 +1,85 @@
+//! `audit show`: one operation, what was intended and what came of it.
+
+use super::{failure, Context};
+use crate::error::{Exit, Failure};
+use crate::report::text::wrapped;
+use crate::report::{emit, json};
+use audit::{Query, Record};
+use serde_json::{json, Value};
+use std::ops::ControlFlow;
+
+/// Runs it.
+///
+/// # Errors
+/// There is no journal or no such operation, or it cannot be read.
+pub fn run(context: &Context, operation: &str) -> Result<Exit, Failure> {
+    let query = Query { values: vec![(Some("op".to_owned()), operation.to_owned())], ..Query::default() };
+    let mut records = Vec::new();
+    audit::select(&context.journal, &query, &mut |line| {
+        records.extend(Record::parse(line));
+        ControlFlow::Continue(())
+    })
+    .map_err(|error| failure(&error))?;
+    if records.is_empty() {
+        let shown = crate::names::escape(operation.as_bytes());
+        return Err(Failure::new(Exit::Usage, "no-such-operation", format!("there is no operation {shown}"), "run `audit log`"));
+    }
+    let unfinished = unfinished(&records);
+    if context.json {
+        let members = json!({
+            "op": operation,
+            "unfinished": unfinished.iter().map(|record| record.text("step")).collect::<Vec<_>>(),
+            "finished": records.iter().any(|record| record.kind() == "op" && record.text("phase") == Some("end")),
+            "records": records.iter().map(|record| Value::Object(record.members().clone())).collect::<Vec<_>>(),
+        });
+        emit(&json::document("audit-show", members))?;
+        return Ok(Exit::Done);
+    }
+    let mut text = String::new();
+    for record in &unfinished {
+        let step = record.text("step").unwrap_or("?");
+        text.push_str(&format!("UNFINISHED  {step}: it was intended at {}; nothing says what came of it\n", moment(record)));
+    }
+    for record in &records {
+        text.push_str(&block(record));
+    }
+    emit(&text)?;
+    Ok(Exit::Done)
+}
+
+/// The intents that no later record of the same step answers.
+fn unfinished(records: &[Record]) -> Vec<&Record> {
+    let mut open: Vec<&Record> = Vec::new();
+    for record in records.iter().filter(|record| record.kind() == "step") {
+        let step = record.text("step");
+        match record.text("phase") {
+            Some("intent") => open.push(record),
+            _ => open.retain(|intent| intent.text("step") != step),
+        }
+    }
+    open
+}
+
+/// The time of day, to the millisecond.
+fn moment(record: &Record) -> &str {
+    record.text("time").and_then(|time| time.get(11..23)).unwrap_or("")
+}
+
+fn block(record: &Record) -> String {
+    let own = ["v", "prev", "seq", "time", "boot", "op", "kind", "hash", "step", "phase"];
+    let what = match record.kind() {
+        "step" => format!("{} {}", record.text("step").unwrap_or("?"), record.text("phase").unwrap_or("")),
+        kind => format!("{kind} {}", record.text("phase").unwrap_or("")),
+    };
+    let mut members = String::new();
+    for (key, value) in record.members().iter().filter(|(key, _)| !own.contains(&key.as_str())) {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        members.push_str(&format!("{key}={value}  "));
+    }
+    let moment = if record.kind() == "op" {
+        record.text("time").and_then(|time| time.get(..19)).unwrap_or("").replace('T', " ")
+    } else {
+        moment(record).to_owned()
+    };
+    wrapped(&format!("{:>7}  {moment:<19}  {what:<18} ", record.seq()), members.trim_end())
+}
