@@ -7,6 +7,7 @@ use crate::names::{DriverName, Sbdf};
 use crate::observe::{Claims, Dom0, Function, Sources};
 use crate::report::Described;
 use crate::system::pci_ids::PciIds;
+use crate::system::sysfs::PciSysfs;
 use std::collections::BTreeSet;
 
 /// The facts and what follows from them for one function.
@@ -116,7 +117,7 @@ pub fn names_of<'a>(context: &Context, functions: impl Iterator<Item = &'a Funct
 /// # Errors
 /// Exit 2: it is no name, or no such driver is registered, or it is one that only
 /// holds devices.
-pub fn named_driver(sources: &Sources, name: Option<&str>) -> Result<Option<DriverName>, Failure> {
+pub fn named_driver(context: &Context, name: Option<&str>) -> Result<Option<DriverName>, Failure> {
     let Some(name) = name else { return Ok(None) };
     let shown = crate::names::escape(name.as_bytes());
     let driver = DriverName::parse(name)
@@ -124,7 +125,7 @@ pub fn named_driver(sources: &Sources, name: Option<&str>) -> Result<Option<Driv
     if driver.is_holder() {
         return Err(Failure::usage(format!("{driver} only holds devices for others"), "use `hold`"));
     }
-    if !sources.sysfs.driver_folder(&driver).exists() {
+    if !PciSysfs::new(&context.root).driver_folder(&driver).exists() {
         return Err(Failure::usage(
             format!("no PCI driver {driver} is registered"),
             "load its module first (modprobe), and see /sys/bus/pci/drivers",

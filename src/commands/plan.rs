@@ -20,8 +20,8 @@ use serde_json::json;
 pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let accepted = Accepted::parse(&args.accept)?;
     let sbdf = Sources::find(&context.root, &args.device)?;
+    let driver = named_driver(context, args.driver.as_deref())?;
     let mut sources = Sources::open(&context.root)?;
-    let driver = named_driver(&sources, args.driver.as_deref())?;
     let one = Assessed::of(&mut sources, sbdf, driver.as_ref())?;
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
     let missing: Vec<String> =

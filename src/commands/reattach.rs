@@ -22,12 +22,13 @@ use std::time::Duration;
 pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     let accepted = Accepted::parse(&args.plan.accept)?;
     let sbdf = Sources::find(&context.root, &args.plan.device)?;
+    let driver = named_driver(context, args.plan.driver.as_deref())?;
     context.must_be_root()?;
     let mut sources = open_all(context)?;
-    let driver = named_driver(&sources, args.plan.driver.as_deref())?;
     let lock = OperationLock::take(&context.root)?;
     let one = Assessed::of(&mut sources, sbdf, driver.as_ref())?;
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
+    let mut record = Record::open(&context.journal, &one.dom0.boot_id, new_operation_id(&sources)?)?;
     if one.verdict == Verdict::Nothing {
         let message = format!("dom0 drives {sbdf} ({}); there is nothing to do", one.state.words());
         if context.json {
@@ -38,7 +39,6 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
         }
         return Ok(Exit::Done);
     }
-    let mut record = Record::open(&context.journal, &one.dom0.boot_id, new_operation_id(&sources)?)?;
     check_plan(args, &plan)?;
     let accepted = consent(context, &one, accepted)?;
     still_holds(&mut sources, &one, driver.as_ref(), &plan, &accepted, &args.plan.accept)?;

@@ -279,8 +279,14 @@ impl<'a> Operation<'a> {
     /// Ends the operation: the journal first, then the answer.
     fn end(mut self, exit: Exit, code: &'static str, message: String, hint: String) -> Ending {
         self.guard_off();
-        let state = self.sources.snapshot(self.plan.sbdf).map(|snapshot| snapshot.to_string());
-        let state = state.unwrap_or_else(|failure| failure.message);
+        // After a hang nothing more of the function is read: the kernel may hold the
+        // lock that its attributes need, for ever.
+        let state = if exit == Exit::Hung {
+            "not read: the kernel hangs in a write to it".to_owned()
+        } else {
+            let snapshot = self.sources.snapshot(self.plan.sbdf);
+            snapshot.map_or_else(|failure| failure.message, |snapshot| snapshot.to_string())
+        };
         let head = self.record.finish(code, &state);
         // An operation whose end is not on disk is not done for an auditor.
         let (exit, message, hint) = match &head {

@@ -142,8 +142,11 @@ impl PciSysfs {
     #[must_use]
     pub fn below(&self, sbdf: Sbdf, pattern: &[&str]) -> Vec<PathBuf> {
         let mut found = vec![self.folder(sbdf)];
-        for wanted in pattern {
+        for (level, wanted) in pattern.iter().enumerate() {
+            // A link (`driver`, `subsystem`) leads out of the function's folder.
+            let last = level + 1 == pattern.len();
             found = found.iter().flat_map(|folder| matching(folder, wanted)).collect();
+            found.retain(|path| last || !path.is_symlink());
         }
         found
     }
@@ -154,12 +157,8 @@ fn matching(folder: &Path, wanted: &str) -> Vec<PathBuf> {
         Some(start) => name.starts_with(start) && Sbdf::from_sysfs(name).is_none(),
         None => name == wanted,
     };
-    names_in(folder)
-        .unwrap_or_default()
-        .iter()
-        .filter(|name| fits(name))
-        .map(|name| folder.join(name))
-        .collect()
+    let names = names_in(folder).unwrap_or_default();
+    names.iter().filter(|name| fits(name)).map(|name| folder.join(name)).collect()
 }
 
 /// The last component of what a link points at; `None` where there is no link.

@@ -45,7 +45,10 @@ fn query(args: &LogArgs) -> Result<Query, Failure> {
     values.extend(named.into_iter().filter_map(|(key, value)| Some((Some(key.to_owned()), value.clone()?))));
     for text in &args.matches {
         let Some((key, value)) = text.split_once('=') else {
-            return Err(Failure::usage(format!("{} is no KEY=VALUE", crate::names::escape(text.as_bytes())), "see `audit log --help`"));
+            return Err(Failure::usage(
+                format!("{} is no KEY=VALUE", crate::names::escape(text.as_bytes())),
+                "see `audit log --help`",
+            ));
         };
         values.push((Some(key.to_owned()), value.to_owned()));
     }
@@ -59,11 +62,20 @@ fn time(text: &Option<String>) -> Result<Option<String>, Failure> {
     let like = "0000-00-00T00:00:00.000000Z";
     let fits = text.len() >= 4
         && text.len() <= like.len()
-        && text.bytes().zip(like.bytes()).all(|(byte, model)| if model == b'0' { byte.is_ascii_digit() } else { byte == model });
+        && text.bytes().zip(like.bytes()).all(|(byte, model)| {
+            if model == b'0' {
+                byte.is_ascii_digit()
+            } else {
+                byte == model
+            }
+        });
     if fits {
         Ok(Some(text))
     } else {
-        Err(Failure::usage(format!("{} is no time", crate::names::escape(text.as_bytes())), "give it in UTC, as 2026-11-22T13:47"))
+        Err(Failure::usage(
+            format!("{} is no time", crate::names::escape(text.as_bytes())),
+            "give it in UTC, as 2026-11-22T13:47",
+        ))
     }
 }
 
@@ -81,7 +93,8 @@ fn newest(args: &LogArgs, query: &Query, when_unfiltered: Option<usize>) -> Opti
 fn operations(context: &Context, args: &LogArgs, query: &Query) -> Result<Skipped, Failure> {
     let newest = newest(args, query, Some(NEWEST));
     let read = if args.failed { None } else { newest };
-    let (mut found, skipped) = audit::operations(&context.journal, query, read).map_err(|error| failure(&error))?;
+    let (mut found, skipped) =
+        audit::operations(&context.journal, query, read).map_err(|error| failure(&error))?;
     if args.failed {
         found.retain(|operation| operation.id.is_some() && outcome(operation) != "done");
         let surplus = newest.map_or(0, |count| found.len().saturating_sub(count));
@@ -108,7 +121,10 @@ fn line(operation: &Operation) -> String {
     let device = first.text("bdf").unwrap_or("");
     if operation.id.is_none() {
         let what = summary(&first);
-        return format!("{time}  {:<8}  {:<10} {device:<12}  {what}\n", "", first.kind()).trim_end().to_owned() + "\n";
+        return format!("{time}  {:<8}  {:<10} {device:<12}  {what}\n", "", first.kind())
+            .trim_end()
+            .to_owned()
+            + "\n";
     }
     let id = operation.id.as_deref().unwrap_or("");
     let command = first.text("command").unwrap_or(first.kind());
@@ -121,7 +137,8 @@ fn outcome(operation: &Operation) -> String {
     match (last.kind(), last.text("phase")) {
         ("op", Some("end")) => last.text("outcome").unwrap_or("ended").to_owned(),
         (_, phase) => {
-            let step = last.text("step").map(|step| format!(": {step} {}", phase.unwrap_or(""))).unwrap_or_default();
+            let step =
+                last.text("step").map(|step| format!(": {step} {}", phase.unwrap_or(""))).unwrap_or_default();
             format!("not finished{step}")
         }
     }
@@ -149,7 +166,9 @@ fn records(context: &Context, args: &LogArgs, query: &Query, form: LogForm) -> R
     let mut kept: std::collections::VecDeque<Vec<u8>> = std::collections::VecDeque::new();
     let hold = limit.is_some() || args.reverse;
     let mut written: std::io::Result<()> = Ok(());
-    let failed_only = |line: &[u8]| !args.failed || Record::parse(line).is_some_and(|record| record.text("phase") == Some("failed"));
+    let failed_only = |line: &[u8]| {
+        !args.failed || Record::parse(line).is_some_and(|record| record.text("phase") == Some("failed"))
+    };
     let skipped = audit::select(&context.journal, query, &mut |line| {
         if !failed_only(line) {
             return ControlFlow::Continue(());
@@ -162,15 +181,26 @@ fn records(context: &Context, args: &LogArgs, query: &Query, form: LogForm) -> R
             return ControlFlow::Continue(());
         }
         written = print(&mut out, line, form);
-        if written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if written.is_err() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     })
     .map_err(|error| failure(&error))?;
     let mut print_kept = |line: &Vec<u8>| print(&mut out, line, form);
-    let printed = if args.reverse { kept.iter().rev().try_for_each(&mut print_kept) } else { kept.iter().try_for_each(&mut print_kept) };
+    let printed = if args.reverse {
+        kept.iter().rev().try_for_each(&mut print_kept)
+    } else {
+        kept.iter().try_for_each(&mut print_kept)
+    };
     match written.and(printed).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Io, "stdout", format!("cannot write to stdout: {error}"), "free space where the output goes"))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
+            Exit::Io,
+            "stdout",
+            format!("cannot write to stdout: {error}"),
+            "free space where the output goes",
+        )),
         _ => Ok(skipped),
     }
 }
@@ -182,5 +212,12 @@ fn print(out: &mut impl Write, line: &[u8], form: LogForm) -> std::io::Result<()
     }
     let Some(record) = Record::parse(line) else { return Ok(()) };
     let (id, device) = (record.text("op").unwrap_or(""), record.text("bdf").unwrap_or(""));
-    writeln!(out, "{:>7} {}  {id:<8}  {:<8} {device:<12}  {}", record.seq(), moment(&record), record.kind(), summary(&record))
+    writeln!(
+        out,
+        "{:>7} {}  {id:<8}  {:<8} {device:<12}  {}",
+        record.seq(),
+        moment(&record),
+        record.kind(),
+        summary(&record)
+    )
 }

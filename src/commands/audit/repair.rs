@@ -23,7 +23,10 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
              verifying stays red there; hold what follows with\n  \
              audit verify --from {}\nhead {}\n",
             head.seq,
-            audit::last_repair(&context.journal).ok().flatten().map_or_else(String::new, |from| from.to_string()),
+            audit::last_repair(&context.journal)
+                .ok()
+                .flatten()
+                .map_or_else(String::new, |from| from.to_string()),
             head.short()
         ),
     })?;

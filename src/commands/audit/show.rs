@@ -22,7 +22,12 @@ pub fn run(context: &Context, operation: &str) -> Result<Exit, Failure> {
     .map_err(|error| failure(&error))?;
     if records.is_empty() {
         let shown = crate::names::escape(operation.as_bytes());
-        return Err(Failure::new(Exit::Usage, "no-such-operation", format!("there is no operation {shown}"), "run `audit log`"));
+        return Err(Failure::new(
+            Exit::Usage,
+            "no-such-operation",
+            format!("there is no operation {shown}"),
+            "run `audit log`",
+        ));
     }
     let unfinished = unfinished(&records);
     if context.json {
@@ -38,7 +43,10 @@ pub fn run(context: &Context, operation: &str) -> Result<Exit, Failure> {
     let mut text = String::new();
     for record in &unfinished {
         let step = record.text("step").unwrap_or("?");
-        text.push_str(&format!("UNFINISHED  {step}: it was intended at {}; nothing says what came of it\n", moment(record)));
+        text.push_str(&format!(
+            "UNFINISHED  {step}: it was intended at {}; nothing says what came of it\n",
+            moment(record)
+        ));
     }
     for record in &records {
         text.push_str(&block(record));

@@ -49,7 +49,11 @@ struct Progress {
 
 impl Progress {
     fn new(wanted: bool) -> Self {
-        Self { shown: wanted && std::io::stderr().is_terminal(), since: Instant::now(), told: AtomicU64::new(0) }
+        Self {
+            shown: wanted && std::io::stderr().is_terminal(),
+            since: Instant::now(),
+            told: AtomicU64::new(0),
+        }
     }
 
     fn tell(&self, done: u64, total: u64) {
