@@ -1,0 +1,37 @@
+#!/bin/bash
+# One boot of tests/lab/compare: every kind goes to pciback one way, is used by a qube or not, and is brought back by one
+# means. Prints `ROW kind result why` for each. Set by the host: WAY, USED (never, used), MEANS (recipe, xl, tool), KINDS.
+. /lab/lib.sh
+kinds=($KINDS); bdfs=()
+coldplug
+for kind in "${kinds[@]}"; do bdfs+=("$(bdf_of "$kind")"); done
+give "$WAY" "${bdfs[@]}" 2>&1 | indent
+if [ "$USED" = used ]; then
+  use_once qube "${bdfs[@]}"
+  for kind in "${kinds[@]}"; do
+    cat /var/log/xen/console/guest-qube*.log | grep -aq "DOMU: data ok $(domu_word "$kind")" && note "a qube moved data through $kind"
+  done
+fi
+
+# the documented recipe, as it is written
+by_recipe() {
+  local BDF=$1 MOD
+  echo "$BDF" > /sys/bus/pci/drivers/pciback/unbind
+  MOD=`modprobe -R \`cat /sys/bus/pci/devices/$BDF/modalias\` | head -n1`
+  echo "$BDF" > /sys/bus/pci/drivers/$MOD/bind
+}
+by_xl() { xl pci-assignable-remove -r "$1"; }
+by_tool() { reattach "$1"; }
+
+for kind in "${kinds[@]}"; do
+  bdf=$(bdf_of "$kind"); before=$(fields "$bdf"); rc=0
+  "by_$MEANS" "$bdf" >/tmp/out 2>&1 || rc=$?
+  if why=$(works "$kind" 2>/dev/null); then echo "ROW $kind works data moved"
+  elif [ "$rc" = 3 ] && [ "$MEANS" = tool ] && [ "$before" = "$(fields "$bdf")" ]; then
+    echo "ROW $kind refused $(grep -o 'error: .*' /tmp/out | head -n 1 | cut -c8-100)"
+  else
+    case $(driver "$bdf") in none) why="no driver" ;; pciback) why="still with pciback" ;; *) why="driver bound, dead: $why" ;; esac
+    echo "ROW $kind wrong $(tr '\n' ' ' <<<"$why")"; tail -n 12 /tmp/out | indent
+  fi
+done
+exit 0
