@@ -21,12 +21,19 @@ by_recipe() {
   echo "$BDF" > /sys/bus/pci/drivers/$MOD/bind
 }
 by_xl() { xl pci-assignable-remove -r "$1"; }
-by_tool() { reattach "$1"; }
+# a driver built into the kernel has no alias: reattach refuses and asks for its name, and an admin gives it
+by_tool() {
+  local rc=0
+  reattach "$1" || rc=$?
+  [ $rc = 3 ] && grep -q -- 'named with --driver' /tmp/reattach.out && [ "$(driver_for "$kind")" != - ] || return $rc
+  named=' (driver named with --driver)'
+  reattach "$1" --driver "$(driver_for "$kind")"
+}
 
 for kind in "${kinds[@]}"; do
-  bdf=$(bdf_of "$kind"); before=$(fields "$bdf"); rc=0
+  bdf=$(bdf_of "$kind"); before=$(fields "$bdf"); rc=0; named=
   "by_$MEANS" "$bdf" >/tmp/out 2>&1 || rc=$?
-  if why=$(works "$kind" 2>/dev/null); then echo "ROW $kind works data moved"
+  if why=$(works "$kind" 2>/dev/null); then echo "ROW $kind works$named"
   elif [ "$rc" = 3 ] && [ "$MEANS" = tool ] && [ "$before" = "$(fields "$bdf")" ]; then
     echo "ROW $kind refused $(grep -o 'error: .*' /tmp/out | head -n 1 | cut -c8-100)"
   else

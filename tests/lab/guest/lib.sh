@@ -230,11 +230,11 @@ check_works() { local why; if why=$(works "$1"); then pass "$1 works: data moved
 
 tool() { qubes-dom0-pci "$@"; }
 # what the plan asks the admin to accept, as one --accept word
-accepts() { tool --json plan "$1" 2>/dev/null | jq -r '(.accept // []) | join(",")'; }
+accepts() { tool --json plan "$@" 2>/dev/null | jq -r '(.accept // []) | join(",")'; }
 # reattach as an admin who read the plan and accepts what it names; its output is indented, its exit code returned
 reattach() {
   local bdf=$1 ids rc=0; shift
-  ids=$(accepts "$bdf")
+  ids=$(accepts "$bdf" "$@")
   tool reattach "$bdf" ${ids:+--accept "$ids"} "$@" >/tmp/reattach.out 2>&1 </dev/null || rc=$?
   indent </tmp/reattach.out
   return $rc
@@ -246,10 +246,10 @@ named_as() {
   local state; state=$(state_of "$1")
   if grep -qiE -- "$2" <<<"$state"; then pass "list names it: $state"; else fail "list names it: '$state', not /$2/"; fi
 }
-# heal KIND [NAME]: reattach ends 0, nothing is left over, data moves
+# heal KIND [NAME [ARGUMENT…]]: reattach ends 0, nothing is left over, data moves
 heal() {
   local bdf rc=0; bdf=$(bdf_of "$1")
-  reattach "$bdf" || rc=$?
+  reattach "$bdf" "${@:3}" || rc=$?
   [ $rc = 0 ] && pass "reattach $1 ended 0" || { fail "reattach $1 ended $rc"; cat /tmp/reattach.out; }
   same "$1: driver bound, slot gone, override clear, Xen's owner dom0" \
     "$bdf driver=$(driver_for "$1") slot=no override=(null) owner=d0" "$(fields "$bdf")"
