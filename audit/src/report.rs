@@ -290,7 +290,7 @@ impl fmt::Display for Report {
         if self.mark_missing {
             writeln!(f, "  the file HEAD is missing or damaged: a cut at the end would not be noticed by it")?;
         }
-        if !self.compared_with_given() {
+        if !self.comparisons.iter().any(|comparison| comparison.witness == Witness::Given) {
             writeln!(f, "  compared with no checkpoint from elsewhere: a journal that was rewritten,")?;
             writeln!(f, "  or cut at the end of a record, cannot be told from this one")?;
         }

@@ -1,0 +1,262 @@
+//! Golden journals: what verifying says of them may not change, and the reference verifier, a shell script, has to come
+//! to the same verdict on them and on tampered copies.
+//!
+//! `REGENERATE=1 cargo test -p audit --test golden` makes them anew (ids and times differ then): only for a new format.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use audit::{prune, remember, repair, verify, Against, Checkpoint, Draft, Head, Journal, Report, Verdict};
+use common::Scratch;
+
+const FIRST: &str = "000000000000.jsonl";
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn step(number: i64) -> Draft {
+    Draft::new("step").op("9616d76e").text("step", "unbind").text("phase", "done").text("bdf", "0000:03:00.0").number("number", number)
+}
+
+fn write(folder: &Path, appends: i64, segment_bytes: u64) -> Vec<Head> {
+    let mut journal = Journal::open_with(folder, "1c0ffee0", Duration::from_secs(10), segment_bytes).unwrap();
+    let mut heads = vec![journal.head()];
+    for number in 0..appends {
+        heads.push(journal.append(&[step(number), step(-number)]).unwrap());
+    }
+    journal.close().unwrap();
+    heads
+}
+
+fn edit(folder: &Path, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
+    let path = folder.join(FIRST);
+    let mut lines: Vec<Vec<u8>> = fs::read(&path).unwrap().split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    change(&mut lines);
+    fs::write(&path, lines.concat()).unwrap();
+}
+
+fn add(folder: &Path, bytes: &[u8]) {
+    let path = folder.join(FIRST);
+    let mut all = fs::read(&path).unwrap();
+    all.extend_from_slice(bytes);
+    fs::write(&path, all).unwrap();
+}
+
+type Make = fn(&Path) -> Vec<Head>;
+
+/// How each golden journal is made; what is returned is given as checkpoints.
+fn recipes() -> BTreeMap<&'static str, Make> {
+    let mut all: BTreeMap<&'static str, Make> = BTreeMap::new();
+    all.insert("good", |folder| vec![write(folder, 4, u64::MAX)[3]]);
+    all.insert("good-many-segments", |folder| {
+        let heads = write(folder, 12, 2_000);
+        remember(folder, heads[6], "paper").unwrap();
+        vec![heads[12]]
+    });
+    all.insert("torn", |folder| {
+        write(folder, 3, u64::MAX);
+        add(folder, b"{\"v\":1,\"prev\":\"00\0\0\0\0\xa5\xa5\n\xa5\n\n{\"v\":1");
+        Vec::new()
+    });
+    all.insert("torn-batch", |folder| {
+        // A crash lost the first record of an append, and HEAD: the second one is whole.
+        write(folder, 3, u64::MAX);
+        edit(folder, |lines| {
+            let at = lines.len() - 2;
+            let half = lines[at].len() / 2;
+            lines[at][half..].fill(0);
+        });
+        fs::remove_file(folder.join("HEAD")).unwrap();
+        Vec::new()
+    });
+    all.insert("healed", |folder| {
+        write(folder, 3, u64::MAX);
+        add(folder, b"{\"v\":1,\"prev\":\"00\0\0\n\xa5\n{\"v\":1");
+        vec![write(folder, 2, u64::MAX)[2]]
+    });
+    all.insert("gap", |folder| {
+        write(folder, 3, u64::MAX);
+        edit(folder, |lines| lines.truncate(5));
+        repair(folder, "1c0ffee0").unwrap().unwrap();
+        write(folder, 2, u64::MAX);
+        Vec::new()
+    });
+    all.insert("pruned", |folder| {
+        write(folder, 12, 2_000);
+        prune(folder, "1c0ffee0", 12).unwrap().unwrap();
+        Vec::new()
+    });
+    all.insert("pruned-without-a-record", |folder| {
+        write(folder, 12, 2_000);
+        fs::remove_file(folder.join(FIRST)).unwrap();
+        Vec::new()
+    });
+    all.insert("tampered", |folder| {
+        let heads = write(folder, 4, u64::MAX);
+        edit(folder, |lines| {
+            let text = String::from_utf8(lines[3].clone()).unwrap();
+            lines[3] = text.replace("0000:03:00.0", "0000:04:00.0").into_bytes();
+        });
+        vec![heads[4]]
+    });
+    all.insert("removed", |folder| {
+        write(folder, 4, u64::MAX);
+        edit(folder, |lines| drop(lines.remove(3)));
+        Vec::new()
+    });
+    all.insert("repeated", |folder| {
+        write(folder, 4, u64::MAX);
+        edit(folder, |lines| lines.insert(4, lines[3].clone()));
+        Vec::new()
+    });
+    all.insert("cut", |folder| {
+        let heads = write(folder, 4, u64::MAX);
+        edit(folder, |lines| lines.truncate(7));
+        fs::remove_file(folder.join("HEAD")).unwrap();
+        vec![heads[4]]
+    });
+    all.insert("cut-and-nobody-knows", |folder| {
+        write(folder, 4, u64::MAX);
+        edit(folder, |lines| lines.truncate(7));
+        fs::remove_file(folder.join("HEAD")).unwrap();
+        Vec::new()
+    });
+    all.insert("altered-before-later-appends", |folder| {
+        write(folder, 4, u64::MAX);
+        edit(folder, |lines| lines[4][100] ^= 1);
+        fs::remove_file(folder.join("HEAD")).unwrap();
+        Vec::new()
+    });
+    all.insert("another-segment-missing", |folder| {
+        write(folder, 16, 2_000);
+        let mut names: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some()).collect();
+        names.sort();
+        fs::remove_file(&names[1]).unwrap();
+        Vec::new()
+    });
+    all
+}
+
+fn report(folder: &Path, checkpoints: &[Checkpoint]) -> Report {
+    verify(folder, &Against { checkpoints: checkpoints.to_vec(), ..Against::default() }, &|_, _| {}).unwrap()
+}
+
+fn exit_of(report: &Report) -> i32 {
+    match report.verdict() {
+        Verdict::Sound => 0,
+        Verdict::Altered => 7,
+        Verdict::TornTail => 9,
+    }
+}
+
+/// What the reference verifier says; `None` where its tools are missing.
+fn by_script(folder: &Path, checkpoints: &[Checkpoint]) -> Option<(i32, String)> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify.sh");
+    let tools = ["jq", "sha256sum", "awk"].iter().all(|tool| {
+        Command::new("sh").args(["-c", &format!("command -v {tool}")]).stdout(Stdio::null()).status().unwrap().success()
+    });
+    if !tools {
+        eprintln!("skipped: needs jq, sha256sum and awk");
+        return None;
+    }
+    let output = Command::new("sh").arg(script).arg(folder).args(checkpoints.iter().map(ToString::to_string)).output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some((output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap()))
+}
+
+#[test]
+fn golden_journals_read_as_they_always_did_and_the_reference_verifier_agrees() {
+    if std::env::var_os("REGENERATE").is_some() {
+        let _ = fs::remove_dir_all(golden());
+        for (name, make) in recipes() {
+            let folder = golden().join(name);
+            fs::create_dir_all(golden()).unwrap();
+            let checkpoints: Vec<Checkpoint> = make(&folder).into_iter().map(Checkpoint::from).collect();
+            let lines: String = checkpoints.iter().map(|kept| format!("{kept}\n")).collect();
+            fs::write(folder.join("given"), lines).unwrap();
+            fs::write(folder.join("report"), report(&folder, &checkpoints).to_string()).unwrap();
+        }
+    }
+    let mut seen = 0;
+    for name in recipes().keys() {
+        let folder = golden().join(name);
+        let given = fs::read_to_string(folder.join("given")).unwrap();
+        let checkpoints: Vec<Checkpoint> = given.lines().map(|line| Checkpoint::parse(line).unwrap()).collect();
+        let report = report(&folder, &checkpoints);
+        assert_eq!(report.to_string(), fs::read_to_string(folder.join("report")).unwrap(), "{name}");
+        if let Some((exit, text)) = by_script(&folder, &checkpoints) {
+            assert_eq!(exit, exit_of(&report), "{name}: the script says {text}\nthe program {report}");
+        }
+        seen += 1;
+    }
+    println!("{seen} golden journals");
+}
+
+#[test]
+fn both_verifiers_agree_on_tampered_copies() {
+    let scratch = Scratch::in_memory();
+    let folder = scratch.journal();
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    let mut verdicts: BTreeMap<i32, usize> = BTreeMap::new();
+    // Each costs two starts of the script; FULL=1 tries more.
+    let rounds = if std::env::var_os("FULL").is_some() { 400 } else { 42 };
+    for round in 0..rounds {
+        let _ = fs::remove_dir_all(&folder);
+        let heads = write(&folder, 6, if round % 3 == 0 { 2_000 } else { u64::MAX });
+        let mut names: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some()).collect();
+        names.sort();
+        let path = &names[next(names.len())];
+        let mut bytes = fs::read(path).unwrap();
+        let at = next(bytes.len());
+        match round % 7 {
+            0 => bytes[at] ^= 1 << next(8),
+            1 => bytes.truncate(at),
+            2 => drop(bytes.drain(at..(at + next(700)).min(bytes.len()))),
+            3 => drop(bytes.splice(at..at, [0u8, b'\n', 0xa5])),
+            4 => bytes.extend_from_slice(&bytes.clone()[at..]),
+            5 => {
+                let end = (at + next(600)).min(bytes.len());
+                bytes[at..end].fill([0, 0xa5, b'\n'][next(3)]);
+            }
+            _ => {}
+        }
+        fs::write(path, &bytes).unwrap();
+        if next(2) == 0 {
+            fs::remove_file(folder.join("HEAD")).unwrap();
+        }
+        let checkpoints: Vec<Checkpoint> = if next(3) == 0 { vec![heads[next(heads.len())].into()] } else { Vec::new() };
+        for healed in [false, true] {
+            if healed && Journal::open(&folder, "1c0ffee0").and_then(|mut journal| journal.append(&[step(7)])).is_err() {
+                break;
+            }
+            let report = report(&folder, &checkpoints);
+            let Some((exit, text)) = by_script(&folder, &checkpoints) else { return };
+            *verdicts.entry(exit).or_default() += 1;
+            if exit != exit_of(&report) {
+                let kept = std::env::temp_dir().join("verifiers-disagree");
+                let _ = fs::remove_dir_all(&kept);
+                fs::create_dir(&kept).unwrap();
+                for entry in fs::read_dir(&folder).unwrap() {
+                    let entry = entry.unwrap();
+                    fs::copy(entry.path(), kept.join(entry.file_name())).unwrap();
+                }
+                panic!("round {round}, {checkpoints:?}, kept in {}: the script says {exit}, {text}\nthe program {report}", kept.display());
+            }
+        }
+    }
+    println!("both verifiers agree: {verdicts:?}");
+    assert!(verdicts.len() == 3, "{verdicts:?}");
+}
