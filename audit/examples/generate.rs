@@ -33,9 +33,15 @@ fn draft(number: u64) -> Draft {
     let step = STEPS.get((number as usize / 2) % 8).unwrap();
     let device = operation.wrapping_mul(2_654_435_761) % 64;
     let bdf = format!("0000:{:02x}:{:02x}.0", device, device % 32);
-    let draft = Draft::new("step").op(&format!("{:08x}", operation.wrapping_mul(2_654_435_761) as u32)).text("step", step);
+    let draft = Draft::new("step")
+        .op(&format!("{:08x}", operation.wrapping_mul(2_654_435_761) as u32))
+        .text("step", step);
     if number % 2 == 0 {
-        return draft.text("phase", "intent").text("bdf", &bdf).text("driver", "pciback").text("owner", "DomIO");
+        return draft
+            .text("phase", "intent")
+            .text("bdf", &bdf)
+            .text("driver", "pciback")
+            .text("owner", "DomIO");
     }
     let found = ["driver=xhci_hcd", "owner=dom0", "override=none", "msi=8"];
     draft

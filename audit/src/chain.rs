@@ -76,7 +76,11 @@ impl<'a> Stretch<'a> {
     /// The record it is, where it is one with a hash that holds.
     pub(crate) fn record(&self) -> Option<Parts<'a>> {
         let line = self.begins && (self.feed || self.last) && self.bytes.len() < MAX_LINE;
-        if line { whole(self.bytes) } else { None }
+        if line {
+            whole(self.bytes)
+        } else {
+            None
+        }
     }
 }
 
@@ -103,7 +107,8 @@ impl<'a> Lines<'a> {
         let mut searched = 0;
         loop {
             let waiting = self.buffer.get(self.start..self.filled).unwrap_or_default();
-            let found = waiting.get(searched..).and_then(|rest| memchr::memchr(b'\n', rest)).map(|at| at + searched);
+            let found =
+                waiting.get(searched..).and_then(|rest| memchr::memchr(b'\n', rest)).map(|at| at + searched);
             let at_end = self.at + waiting.len() as u64 >= self.to;
             let length = match found {
                 Some(length) => length,

@@ -35,9 +35,11 @@ impl Checkpoint {
             Error::new(Kind::Usage, format!("{} is no checkpoint: {why}", escape(text.as_bytes())), None)
                 .with_hint("give it as SEQ:HEX, with the 64 digits of the hash or the 24 of the short form")
         };
-        let (seq, rest) = text.trim().split_once([':', ' ']).ok_or_else(|| wrong("no colon between number and hash"))?;
+        let (seq, rest) =
+            text.trim().split_once([':', ' ']).ok_or_else(|| wrong("no colon between number and hash"))?;
         let plain = !seq.is_empty() && seq.len() <= 16 && seq.bytes().all(|byte| byte.is_ascii_digit());
-        let seq = seq.parse().ok().filter(|_| plain).ok_or_else(|| wrong("it does not begin with a number"))?;
+        let seq =
+            seq.parse().ok().filter(|_| plain).ok_or_else(|| wrong("it does not begin with a number"))?;
         let digits: String = rest.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_lowercase()).collect();
         if !digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(wrong("the hash has something else than hexadecimal digits"));
@@ -95,14 +97,18 @@ pub fn head(path: &Path) -> Result<Statement> {
 }
 
 fn last_head(snapshot: &Snapshot) -> Result<Head> {
-    let broken = |why: &str| Error::new(Kind::Broken, format!("the journal is broken: {why}"), Some(snapshot.folder.path()));
+    let broken = |why: &str| {
+        Error::new(Kind::Broken, format!("the journal is broken: {why}"), Some(snapshot.folder.path()))
+    };
     let (from, next, first) = match snapshot.mark {
         Some(mark) => {
             let segment = snapshot.folder.read_segment(mark.segment)?;
             let mut window = [0; crate::record::MAX_LINE];
             let parts = record_ending_at(&segment, mark.end, &mut window)?
                 .filter(|parts| parts.seq == mark.head.seq && mark.head.hex().as_bytes() == parts.hash)
-                .ok_or_else(|| broken(&format!("record {} was committed and is gone or altered", mark.head.seq)))?;
+                .ok_or_else(|| {
+                    broken(&format!("record {} was committed and is gone or altered", mark.head.seq))
+                })?;
             (mark.end, crate::chain::Next::after(&parts), mark.segment)
         }
         None => {
@@ -119,7 +125,10 @@ fn last_head(snapshot: &Snapshot) -> Result<Head> {
         let tail = crate::chain::follow(&segment, from, span.size, u64::MAX, next, &mut |_| {})
             .map_err(|error| segment.fail("cannot read the journal", &error))?;
         if tail.junk.as_ref().is_some_and(|junk| junk.committed) {
-            return Err(broken(&format!("record {} is gone or altered, later ones are there", tail.next.seq)));
+            return Err(broken(&format!(
+                "record {} is gone or altered, later ones are there",
+                tail.next.seq
+            )));
         }
         next = tail.next;
         from = 0;
@@ -165,7 +174,12 @@ mod tests {
     #[test]
     fn the_long_the_short_and_the_spoken_form_are_read() {
         let head = Head { seq: 104_857, hash: [0xf3; 32] };
-        for text in [format!("104857:{}", head.hex()), head.short(), "104857:F3F3F3F3F3F3F3F3F3F3F3F3".to_owned(), format!(" {} ", head.short())] {
+        for text in [
+            format!("104857:{}", head.hex()),
+            head.short(),
+            "104857:F3F3F3F3F3F3F3F3F3F3F3F3".to_owned(),
+            format!(" {} ", head.short()),
+        ] {
             let read = Checkpoint::parse(&text).unwrap();
             assert!(read.seq == 104_857 && read.is(&hash::to_hex(&head.hash)), "{text}");
         }
@@ -173,7 +187,18 @@ mod tests {
 
     #[test]
     fn what_proves_too_little_or_nothing_is_refused() {
-        for text in ["", "7", "7:", "7:f3f3", ":f3f3f3f3f3f3f3f3f3f3f3f3", "-1:f3f3f3f3f3f3f3f3f3f3f3f3", "+1:f3f3f3f3f3f3f3f3f3f3f3f3", "x:f3f3f3f3f3f3f3f3f3f3f3f3", "7:g3f3f3f3f3f3f3f3f3f3f3f3", "99999999999999999:f3f3f3f3f3f3f3f3f3f3f3f3"] {
+        for text in [
+            "",
+            "7",
+            "7:",
+            "7:f3f3",
+            ":f3f3f3f3f3f3f3f3f3f3f3f3",
+            "-1:f3f3f3f3f3f3f3f3f3f3f3f3",
+            "+1:f3f3f3f3f3f3f3f3f3f3f3f3",
+            "x:f3f3f3f3f3f3f3f3f3f3f3f3",
+            "7:g3f3f3f3f3f3f3f3f3f3f3f3",
+            "99999999999999999:f3f3f3f3f3f3f3f3f3f3f3f3",
+        ] {
             assert_eq!(Checkpoint::parse(text).unwrap_err().kind(), Kind::Usage, "{text}");
         }
         assert!(Checkpoint::parse(&format!("7:{}", "a".repeat(65))).is_err());

@@ -51,7 +51,13 @@ impl Error {
             Errno::EACCES | Errno::EPERM | Errno::EROFS => Kind::Permission,
             _ => Kind::Io,
         };
-        Self { kind, what: what.to_owned(), path: Some(path.to_path_buf()), errno: Some(errno as i32), hint: None }
+        Self {
+            kind,
+            what: what.to_owned(),
+            path: Some(path.to_path_buf()),
+            errno: Some(errno as i32),
+            hint: None,
+        }
     }
 
     /// As [`Error::os`], from what std gives.

@@ -97,7 +97,11 @@ mod tests {
     #[test]
     fn a_mark_reads_back_and_fits_in_128_bytes() {
         assert_eq!(Mark::parse(mark().line().as_bytes()), Some(mark()));
-        let largest = Mark { head: Head { seq: (1 << 53) - 1, hash: [9; 32] }, end: u64::from(u32::MAX), segment: 999_999_999_999 };
+        let largest = Mark {
+            head: Head { seq: (1 << 53) - 1, hash: [9; 32] },
+            end: u64::from(u32::MAX),
+            segment: 999_999_999_999,
+        };
         assert!(largest.line().len() <= 128);
         let rest_of_a_longer_line = format!("{}00.jsonl\n", mark().line());
         assert_eq!(Mark::parse(rest_of_a_longer_line.as_bytes()), Some(mark()));

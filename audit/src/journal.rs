@@ -65,7 +65,18 @@ impl Journal {
     pub(crate) fn closed(folder: Folder, boot: &str, wait: Duration, segment_bytes: u64) -> Self {
         let head = Head { seq: 0, hash: [0; 32] };
         let boot = boot.to_owned();
-        Self { folder, boot, mark: None, segment: None, head, reserved: 0, failed: None, wait, segment_bytes, gap: None }
+        Self {
+            folder,
+            boot,
+            mark: None,
+            segment: None,
+            head,
+            reserved: 0,
+            failed: None,
+            wait,
+            segment_bytes,
+            gap: None,
+        }
     }
 
     /// Finds the end, keeps space, and writes the first record where there is none. The lock has to be held.
@@ -254,7 +265,11 @@ impl Journal {
         let (bytes, sha256) = whole_file(&before_file)?;
         let id = journal_id(&opening(&before_file, bytes)?).unwrap_or_else(|| "unknown".to_owned());
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        Ok(Draft::new("segment").text("after", &segment_name(before)).number("bytes", bytes).text("sha256", &sha256).text("journal", &id))
+        Ok(Draft::new("segment")
+            .text("after", &segment_name(before))
+            .number("bytes", bytes)
+            .text("sha256", &sha256)
+            .text("journal", &id))
     }
 
     /// Overwrites `HEAD`. It may be lost without harm, so that its failure is none of the append.
@@ -274,7 +289,9 @@ pub(crate) fn whole_file(segment: &Segment) -> Result<(u64, String)> {
     let mut buffer = vec![0; PIECE];
     let mut at = 0;
     loop {
-        let count = segment.read_at(&mut buffer, at).map_err(|error| segment.fail("cannot read the journal", &error))?;
+        let count = segment
+            .read_at(&mut buffer, at)
+            .map_err(|error| segment.fail("cannot read the journal", &error))?;
         if count == 0 {
             return Ok((at, hash::as_str(&hasher.finish()).to_owned()));
         }
@@ -296,5 +313,9 @@ fn head_before(next: &Next) -> Result<Head> {
 fn later_than(last: &[u8]) -> String {
     let now = clock::now();
     let text = clock::text(now);
-    if text.as_bytes() == last { clock::text(now + 1) } else { text }
+    if text.as_bytes() == last {
+        clock::text(now + 1)
+    } else {
+        text
+    }
 }

@@ -37,12 +37,15 @@ pub fn repair(path: &Path, boot: &str) -> Result<Option<Head>> {
         Place::Lost(lost) => {
             let marked = lost.mark.map(|mark| mark.head);
             let last = marked.into_iter().chain(report.head).max_by_key(|head| head.seq);
-            let mut next = last.map_or(Next::FIRST, |head| Next { seq: head.seq + 1, prev: hash::to_hex(&head.hash) });
+            let mut next =
+                last.map_or(Next::FIRST, |head| Next { seq: head.seq + 1, prev: hash::to_hex(&head.hash) });
             if let Some(newest) = segments.last().filter(|newest| **newest > next.seq) {
                 // Never in the middle of what is there: the new segment is the last by name too.
                 next.seq = newest + 1;
             }
-            if next.seq == 0 || (segments.last() == Some(&next.seq) && Snapshot::holds_records(&folder, next.seq)?) {
+            if next.seq == 0
+                || (segments.last() == Some(&next.seq) && Snapshot::holds_records(&folder, next.seq)?)
+            {
                 next.seq += 1;
             }
             journal.begin_with_gap(next, gap(&why.unwrap_or(lost.why)))?
@@ -50,7 +53,10 @@ pub fn repair(path: &Path, boot: &str) -> Result<Option<Head>> {
         Place::End(_) if report.verdict() == Verdict::Altered => {
             journal.begin()?;
             // Heals a torn tail first, so that the old segment ends with a record.
-            let head = journal.append_locked(&[Draft::new("note").text("text", "repair: a break was found; what it was is said next")])?;
+            let head =
+                journal
+                    .append_locked(&[Draft::new("note")
+                        .text("text", "repair: a break was found; what it was is said next")])?;
             let next = Next { seq: head.seq + 1, prev: hash::to_hex(&head.hash) };
             journal.begin_with_gap(next, gap(&why.unwrap_or_else(|| "a checkpoint is not met".to_owned())))?
         }
@@ -98,12 +104,24 @@ pub struct Prune {
 /// As [`verify`]; [`Kind::Broken`] where the first segment that stays does not begin with its record.
 pub fn prunable(path: &Path, before: u64) -> Result<Option<Prune>> {
     let snapshot = Snapshot::take(path)?;
-    let Some(stays) = snapshot.segments.iter().rposition(|span| span.first <= before).filter(|index| *index > 0) else { return Ok(None) };
+    let Some(stays) =
+        snapshot.segments.iter().rposition(|span| span.first <= before).filter(|index| *index > 0)
+    else {
+        return Ok(None);
+    };
     let (old, rest) = snapshot.segments.split_at(stays);
     let (Some(oldest), Some(kept)) = (old.first(), rest.first()) else { return Ok(None) };
-    let prev = snapshot.opening(*kept)?.first().filter(|(next, _)| next.seq == kept.first).map(|(next, _)| next.prev);
+    let prev = snapshot
+        .opening(*kept)?
+        .first()
+        .filter(|(next, _)| next.seq == kept.first)
+        .map(|(next, _)| next.prev);
     let prev = prev.ok_or_else(|| {
-        Error::new(Kind::Broken, format!("{} does not begin with its record", segment_name(kept.first)), Some(path))
+        Error::new(
+            Kind::Broken,
+            format!("{} does not begin with its record", segment_name(kept.first)),
+            Some(path),
+        )
     })?;
     Ok(Some(Prune {
         files: old.iter().map(|span| segment_name(span.first)).collect(),

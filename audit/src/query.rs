@@ -63,7 +63,12 @@ impl<'a> Reading<'a> {
         Self { query, needle, skipped: Skipped::default() }
     }
 
-    fn segment(&mut self, segment: &Segment, size: u64, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<ControlFlow<()>> {
+    fn segment(
+        &mut self,
+        segment: &Segment,
+        size: u64,
+        each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
         let mut buffer = vec![0u8; PIECE + 2 * MAX_LINE];
         let (mut at, mut filled) = (0u64, 0usize);
         let mut operation: Option<Vec<u8>> = None;
@@ -93,7 +98,12 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn lines(&mut self, bytes: &[u8], operation: &mut Option<Vec<u8>>, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
+    fn lines(
+        &mut self,
+        bytes: &[u8],
+        operation: &mut Option<Vec<u8>>,
+        each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let finder = self.needle.as_deref().map(Finder::new);
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
@@ -108,8 +118,15 @@ impl<'a> Reading<'a> {
                 },
                 _ => at,
             };
-            let from = bytes.get(..hit).and_then(|before| memchr::memrchr(b'\n', before)).map_or(0, |feed| feed + 1).max(at);
-            let to = bytes.get(hit..).and_then(|behind| memchr::memchr(b'\n', behind)).map_or(bytes.len(), |feed| hit + feed);
+            let from = bytes
+                .get(..hit)
+                .and_then(|before| memchr::memrchr(b'\n', before))
+                .map_or(0, |feed| feed + 1)
+                .max(at);
+            let to = bytes
+                .get(hit..)
+                .and_then(|behind| memchr::memchr(b'\n', behind))
+                .map_or(bytes.len(), |feed| hit + feed);
             let line = bytes.get(from..to).unwrap_or_default();
             at = to + 1;
             if follows && self.in_time(line) || !follows && self.wanted(line) {
@@ -134,7 +151,8 @@ impl<'a> Reading<'a> {
             return true;
         }
         let time = split(line).map(|parts| parts.time()).unwrap_or_default();
-        since.is_none_or(|since| time >= since.as_bytes()) && until.is_none_or(|until| time < until.as_bytes())
+        since.is_none_or(|since| time >= since.as_bytes())
+            && until.is_none_or(|until| time < until.as_bytes())
     }
 
     fn wanted(&self, line: &[u8]) -> bool {
@@ -144,7 +162,9 @@ impl<'a> Reading<'a> {
         if self.query.values.is_empty() {
             return true;
         }
-        Record::parse(line).is_some_and(|record| self.query.values.iter().all(|(key, value)| record.has(key.as_deref(), value)))
+        Record::parse(line).is_some_and(|record| {
+            self.query.values.iter().all(|(key, value)| record.has(key.as_deref(), value))
+        })
     }
 }
 
@@ -215,7 +235,9 @@ struct Groups {
 impl Groups {
     fn add(&mut self, line: &[u8]) {
         let id = operation_of(line);
-        if let Some(operation) = id.and_then(|id| self.places.get(id)).and_then(|place| self.list.get_mut(*place)) {
+        if let Some(operation) =
+            id.and_then(|id| self.places.get(id)).and_then(|place| self.list.get_mut(*place))
+        {
             operation.last = line.to_vec();
             operation.records += 1;
             return;
@@ -255,7 +277,11 @@ fn newest_lines(snapshot: &Snapshot, count: usize) -> Result<Vec<Vec<u8>>> {
             }
             lines.push(line.to_vec());
             let complete = enough && (seen.values().all(|begun| *begun) || further > FURTHER);
-            if complete { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if complete {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })?;
         if done.is_break() {
             break;
@@ -265,7 +291,11 @@ fn newest_lines(snapshot: &Snapshot, count: usize) -> Result<Vec<Vec<u8>>> {
 }
 
 /// Reads a segment line by line from its end.
-fn backwards(segment: &Segment, span: Span, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<ControlFlow<()>> {
+fn backwards(
+    segment: &Segment,
+    span: Span,
+    each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>> {
     let mut rest: Vec<u8> = Vec::new();
     let mut to = span.size;
     while to > 0 {
@@ -273,7 +303,10 @@ fn backwards(segment: &Segment, span: Span, each: &mut dyn FnMut(&[u8]) -> Contr
         let mut bytes = vec![0u8; usize::try_from(to - from).unwrap_or(0)];
         let mut filled = 0;
         while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
-            match segment.read_at(room, from + filled as u64).map_err(|error| segment.fail("cannot read the journal", &error))? {
+            match segment
+                .read_at(room, from + filled as u64)
+                .map_err(|error| segment.fail("cannot read the journal", &error))?
+            {
                 0 => break,
                 count => filled += count,
             }
@@ -292,7 +325,11 @@ fn backwards(segment: &Segment, span: Span, each: &mut dyn FnMut(&[u8]) -> Contr
         rest = if bytes.len() > 4 * MAX_LINE { Vec::new() } else { bytes };
         to = from;
     }
-    if rest.is_empty() { Ok(ControlFlow::Continue(())) } else { Ok(each(&rest)) }
+    if rest.is_empty() {
+        Ok(ControlFlow::Continue(()))
+    } else {
+        Ok(each(&rest))
+    }
 }
 
 /// Gives all bytes of all segments as they are, in the journal's order: lines of JSON that verify by themselves.

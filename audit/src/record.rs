@@ -234,7 +234,10 @@ fn push_list(line: &mut Vec<u8>, items: &[Vec<u8>], limit: usize) {
         let text = shown(item, limit);
         let Some(left) = room.checked_sub(text.len() + 3) else {
             let rest = items.get(index..).unwrap_or_default();
-            push_string(line, &format!("\\[{} more, sha256 {}]", rest.len(), hash::as_str(&hash::of(&rest.join(&0)))));
+            push_string(
+                line,
+                &format!("\\[{} more, sha256 {}]", rest.len(), hash::as_str(&hash::of(&rest.join(&0)))),
+            );
             break;
         };
         room = left;
@@ -359,7 +362,8 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
 /// Whether all bytes are in 0x20..=0x7e. Without an early end, so that the compiler makes vectors of it: a byte outside
 /// has its highest bit set as it is, less 0x20, or plus 1.
 fn printable(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0, |seen, byte| seen | byte | byte.wrapping_sub(0x20) | byte.wrapping_add(1)) & 0x80 == 0
+    bytes.iter().fold(0, |seen, byte| seen | byte | byte.wrapping_sub(0x20) | byte.wrapping_add(1)) & 0x80
+        == 0
 }
 
 /// A line that is a record: of the right shape, with a hash that holds and a `prev` that is one.
@@ -445,7 +449,14 @@ mod tests {
 
     #[test]
     fn members_stand_in_the_order_of_the_format() {
-        let line = line_of(&Draft::new("step").op("9616d76e").text("step", "unbind").number("n", -3).flag("ok", true).list("who", ["a", "b"]));
+        let line = line_of(
+            &Draft::new("step")
+                .op("9616d76e")
+                .text("step", "unbind")
+                .number("n", -3)
+                .flag("ok", true)
+                .list("who", ["a", "b"]),
+        );
         let want = format!(
             "{{\"v\":1,\"prev\":\"{}\",\"seq\":7,\"time\":\"2026-11-22T13:47:51.123456Z\",\"boot\":\"1c0ffee0\",\"op\":\"9616d76e\",\
              \"kind\":\"step\",\"step\":\"unbind\",\"n\":-3,\"ok\":true,\"who\":[\"a\",\"b\"],\"hash\":\"",
@@ -476,7 +487,8 @@ mod tests {
         let record = Record::parse(line.as_bytes()).unwrap();
         let value = record.text("name").unwrap();
         assert!(value.len() <= 512 && value.starts_with("xxxx"));
-        assert!(value.ends_with(&format!("\\[100000 bytes, sha256 {}]", hash::as_str(&hash::of(long.as_bytes())))));
+        assert!(value
+            .ends_with(&format!("\\[100000 bytes, sha256 {}]", hash::as_str(&hash::of(long.as_bytes())))));
     }
 
     #[test]
@@ -495,20 +507,36 @@ mod tests {
         let record = Record::parse(line.as_bytes()).unwrap();
         assert!(record.number("members_left_out").unwrap() > 0);
         for count in 1..40 {
-            line_of(&(0..count).fold(Draft::new("note"), |draft, i| draft.text(&format!("k{i}"), &"\n".repeat(600))));
+            line_of(
+                &(0..count)
+                    .fold(Draft::new("note"), |draft, i| draft.text(&format!("k{i}"), &"\n".repeat(600))),
+            );
         }
     }
 
     #[test]
     fn keys_are_made_fine_rather_than_refused() {
-        let line = line_of(&Draft::new("note").text("hash", "1").text("Bad Key", "2").text("a", "3").text("a", "4").text("", "5").text("9", "6"));
+        let line = line_of(
+            &Draft::new("note")
+                .text("hash", "1")
+                .text("Bad Key", "2")
+                .text("a", "3")
+                .text("a", "4")
+                .text("", "5")
+                .text("9", "6"),
+        );
         assert!(line.contains(r#""hash_":"1","bad_key":"2","a":"3","a_":"4","x":"5","x9":"6""#), "{line}");
     }
 
     #[test]
     fn numbers_that_json_readers_round_become_strings() {
-        let line = line_of(&Draft::new("note").number("a", MAX_INTEGER).number("b", i64::MIN).number("c", 1 - MAX_INTEGER));
-        assert!(line.contains(r#""a":"9007199254740992","b":"-9223372036854775808","c":-9007199254740991"#), "{line}");
+        let line = line_of(
+            &Draft::new("note").number("a", MAX_INTEGER).number("b", i64::MIN).number("c", 1 - MAX_INTEGER),
+        );
+        assert!(
+            line.contains(r#""a":"9007199254740992","b":"-9223372036854775808","c":-9007199254740991"#),
+            "{line}"
+        );
     }
 
     #[test]
@@ -523,7 +551,13 @@ mod tests {
         let good = line_of(&Draft::new("note").text("a", "b"));
         let good = good.trim_end();
         assert!(whole(good.as_bytes()).is_some());
-        for (from, to) in [("\"v\":1", "\"v\":2"), ("\"seq\":7", "\"seq\":07"), ("\"seq\":7", "\"seq\":-7"), ("\"seq\":7", "\"seq\":8"), ("hash\":\"", "hash\": \"")] {
+        for (from, to) in [
+            ("\"v\":1", "\"v\":2"),
+            ("\"seq\":7", "\"seq\":07"),
+            ("\"seq\":7", "\"seq\":-7"),
+            ("\"seq\":7", "\"seq\":8"),
+            ("hash\":\"", "hash\": \""),
+        ] {
             assert!(whole(good.replacen(from, to, 1).as_bytes()).is_none(), "{to}");
         }
         assert!(whole(b"").is_none() && whole(b"{}").is_none());

@@ -191,7 +191,9 @@ impl Report {
 
     /// Whether a witness outside the journal's owner's reach was met.
     pub fn compared_with_given(&self) -> bool {
-        self.comparisons.iter().any(|comparison| comparison.witness == Witness::Given && comparison.outcome == Outcome::Met)
+        self.comparisons
+            .iter()
+            .any(|comparison| comparison.witness == Witness::Given && comparison.outcome == Outcome::Met)
     }
 
     /// The `verify` document, without its `schema`.
@@ -273,7 +275,11 @@ impl fmt::Display for Report {
         }
         let healed = self.healed.len() as u64 + self.healed_left_out;
         if healed > 0 {
-            writeln!(f, "  {healed} torn {}, accounted for:", if healed == 1 { "region" } else { "regions" })?;
+            writeln!(
+                f,
+                "  {healed} torn {}, accounted for:",
+                if healed == 1 { "region" } else { "regions" }
+            )?;
             for (place, bytes, seq) in &self.healed {
                 writeln!(f, "    {bytes} bytes at {place}, by record {seq}")?;
             }
@@ -285,10 +291,17 @@ impl fmt::Display for Report {
             writeln!(f, "  records before {first} were pruned, says record {seq}; not verified")?;
         }
         if self.checkpoint_lines_unreadable > 0 {
-            writeln!(f, "  {} lines of the file checkpoints are unreadable", self.checkpoint_lines_unreadable)?;
+            writeln!(
+                f,
+                "  {} lines of the file checkpoints are unreadable",
+                self.checkpoint_lines_unreadable
+            )?;
         }
         if self.mark_missing {
-            writeln!(f, "  the file HEAD is missing or damaged: a cut at the end would not be noticed by it")?;
+            writeln!(
+                f,
+                "  the file HEAD is missing or damaged: a cut at the end would not be noticed by it"
+            )?;
         }
         if !self.comparisons.iter().any(|comparison| comparison.witness == Witness::Given) {
             writeln!(f, "  compared with no checkpoint from elsewhere: a journal that was rewritten,")?;
@@ -326,7 +339,11 @@ impl Report {
     }
 
     fn write_remembered(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let met = self.comparisons.iter().filter(|c| c.witness == Witness::Remembered && c.outcome == Outcome::Met).count();
+        let met = self
+            .comparisons
+            .iter()
+            .filter(|c| c.witness == Witness::Remembered && c.outcome == Outcome::Met)
+            .count();
         match met {
             0 => Ok(()),
             1 => writeln!(f, "  1 checkpoint in the file checkpoints is met"),

@@ -77,7 +77,9 @@ impl Snapshot {
         let Some(span) = self.segments.get(index) else { return Ok(found) };
         let segment = self.open(*span)?;
         let mut lines = Lines::new(&segment, 0, span.size);
-        while let Some(stretch) = lines.next().map_err(|error| segment.fail("cannot read the journal", &error))? {
+        while let Some(stretch) =
+            lines.next().map_err(|error| segment.fail("cannot read the journal", &error))?
+        {
             if split(stretch.bytes).is_some_and(|parts| parts.seq == seq) {
                 found.extend(stretch.record().map(|parts| (index, stretch.end(), *parts.hash)));
             }
@@ -91,7 +93,10 @@ pub(crate) fn opening(segment: &Segment, size: u64) -> Result<Vec<(Next, Record)
     let mut lines = Lines::new(segment, 0, size.min(4 * MAX_LINE as u64));
     let mut found = Vec::new();
     while found.len() < 2 {
-        let Some(stretch) = lines.next().map_err(|error| segment.fail("cannot read the journal", &error))? else { break };
+        let Some(stretch) = lines.next().map_err(|error| segment.fail("cannot read the journal", &error))?
+        else {
+            break;
+        };
         if let Some((parts, record)) = stretch.record().zip(Record::parse(stretch.bytes)) {
             found.push((Next { seq: parts.seq, prev: *parts.prev }, record));
         }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{fallocate, openat, posix_fadvise, FallocateFlags, Flock, FlockArg, OFlag, PosixFadviseAdvice};
+use nix::fcntl::{
+    fallocate, openat, posix_fadvise, FallocateFlags, Flock, FlockArg, OFlag, PosixFadviseAdvice,
+};
 use nix::sys::stat::Mode;
 use nix::unistd::{unlinkat, UnlinkatFlags};
 
@@ -48,7 +50,9 @@ impl Folder {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         match nix::fcntl::open(path, flags, Mode::empty()) {
             Ok(fd) => Ok(Self { path: path.to_path_buf(), file: File::from(fd) }),
-            Err(Errno::ENOENT) => Err(Error::os("there is no journal", path, Errno::ENOENT).of_kind(Kind::Absent)),
+            Err(Errno::ENOENT) => {
+                Err(Error::os("there is no journal", path, Errno::ENOENT).of_kind(Kind::Absent))
+            }
             Err(errno) => Err(Error::os("cannot open the journal's folder", path, errno)),
         }
     }
@@ -71,7 +75,8 @@ impl Folder {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io("cannot create the journal's folder", folder, &error)),
             }
-            let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let parent =
+                folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(parent)
                 .and_then(|opened| opened.sync_all())
                 .map_err(|error| Error::io("cannot sync the folder above the journal", parent, &error))?;
@@ -114,9 +119,15 @@ impl Folder {
                 }
                 Err((_, Errno::EAGAIN)) => {
                     let holder = self.lock_holder().map_or(String::new(), |pid| format!(" (pid {pid})"));
-                    return Err(Error::new(Kind::Busy, format!("the journal is busy{holder}"), Some(&self.path)));
+                    return Err(Error::new(
+                        Kind::Busy,
+                        format!("the journal is busy{holder}"),
+                        Some(&self.path),
+                    ));
                 }
-                Err((_, errno)) => return Err(Error::os("cannot lock the journal's folder", &self.path, errno)),
+                Err((_, errno)) => {
+                    return Err(Error::os("cannot lock the journal's folder", &self.path, errno))
+                }
             }
         }
     }
@@ -128,8 +139,14 @@ impl Folder {
         table.lines().find_map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
             let place = words.iter().find(|word| word.matches(':').count() == 2)?;
-            let ours = words.contains(&"FLOCK") && !words.contains(&"->") && place.rsplit(':').next() == Some(&inode);
-            if ours { words.get(4)?.parse().ok() } else { None }
+            let ours = words.contains(&"FLOCK")
+                && !words.contains(&"->")
+                && place.rsplit(':').next() == Some(&inode);
+            if ours {
+                words.get(4)?.parse().ok()
+            } else {
+                None
+            }
         })
     }
 
@@ -154,7 +171,8 @@ impl Folder {
         let fd = openat(&self.file, segment_name(first).as_str(), flags, Mode::empty())
             .map_err(|errno| Error::os("cannot open a segment", &path, errno))?;
         let file = File::from(fd);
-        let regular = file.metadata().map_err(|error| Error::io("cannot look at a segment", &path, &error))?.is_file();
+        let regular =
+            file.metadata().map_err(|error| Error::io("cannot look at a segment", &path, &error))?.is_file();
         if !regular {
             return Err(Error::new(Kind::Io, "a segment is no regular file", Some(&path)));
         }
@@ -164,7 +182,8 @@ impl Folder {
     /// Opens a segment for appending; `None` where there is no such file.
     pub(crate) fn write_segment(&self, first: u64) -> Result<Option<Segment>> {
         let path = self.at(&segment_name(first));
-        let flags = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let flags =
+            OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         match openat(&self.file, segment_name(first).as_str(), flags, Mode::empty()) {
             Ok(fd) => {
                 let segment = Segment { first, path, file: File::from(fd) };
@@ -189,7 +208,12 @@ impl Folder {
     /// Creates an empty segment. Neither it nor its name is on disk before [`Segment::sync`] and [`Folder::sync`].
     pub(crate) fn create_segment(&self, first: u64) -> Result<Segment> {
         let path = self.at(&segment_name(first));
-        let flags = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_CREAT | OFlag::O_EXCL;
+        let flags = OFlag::O_RDWR
+            | OFlag::O_APPEND
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_CLOEXEC
+            | OFlag::O_CREAT
+            | OFlag::O_EXCL;
         let fd = openat(&self.file, segment_name(first).as_str(), flags, Mode::from_bits_truncate(0o600))
             .map_err(|errno| Error::os("cannot create a segment", &path, errno))?;
         Ok(Segment { first, path, file: File::from(fd) })
@@ -203,7 +227,10 @@ impl Folder {
             Ok(_) => Ok(()),
             Err(errno) => {
                 let path = self.at(&name);
-                let hint = format!("where it is append-only, lift that first: chattr -a {}", crate::record::escape(path.as_os_str().as_encoded_bytes()));
+                let hint = format!(
+                    "where it is append-only, lift that first: chattr -a {}",
+                    crate::record::escape(path.as_os_str().as_encoded_bytes())
+                );
                 Err(Error::os("a segment cannot be removed", &path, errno).with_hint(hint))
             }
         }
@@ -218,7 +245,9 @@ impl Folder {
 
     /// Makes the names in the folder durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(|error| Error::io("cannot sync the journal's folder", &self.path, &error))
+        self.file
+            .sync_all()
+            .map_err(|error| Error::io("cannot sync the journal's folder", &self.path, &error))
     }
 
     /// Reads `HEAD`; `None` where it is missing or no mark.
@@ -231,14 +260,16 @@ impl Folder {
             Err(errno) => return Err(Error::os("cannot open HEAD", &path, errno)),
         };
         let mut bytes = [0; 128];
-        let count = file.read_at(&mut bytes, 0).map_err(|error| Error::io("cannot read HEAD", &path, &error))?;
+        let count =
+            file.read_at(&mut bytes, 0).map_err(|error| Error::io("cannot read HEAD", &path, &error))?;
         Ok(bytes.get(..count).and_then(Mark::parse))
     }
 
     /// Overwrites `HEAD` in place. Not on disk before [`MarkFile::sync`], and not needed there.
     pub(crate) fn open_mark(&self) -> Result<MarkFile> {
         let path = self.at(MARK_FILE);
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let fd = openat(&self.file, MARK_FILE, flags, Mode::from_bits_truncate(0o600))
             .map_err(|errno| Error::os("cannot open HEAD", &path, errno))?;
         let file = File::from(fd);
@@ -256,14 +287,20 @@ impl Folder {
             Err(errno) => return Err(Error::os("cannot open the checkpoints", &path, errno)),
         };
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| Error::io("cannot read the checkpoints", &path, &error))?;
+        file.read_to_end(&mut bytes)
+            .map_err(|error| Error::io("cannot read the checkpoints", &path, &error))?;
         Ok(bytes)
     }
 
     /// Adds a line to `checkpoints`; on disk, and so is the file's name, when it returns.
     pub(crate) fn append_checkpoint(&self, line: &str) -> Result<()> {
         let path = self.at(CHECKPOINTS_FILE);
-        let flags = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let flags = OFlag::O_RDWR
+            | OFlag::O_APPEND
+            | OFlag::O_CREAT
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_CLOEXEC
+            | OFlag::O_NONBLOCK;
         let fd = openat(&self.file, CHECKPOINTS_FILE, flags, Mode::from_bits_truncate(0o600))
             .map_err(|errno| Error::os("cannot open the checkpoints", &path, errno))?;
         let file = File::from(fd);
@@ -336,7 +373,10 @@ impl Source for Segment {
 impl Segment {
     /// Its size in bytes.
     pub(crate) fn size(&self) -> Result<u64> {
-        self.file.metadata().map(|about| about.len()).map_err(|error| self.fail("cannot look at a segment", &error))
+        self.file
+            .metadata()
+            .map(|about| about.len())
+            .map_err(|error| self.fail("cannot look at a segment", &error))
     }
 
     /// Whether it still is the owner's alone, and still there.
@@ -410,6 +450,8 @@ fn private(file: &File, path: &Path, regular: bool) -> Result<()> {
 pub(crate) fn random_id() -> Result<String> {
     let path = Path::new("/dev/urandom");
     let mut bits = [0u8; 16];
-    File::open(path).and_then(|mut file| file.read_exact(&mut bits)).map_err(|error| Error::io("cannot read", path, &error))?;
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut bits))
+        .map_err(|error| Error::io("cannot read", path, &error))?;
     Ok(bits.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -53,7 +53,10 @@ pub(crate) fn locate(folder: &Folder, held: Option<Segment>) -> Result<Place> {
     };
     match place {
         Place::End(found) if found.tail.junk.as_ref().is_some_and(|junk| junk.committed) => {
-            let why = format!("record {} was committed and is gone or altered: later ones are there", found.tail.next.seq);
+            let why = format!(
+                "record {} was committed and is gone or altered: later ones are there",
+                found.tail.next.seq
+            );
             Ok(Place::Lost(Lost { mark, why }))
         }
         place => Ok(place),
@@ -72,14 +75,24 @@ fn from_mark(folder: &Folder, mark: Mark, held: Option<Segment>) -> Result<Place
     let seq = mark.head.seq;
     let Some(segment) = open_segment(folder, mark.segment, held)? else {
         return accepted(folder, &mark)?.map_or_else(
-            || lost(format!("record {seq} was committed and its segment {} is gone", segment_name(mark.segment))),
+            || {
+                lost(format!(
+                    "record {seq} was committed and its segment {} is gone",
+                    segment_name(mark.segment)
+                ))
+            },
             |found| Ok(Place::End(Box::new(found))),
         );
     };
     let mut window = [0u8; MAX_LINE];
     match record_ending_at(&segment, mark.end, &mut window)? {
         Some(parts) if parts.seq == seq && mark.head.hex().as_bytes() == parts.hash => {
-            let start = Start { from: mark.end, next: Next::after(&parts), opened: true, time: parts.time().to_vec() };
+            let start = Start {
+                from: mark.end,
+                next: Next::after(&parts),
+                opened: true,
+                time: parts.time().to_vec(),
+            };
             forward(folder, segment, start).map(|found| Place::End(Box::new(found)))
         }
         _ => {
@@ -104,10 +117,16 @@ fn after_mark(mark: &Mark) -> Next {
 }
 
 /// The whole record whose line feed is the byte before `end`.
-pub(crate) fn record_ending_at<'a>(source: &dyn Source, end: u64, window: &'a mut [u8; MAX_LINE]) -> Result<Option<Parts<'a>>> {
+pub(crate) fn record_ending_at<'a>(
+    source: &dyn Source,
+    end: u64,
+    window: &'a mut [u8; MAX_LINE],
+) -> Result<Option<Parts<'a>>> {
     let size = end.min(MAX_LINE as u64);
     let from = end - size;
-    let Some(bytes) = usize::try_from(size).ok().and_then(|size| window.get_mut(..size)) else { return Ok(None) };
+    let Some(bytes) = usize::try_from(size).ok().and_then(|size| window.get_mut(..size)) else {
+        return Ok(None);
+    };
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match source.read_at(rest, from + filled as u64) {
@@ -147,7 +166,11 @@ fn from_segments(folder: &Folder) -> Result<Place> {
     let lost = |why: &str| Ok(Place::Lost(Lost { mark: None, why: why.to_owned() }));
     let segments = folder.segments()?;
     let Some((&last, earlier)) = segments.split_last() else {
-        return if folder.has_traces()? { lost("its records are gone, only what was said of them is left") } else { Ok(Place::Nothing) };
+        return if folder.has_traces()? {
+            lost("its records are gone, only what was said of them is left")
+        } else {
+            Ok(Place::Nothing)
+        };
     };
     let Some(segment) = folder.write_segment(last)? else { return lost("its last segment is gone") };
     let base = match first_record(&segment)? {
@@ -156,7 +179,9 @@ fn from_segments(folder: &Folder) -> Result<Place> {
         // A crash while the segment was begun: what its first record must say stands at the end of the one before.
         _ => end_of(folder, earlier)?.filter(|next| next.seq == last),
     };
-    let Some(next) = base else { return lost("the first record of its last segment is altered, and HEAD is gone") };
+    let Some(next) = base else {
+        return lost("the first record of its last segment is altered, and HEAD is gone");
+    };
     let found = forward(folder, segment, Start { from: 0, next, opened: false, time: Vec::new() })?;
     Ok(Place::End(Box::new(found)))
 }
@@ -174,7 +199,8 @@ fn end_of(folder: &Folder, segments: &[u64]) -> Result<Option<Next>> {
     let segment = folder.read_segment(last)?;
     let Some(next) = first_record(&segment)? else { return Ok(None) };
     let size = segment.size()?;
-    let tail = follow(&segment, 0, size, size, next, &mut |_| {}).map_err(|error| segment.fail("cannot read the journal", &error))?;
+    let tail = follow(&segment, 0, size, size, next, &mut |_| {})
+        .map_err(|error| segment.fail("cannot read the journal", &error))?;
     Ok((tail.junk.is_none() && !tail.lacks_feed).then_some(tail.next))
 }
 
@@ -202,7 +228,12 @@ fn forward(folder: &Folder, mut segment: Segment, mut start: Start) -> Result<Fo
         .map_err(|error| segment.fail("cannot read the journal", &error))?;
         if opened && tail.junk.is_none() && !tail.lacks_feed && tail.next.seq > segment.first {
             // A writer that was killed before it wrote HEAD may have begun the next segment.
-            if let Some(newer) = folder.has_segment(tail.next.seq)?.then(|| folder.write_segment(tail.next.seq)).transpose()?.flatten() {
+            if let Some(newer) = folder
+                .has_segment(tail.next.seq)?
+                .then(|| folder.write_segment(tail.next.seq))
+                .transpose()?
+                .flatten()
+            {
                 segment = newer;
                 start = Start { from: 0, next: tail.next, opened: false, time };
                 continue;

@@ -22,7 +22,7 @@ use crate::hash::{self, HexHash};
 use crate::head::{segment_name, Head};
 use crate::lanes::{of_objects, LANES};
 use crate::record::{split, Parts, Record, MAX_LINE};
-use crate::report::{Comparison, Finding, Outcome, Place, Report, Wrong, Witness};
+use crate::report::{Comparison, Finding, Outcome, Place, Report, Witness, Wrong};
 use crate::snapshot::{Snapshot, Span};
 use crate::store::Segment;
 
@@ -177,7 +177,9 @@ fn check_all(
             });
             match checked {
                 Ok(checked) => {
-                    if let Some(slot) = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_mut(at) {
+                    if let Some(slot) =
+                        results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_mut(at)
+                    {
                         *slot = checked;
                     }
                     let size = piece.to - piece.from;
@@ -203,7 +205,13 @@ fn check_all(
 }
 
 /// Checks the lines of one piece against each other; `None` where anything is not as it should be.
-fn quick(segment: &Segment, piece: &Piece, wanted: &[u64], pruned: bool, buffer: &mut [u8]) -> io::Result<Option<Checked>> {
+fn quick(
+    segment: &Segment,
+    piece: &Piece,
+    wanted: &[u64],
+    pruned: bool,
+    buffer: &mut [u8],
+) -> io::Result<Option<Checked>> {
     let finder = pruned.then(|| Finder::new(b"\"kind\":\"pruned\""));
     let mut checked: Option<Checked> = None;
     // One byte earlier, to see whether a line begins at `from` itself.
@@ -262,7 +270,12 @@ fn quick(segment: &Segment, piece: &Piece, wanted: &[u64], pruned: bool, buffer:
 }
 
 /// Checks lines that follow each other; adds them to `checked`.
-fn check_lines(lines: &[(u64, &[u8], Parts<'_>)], wanted: &[u64], finder: Option<&Finder<'_>>, checked: &mut Option<Checked>) -> bool {
+fn check_lines(
+    lines: &[(u64, &[u8], Parts<'_>)],
+    wanted: &[u64],
+    finder: Option<&Finder<'_>>,
+    checked: &mut Option<Checked>,
+) -> bool {
     for group in lines.chunks(LANES) {
         let mut bodies = [&[][..]; LANES];
         for (body, (_, _, parts)) in bodies.iter_mut().zip(group) {
@@ -271,7 +284,15 @@ fn check_lines(lines: &[(u64, &[u8], Parts<'_>)], wanted: &[u64], finder: Option
         for ((begins, line, parts), hash) in group.iter().zip(of_objects(bodies)) {
             let sum = checked.get_or_insert_with(|| {
                 let first = Next { seq: parts.seq, prev: *parts.prev };
-                Checked { from: *begins, to: *begins, first, next: first, records: 0, found: Vec::new(), pruned: Vec::new() }
+                Checked {
+                    from: *begins,
+                    to: *begins,
+                    first,
+                    next: first,
+                    records: 0,
+                    found: Vec::new(),
+                    pruned: Vec::new(),
+                }
             });
             if hash != *parts.hash || !sum.next.accepts(parts) {
                 return false;
@@ -305,7 +326,8 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(snapshot: &'a Snapshot, witnesses: &[(Witness, Checkpoint)]) -> Self {
-        let found: BTreeMap<u64, Option<HexHash>> = witnesses.iter().map(|(_, kept)| (kept.seq, None)).collect();
+        let found: BTreeMap<u64, Option<HexHash>> =
+            witnesses.iter().map(|(_, kept)| (kept.seq, None)).collect();
         let known = found.keys().next_back().copied();
         Self { snapshot, report: Report::default(), found, pruned: Vec::new(), known, first: 0 }
     }
@@ -328,13 +350,19 @@ impl<'a> Walk<'a> {
         if let Some(index) = self.snapshot.segments.iter().position(|span| span.first == kept.seq + 1) {
             let span = self.snapshot.segments.get(index).copied().unwrap_or(Span { first: 0, size: 0 });
             let opening = self.snapshot.opening(span)?;
-            if let Some((next, _)) = opening.first().filter(|(next, _)| next.seq == kept.seq + 1 && kept.is(&next.prev)) {
+            if let Some((next, _)) =
+                opening.first().filter(|(next, _)| next.seq == kept.seq + 1 && kept.is(&next.prev))
+            {
                 return Ok(Some(Start { index, offset: 0, next: Some(*next), pruned: false }));
             }
         }
         let hit = self.snapshot.find(kept.seq)?.into_iter().find(|(_, _, hash)| kept.is(hash));
         let Some((index, offset, hash)) = hit else {
-            self.report.comparisons.push(Comparison { witness: Witness::From, checkpoint: kept.clone(), outcome: Outcome::Gone });
+            self.report.comparisons.push(Comparison {
+                witness: Witness::From,
+                checkpoint: kept.clone(),
+                outcome: Outcome::Gone,
+            });
             return Ok(None);
         };
         Ok(Some(Start { index, offset, next: Some(Next { seq: kept.seq + 1, prev: hash }), pruned: false }))
@@ -381,7 +409,8 @@ impl<'a> Walk<'a> {
         }
         self.report.first = self.first;
         if let Some(next) = next {
-            self.report.head = next.seq.checked_sub(1).zip(hash::from_hex(&next.prev)).map(|(seq, hash)| Head { seq, hash });
+            self.report.head =
+                next.seq.checked_sub(1).zip(hash::from_hex(&next.prev)).map(|(seq, hash)| Head { seq, hash });
         }
         Ok(())
     }
@@ -393,7 +422,9 @@ impl<'a> Walk<'a> {
             self.report.gaps.push(gap.seq);
         }
         let before = index.checked_sub(1).and_then(|index| self.snapshot.segments.get(index));
-        if let Some((before, (said, record))) = before.zip(opening.iter().find(|(_, record)| record.kind() == "segment")) {
+        if let Some((before, (said, record))) =
+            before.zip(opening.iter().find(|(_, record)| record.kind() == "segment"))
+        {
             let fits = record.text("after") == Some(segment_name(before.first).as_str())
                 && record.number("bytes").and_then(|bytes| u64::try_from(bytes).ok()) == Some(before.size);
             if !fits {
@@ -416,7 +447,15 @@ impl<'a> Walk<'a> {
 
     /// The one slow path: walks record by record to the first end of one at or behind `enough`, and words what it finds.
     /// It begins again behind each finding, so that one change does not hide the next.
-    fn slowly(&mut self, segment: &Segment, index: usize, span: Span, mut at: u64, enough: u64, mut next: Next) -> Result<(u64, Next)> {
+    fn slowly(
+        &mut self,
+        segment: &Segment,
+        index: usize,
+        span: Span,
+        mut at: u64,
+        enough: u64,
+        mut next: Next,
+    ) -> Result<(u64, Next)> {
         loop {
             let Self { report, found, pruned, .. } = self;
             let fail = |error: io::Error| segment.fail("cannot read the journal", &error);
@@ -428,7 +467,9 @@ impl<'a> Walk<'a> {
                     }
                     pruned.extend(Pruned::read(line));
                 }
-                Step::Healed(region) => report.heal(Place { segment: span.first, offset: region.from }, region.len, region.seq),
+                Step::Healed(region) => {
+                    report.heal(Place { segment: span.first, offset: region.from }, region.len, region.seq)
+                }
             })
             .map_err(fail)?;
             let Some(junk) = &tail.junk else { return Ok((tail.end, tail.next)) };
@@ -449,12 +490,22 @@ impl<'a> Walk<'a> {
     }
 
     /// Says what is wrong at `junk`, and where to begin again: at the first record that is whole.
-    fn word(&mut self, segment: &Segment, span: Span, junk: &Junk, next: &Next) -> Result<Option<(u64, Next)>> {
+    fn word(
+        &mut self,
+        segment: &Segment,
+        span: Span,
+        junk: &Junk,
+        next: &Next,
+    ) -> Result<Option<(u64, Next)>> {
         let mut lines = Lines::new(segment, junk.from, span.size);
         let mut stretches = 0u64;
         let mut altered = false;
         let resume = loop {
-            let Some(stretch) = lines.next().map_err(|error| segment.fail("cannot read the journal", &error))? else { break None };
+            let Some(stretch) =
+                lines.next().map_err(|error| segment.fail("cannot read the journal", &error))?
+            else {
+                break None;
+            };
             if let Some(parts) = stretch.record() {
                 break Some((stretch.from, Next { seq: parts.seq, prev: *parts.prev }));
             }
@@ -508,7 +559,11 @@ impl<'a> Walk<'a> {
                 None if checkpoint.seq < self.first => Outcome::Before,
                 None => Outcome::Gone,
             };
-            self.report.comparisons.push(Comparison { witness: *witness, checkpoint: checkpoint.clone(), outcome });
+            self.report.comparisons.push(Comparison {
+                witness: *witness,
+                checkpoint: checkpoint.clone(),
+                outcome,
+            });
         }
         if pruned {
             self.compare_pruned()?;
@@ -528,7 +583,12 @@ impl<'a> Walk<'a> {
             // A prune that was interrupted has left records that it names as pruned: those have to lead to its hash.
             let leads = said.last + 1 == first && prev.is_some_and(|prev| said.hash == hash::as_str(&prev));
             let within = || -> Result<bool> {
-                Ok(said.last >= first && self.snapshot.find(said.last)?.iter().any(|(_, _, hash)| said.hash == hash::as_str(hash)))
+                Ok(said.last >= first
+                    && self
+                        .snapshot
+                        .find(said.last)?
+                        .iter()
+                        .any(|(_, _, hash)| said.hash == hash::as_str(hash)))
             };
             if leads || within()? {
                 witness = Some(said.clone());
@@ -548,9 +608,17 @@ impl<'a> Walk<'a> {
 }
 
 fn missing(from: u64, to: u64) -> String {
-    if from == to { format!("record {from} is missing") } else { format!("records {from} to {to} are missing") }
+    if from == to {
+        format!("record {from} is missing")
+    } else {
+        format!("records {from} to {to} are missing")
+    }
 }
 
 fn due(from: u64, to: u64) -> String {
-    if from == to { format!("record {from} is") } else { format!("records {from} to {to} are") }
+    if from == to {
+        format!("record {from} is")
+    } else {
+        format!("records {from} to {to} are")
+    }
 }

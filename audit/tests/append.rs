@@ -132,7 +132,10 @@ fn a_long_segment_is_followed_by_a_new_one_that_names_it() {
         journal.append(&[note("a"), note("b")]).unwrap();
     }
     let names: Vec<String> = {
-        let mut names: Vec<String> = fs::read_dir(scratch.journal()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(scratch.journal())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     };
@@ -140,7 +143,9 @@ fn a_long_segment_is_followed_by_a_new_one_that_names_it() {
     let second: u64 = names[1].trim_end_matches(".jsonl").parse().unwrap();
     let first_line = lines(&scratch.journal(), second)[0].clone();
     let size = fs::metadata(segment(&scratch)).unwrap().len();
-    assert!(first_line.contains(&format!("\"kind\":\"segment\",\"after\":\"000000000000.jsonl\",\"bytes\":{size},\"sha256\":\"")));
+    assert!(first_line.contains(&format!(
+        "\"kind\":\"segment\",\"after\":\"000000000000.jsonl\",\"bytes\":{size},\"sha256\":\""
+    )));
 }
 
 #[test]

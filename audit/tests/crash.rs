@@ -5,8 +5,14 @@
 //! between, may be old, older, empty, torn, garbage or gone. From each such state: the journal is not called altered;
 //! the next append succeeds; no byte that was there is cut off; every committed record is still in the chain.
 //!
-//! In a debug build, and without FULL=1 for the largest groups, only every n-th state is tried; the counts are printed.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, clippy::print_stdout)]
+//! In a debug build, and without `tests/all --full` for the largest groups, only every n-th state is tried; the counts are printed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 mod common;
 
@@ -44,7 +50,8 @@ fn lay_out(folder: &Path, files: &Files) {
         fs::remove_file(entry.unwrap().path()).unwrap();
     }
     for (name, bytes) in files {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(name)).unwrap();
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(name)).unwrap();
         std::io::Write::write_all(&mut file, bytes).unwrap();
     }
 }
@@ -58,7 +65,8 @@ fn open(folder: &Path, segment_bytes: u64) -> audit::Result<Journal> {
 }
 
 fn check(folder: &Path, heads: &[Head]) -> Report {
-    let against = Against { checkpoints: heads.iter().map(|head| (*head).into()).collect(), ..Against::default() };
+    let against =
+        Against { checkpoints: heads.iter().map(|head| (*head).into()).collect(), ..Against::default() };
     verify(folder, &against, &|_, _| {}).unwrap()
 }
 
@@ -93,10 +101,18 @@ impl Write {
         Self::between(before, read_all(&folder), &older, Some(committed), segment_bytes)
     }
 
-    fn between(before: Files, after: Files, older: &[Vec<u8>], committed: Option<Head>, segment_bytes: u64) -> Self {
+    fn between(
+        before: Files,
+        after: Files,
+        older: &[Vec<u8>],
+        committed: Option<Head>,
+        segment_bytes: u64,
+    ) -> Self {
         let (name, after) = after
             .into_iter()
-            .find(|(name, bytes)| name.ends_with(".jsonl") && before.get(name).map_or(0, Vec::len) < bytes.len())
+            .find(|(name, bytes)| {
+                name.ends_with(".jsonl") && before.get(name).map_or(0, Vec::len) < bytes.len()
+            })
             .unwrap();
         let mut marks: Vec<Option<Vec<u8>>> = vec![None, Some(Vec::new()), Some(b"\0\0\0\0\n".to_vec())];
         if let Some(last) = older.last() {
@@ -112,7 +128,8 @@ impl Write {
     /// All contents that the file may have after the crash.
     fn contents(&self) -> Vec<Vec<u8>> {
         let start = self.before.get(&self.name).map_or(0, Vec::len);
-        let mut all: Vec<Vec<u8>> = (start..=self.after.len()).map(|length| self.after[..length].to_vec()).collect();
+        let mut all: Vec<Vec<u8>> =
+            (start..=self.after.len()).map(|length| self.after[..length].to_vec()).collect();
         let sectors: Vec<usize> = (start / SECTOR..=(self.after.len() - 1) / SECTOR).collect();
         for lost in 1u32..1 << sectors.len() {
             for fill in [0x00, 0xa5, b'\n'] {
@@ -157,7 +174,15 @@ impl Write {
 fn survive(folder: &Path, files: &Files, write: &Write) {
     lay_out(folder, files);
     let committed: Vec<Head> = write.committed.into_iter().collect();
-    let what = || format!("{:?}", files.iter().map(|(name, bytes)| (name, bytes.len(), String::from_utf8_lossy(bytes))).collect::<Vec<_>>());
+    let what = || {
+        format!(
+            "{:?}",
+            files
+                .iter()
+                .map(|(name, bytes)| (name, bytes.len(), String::from_utf8_lossy(bytes)))
+                .collect::<Vec<_>>()
+        )
+    };
     let empty = !files.keys().any(|name| name.ends_with(".jsonl"));
     if !empty {
         let report = check(folder, &committed);
@@ -175,7 +200,7 @@ fn survive(folder: &Path, files: &Files, write: &Write) {
 
 /// Every how many-th state is tried.
 fn stride(full: u64) -> u64 {
-    match (cfg!(debug_assertions), std::env::var_os("FULL").is_some()) {
+    match (cfg!(debug_assertions), std::env::var("QUBES_DOM0_PCI_FULL").is_ok_and(|full| !full.is_empty())) {
         (_, true) => 1,
         (false, false) => full,
         (true, false) => full * 23,
@@ -210,8 +235,10 @@ fn run(writes: &[Write], stride: u64) -> u64 {
 #[test]
 fn after_a_crash_in_an_append_no_committed_record_is_lost_hidden_or_called_tampering() {
     let scratch = Scratch::in_memory();
-    let writes: Vec<Write> =
-        (0..=4).flat_map(|appends| (1..=3).map(move |batch| (appends, batch))).map(|(appends, batch)| Write::of(&scratch, appends, batch, u64::MAX)).collect();
+    let writes: Vec<Write> = (0..=4)
+        .flat_map(|appends| (1..=3).map(move |batch| (appends, batch)))
+        .map(|(appends, batch)| Write::of(&scratch, appends, batch, u64::MAX))
+        .collect();
     println!("crash in an append: {} states", run(&writes, stride(1)));
 }
 
@@ -219,7 +246,7 @@ fn after_a_crash_in_an_append_no_committed_record_is_lost_hidden_or_called_tampe
 fn after_a_crash_in_the_healing_of_a_crash_the_journal_heals_again() {
     let scratch = Scratch::in_memory();
     let mut writes = Vec::new();
-    for (appends, batch, every) in [(0, 1, 29), (1, 1, 43), (2, 2, 61), (3, 3, 101)] {
+    for (appends, batch, every) in [(0, 1, 37), (1, 1, 53), (2, 2, 79), (3, 3, 127)] {
         let first = Write::of(&scratch, appends, batch, u64::MAX);
         let mut number = 0;
         first.states(&mut |files| {
@@ -300,7 +327,10 @@ fn after_a_crash_in_a_repair_the_break_is_still_told_and_a_second_repair_goes_on
         assert_eq!(open(&folder, u64::MAX).err().unwrap().kind(), Kind::Broken);
         repair(&folder, "1c0ffee0").unwrap().unwrap();
         let after = read_all(&folder);
-        let write = Write { marks: vec![files.get("HEAD").cloned()], ..Write::between(files.clone(), after, &[], None, u64::MAX) };
+        let write = Write {
+            marks: vec![files.get("HEAD").cloned()],
+            ..Write::between(files.clone(), after, &[], None, u64::MAX)
+        };
         write.states(&mut |state| {
             tried += 1;
             if tried % stride(1) != 0 {

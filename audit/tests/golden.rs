@@ -2,7 +2,14 @@
 //! to the same verdict on them and on tampered copies.
 //!
 //! `REGENERATE=1 cargo test -p audit --test golden` makes them anew (ids and times differ then): only for a new format.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 
 mod common;
 
@@ -22,7 +29,12 @@ fn golden() -> PathBuf {
 }
 
 fn step(number: i64) -> Draft {
-    Draft::new("step").op("9616d76e").text("step", "unbind").text("phase", "done").text("bdf", "0000:03:00.0").number("number", number)
+    Draft::new("step")
+        .op("9616d76e")
+        .text("step", "unbind")
+        .text("phase", "done")
+        .text("bdf", "0000:03:00.0")
+        .number("number", number)
 }
 
 fn write(folder: &Path, appends: i64, segment_bytes: u64) -> Vec<Head> {
@@ -37,7 +49,8 @@ fn write(folder: &Path, appends: i64, segment_bytes: u64) -> Vec<Head> {
 
 fn edit(folder: &Path, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
     let path = folder.join(FIRST);
-    let mut lines: Vec<Vec<u8>> = fs::read(&path).unwrap().split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let mut lines: Vec<Vec<u8>> =
+        fs::read(&path).unwrap().split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     change(&mut lines);
     fs::write(&path, lines.concat()).unwrap();
 }
@@ -136,7 +149,11 @@ fn recipes() -> BTreeMap<&'static str, Make> {
     });
     all.insert("another-segment-missing", |folder| {
         write(folder, 16, 2_000);
-        let mut names: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some()).collect();
+        let mut names: Vec<PathBuf> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some())
+            .collect();
         names.sort();
         fs::remove_file(&names[1]).unwrap();
         Vec::new()
@@ -160,13 +177,23 @@ fn exit_of(report: &Report) -> i32 {
 fn by_script(folder: &Path, checkpoints: &[Checkpoint]) -> Option<(i32, String)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify.sh");
     let tools = ["jq", "sha256sum", "awk"].iter().all(|tool| {
-        Command::new("sh").args(["-c", &format!("command -v {tool}")]).stdout(Stdio::null()).status().unwrap().success()
+        Command::new("sh")
+            .args(["-c", &format!("command -v {tool}")])
+            .stdout(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
     });
     if !tools {
         eprintln!("skipped: needs jq, sha256sum and awk");
         return None;
     }
-    let output = Command::new("sh").arg(script).arg(folder).args(checkpoints.iter().map(ToString::to_string)).output().unwrap();
+    let output = Command::new("sh")
+        .arg(script)
+        .arg(folder)
+        .args(checkpoints.iter().map(ToString::to_string))
+        .output()
+        .unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     Some((output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap()))
 }
@@ -188,7 +215,8 @@ fn golden_journals_read_as_they_always_did_and_the_reference_verifier_agrees() {
     for name in recipes().keys() {
         let folder = golden().join(name);
         let given = fs::read_to_string(folder.join("given")).unwrap();
-        let checkpoints: Vec<Checkpoint> = given.lines().map(|line| Checkpoint::parse(line).unwrap()).collect();
+        let checkpoints: Vec<Checkpoint> =
+            given.lines().map(|line| Checkpoint::parse(line).unwrap()).collect();
         let report = report(&folder, &checkpoints);
         assert_eq!(report.to_string(), fs::read_to_string(folder.join("report")).unwrap(), "{name}");
         if let Some((exit, text)) = by_script(&folder, &checkpoints) {
@@ -211,12 +239,17 @@ fn both_verifiers_agree_on_tampered_copies() {
         (random % below as u64) as usize
     };
     let mut verdicts: BTreeMap<i32, usize> = BTreeMap::new();
-    // Each costs two starts of the script; FULL=1 tries more.
-    let rounds = if std::env::var_os("FULL").is_some() { 400 } else { 42 };
+    // Each costs two starts of the script; `tests/all --full` tries more.
+    let rounds =
+        if std::env::var("QUBES_DOM0_PCI_FULL").is_ok_and(|full| !full.is_empty()) { 400 } else { 42 };
     for round in 0..rounds {
         let _ = fs::remove_dir_all(&folder);
         let heads = write(&folder, 6, if round % 3 == 0 { 2_000 } else { u64::MAX });
-        let mut names: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some()).collect();
+        let mut names: Vec<PathBuf> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some())
+            .collect();
         names.sort();
         let path = &names[next(names.len())];
         let mut bytes = fs::read(path).unwrap();
@@ -237,9 +270,14 @@ fn both_verifiers_agree_on_tampered_copies() {
         if next(2) == 0 {
             fs::remove_file(folder.join("HEAD")).unwrap();
         }
-        let checkpoints: Vec<Checkpoint> = if next(3) == 0 { vec![heads[next(heads.len())].into()] } else { Vec::new() };
+        let checkpoints: Vec<Checkpoint> =
+            if next(3) == 0 { vec![heads[next(heads.len())].into()] } else { Vec::new() };
         for healed in [false, true] {
-            if healed && Journal::open(&folder, "1c0ffee0").and_then(|mut journal| journal.append(&[step(7)])).is_err() {
+            if healed
+                && Journal::open(&folder, "1c0ffee0")
+                    .and_then(|mut journal| journal.append(&[step(7)]))
+                    .is_err()
+            {
                 break;
             }
             let report = report(&folder, &checkpoints);

@@ -1,7 +1,14 @@
 //! What kills, full disks and failing disks do to a journal, on the real kernel.
 //!
 //! Some of these need root, a loop device or `strace`; where that is missing they say `skipped: why`.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 
 mod common;
 
@@ -25,7 +32,10 @@ fn note(number: i64) -> Draft {
 /// This test binary again, as another process with a role.
 fn child(role: &str, folder: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "the_other_process", "--nocapture", "--test-threads=1"]).env(ROLE, role).env(FOLDER, folder);
+    command
+        .args(["--exact", "the_other_process", "--nocapture", "--test-threads=1"])
+        .env(ROLE, role)
+        .env(FOLDER, folder);
     command
 }
 
@@ -38,7 +48,8 @@ fn the_other_process() {
     match role.as_str() {
         "append-for-ever" => loop {
             // Opened anew every few records, as commands do; and short segments, so that many changes are hit.
-            let mut journal = Journal::open_with(folder, "1c0ffee0", Duration::from_secs(60), 200_000).unwrap();
+            let mut journal =
+                Journal::open_with(folder, "1c0ffee0", Duration::from_secs(60), 200_000).unwrap();
             for number in 0..8 {
                 let drafts: Vec<Draft> = (0..=number % 3).map(note).collect();
                 let head = journal.append(&drafts).unwrap();
@@ -68,7 +79,12 @@ fn can(what: &str, able: bool) -> bool {
 }
 
 fn run(program: &str, arguments: &[&str]) -> bool {
-    Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 fn is_root() -> bool {
@@ -82,13 +98,16 @@ impl Mounted {
     fn ext4(image: &Path, size: &str) -> Option<Self> {
         let target = Scratch::new();
         let image = image.to_str().unwrap();
-        let made = run("truncate", &["-s", size, image]) && run("mkfs.ext4", &["-q", "-F", "-m", "0", "-E", "lazy_itable_init=1", image]);
-        (made && run("mount", &["-o", "loop", image, target.path().to_str().unwrap()])).then_some(Self(target))
+        let made = run("truncate", &["-s", size, image])
+            && run("mkfs.ext4", &["-q", "-F", "-m", "0", "-E", "lazy_itable_init=1", image]);
+        (made && run("mount", &["-o", "loop", image, target.path().to_str().unwrap()]))
+            .then_some(Self(target))
     }
 
     fn tmpfs(size: &str) -> Option<Self> {
         let target = Scratch::new();
-        run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "none", target.path().to_str().unwrap()]).then_some(Self(target))
+        run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "none", target.path().to_str().unwrap()])
+            .then_some(Self(target))
     }
 
     fn path(&self) -> &Path {
@@ -170,13 +189,20 @@ fn four_writers_killed_a_thousand_times_lose_no_acknowledged_record() {
             // The last line of a killed process may be cut.
             if let ["ack", seq, hash] = words[..] {
                 if hash.len() == 64 {
-                    assert_eq!(hashes.get(&seq.parse().unwrap()).map(String::as_str), Some(hash), "record {seq} was acknowledged");
+                    assert_eq!(
+                        hashes.get(&seq.parse().unwrap()).map(String::as_str),
+                        Some(hash),
+                        "record {seq} was acknowledged"
+                    );
                     acknowledged += 1;
                 }
             }
         }
     }
-    println!("{kills} kills, {acknowledged} acknowledged appends, {} records in {} segments", report.records, report.segments);
+    println!(
+        "{kills} kills, {acknowledged} acknowledged appends, {} records in {} segments",
+        report.records, report.segments
+    );
     assert!(acknowledged > kills as u64);
 }
 
@@ -187,7 +213,11 @@ fn on_a_full_disk_a_started_operation_reaches_its_end_and_a_new_one_is_refused()
     }
     let scratch = Scratch::new();
     for kind in ["ext4", "tmpfs"] {
-        let mounted = if kind == "ext4" { Mounted::ext4(&scratch.path().join("image"), "16M") } else { Mounted::tmpfs("4M") };
+        let mounted = if kind == "ext4" {
+            Mounted::ext4(&scratch.path().join("image"), "16M")
+        } else {
+            Mounted::tmpfs("4M")
+        };
         let Some(mounted) = mounted else {
             can("no loop device, or no mkfs.ext4", false);
             continue;
@@ -197,7 +227,9 @@ fn on_a_full_disk_a_started_operation_reaches_its_end_and_a_new_one_is_refused()
         let mut journal = Journal::open_with(&folder, "1c0ffee0", Duration::ZERO, 8_000).unwrap();
         mounted.fill();
         for number in 0..100 {
-            journal.append(&[note(number)]).unwrap_or_else(|error| panic!("{kind}: append {number}: {error}"));
+            journal
+                .append(&[note(number)])
+                .unwrap_or_else(|error| panic!("{kind}: append {number}: {error}"));
         }
         let head = journal.close().unwrap();
         let refused = Journal::open(&folder, "1c0ffee0").err().unwrap();
@@ -225,7 +257,15 @@ fn an_error_from_fdatasync_is_final_is_told_and_leaves_a_journal_that_verifies()
     let log = scratch.path().join("calls");
     let inner = child("append-twice-after-opening", &folder);
     let output = Command::new("strace")
-        .args(["-f", "-o", log.to_str().unwrap(), "-e", "trace=fdatasync,write", "-e", "inject=fdatasync:error=EIO:when=1"])
+        .args([
+            "-f",
+            "-o",
+            log.to_str().unwrap(),
+            "-e",
+            "trace=fdatasync,write",
+            "-e",
+            "inject=fdatasync:error=EIO:when=1",
+        ])
         .arg(inner.get_program())
         .args(inner.get_args())
         .env(ROLE, "append-twice-after-opening")
@@ -237,7 +277,8 @@ fn an_error_from_fdatasync_is_final_is_told_and_leaves_a_journal_that_verifies()
     if !can("strace may not trace here", calls.contains("fdatasync(")) {
         return;
     }
-    let errors: Vec<&str> = text.lines().filter_map(|line| line.find("error Io").map(|at| &line[at..])).collect();
+    let errors: Vec<&str> =
+        text.lines().filter_map(|line| line.find("error Io").map(|at| &line[at..])).collect();
     assert_eq!(errors.len(), 2, "{text}");
     assert!(errors[0].contains("(EIO)") && errors[0].contains(".jsonl"), "{text}");
     assert_eq!(errors[0], errors[1]);
@@ -312,8 +353,11 @@ fn with_append_only_segments_everything_works_and_pruning_asks_to_lift_that() {
         journal.append(&[note(number)]).unwrap();
     }
     let segments = || -> Vec<String> {
-        let mut found: Vec<String> =
-            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path().to_str().unwrap().to_owned()).filter(|path| path.ends_with(".jsonl")).collect();
+        let mut found: Vec<String> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path().to_str().unwrap().to_owned())
+            .filter(|path| path.ends_with(".jsonl"))
+            .collect();
         found.sort();
         found
     };
@@ -324,7 +368,10 @@ fn with_append_only_segments_everything_works_and_pruning_asks_to_lift_that() {
     let last = segments().last().unwrap().clone();
     fs::OpenOptions::new().append(true).open(&last).unwrap().write_all(b"torn").unwrap();
     for number in 0..20 {
-        Journal::open_with(&folder, "1c0ffee0", Duration::ZERO, 2_000).unwrap().append(&[note(number)]).unwrap();
+        Journal::open_with(&folder, "1c0ffee0", Duration::ZERO, 2_000)
+            .unwrap()
+            .append(&[note(number)])
+            .unwrap();
         all("+a");
     }
     audit::remember(&folder, audit::head(&folder).unwrap().head, "paper").unwrap();

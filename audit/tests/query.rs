@@ -10,15 +10,24 @@ use audit::{export, operations, select, Draft, Journal, Query, Record};
 use common::Scratch;
 
 fn written(scratch: &Scratch, operations: usize, segment_bytes: u64) {
-    let mut journal = Journal::open_with(&scratch.journal(), "b", std::time::Duration::ZERO, segment_bytes).unwrap();
+    let mut journal =
+        Journal::open_with(&scratch.journal(), "b", std::time::Duration::ZERO, segment_bytes).unwrap();
     for number in 0..operations {
         let id = format!("{number:08x}");
         let bdf = format!("0000:00:{:02x}.0", number % 32);
-        let start = Draft::new("op").op(&id).text("phase", "start").text("bdf", &bdf).list("qubes", ["sys-usb", "sys-net"]);
+        let start = Draft::new("op")
+            .op(&id)
+            .text("phase", "start")
+            .text("bdf", &bdf)
+            .list("qubes", ["sys-usb", "sys-net"]);
         journal.append(&[start]).unwrap();
-        journal.append(&[Draft::new("seen").text("bdf", "0000:00:01.0").text("name", "odd \" name\n")]).unwrap();
+        journal
+            .append(&[Draft::new("seen").text("bdf", "0000:00:01.0").text("name", "odd \" name\n")])
+            .unwrap();
         let step = Draft::new("step").op(&id).text("phase", "done").text("bdf", &bdf);
-        journal.append(&[step, Draft::new("op").op(&id).text("phase", "end").text("outcome", "done")]).unwrap();
+        journal
+            .append(&[step, Draft::new("op").op(&id).text("phase", "end").text("outcome", "done")])
+            .unwrap();
     }
 }
 
@@ -96,7 +105,8 @@ fn an_altered_line_is_counted_not_shown() {
     let path = scratch.journal().join("000000000000.jsonl");
     let text = fs::read_to_string(&path).unwrap().replacen("0000:00:02.0", "0000:00:00.0", 1);
     fs::write(&path, text).unwrap();
-    let skipped = select(&scratch.journal(), &value(None, "0000:00:00.0"), &mut |_| ControlFlow::Continue(())).unwrap();
+    let skipped =
+        select(&scratch.journal(), &value(None, "0000:00:00.0"), &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(skipped.lines, 1);
 }
 
@@ -110,7 +120,11 @@ fn an_export_is_the_segments_byte_for_byte() {
         Ok(())
     })
     .unwrap();
-    let mut paths: Vec<_> = fs::read_dir(scratch.journal()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some()).collect();
+    let mut paths: Vec<_> = fs::read_dir(scratch.journal())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some())
+        .collect();
     paths.sort();
     assert!(paths.len() > 2);
     assert_eq!(bytes, paths.iter().flat_map(|path| fs::read(path).unwrap()).collect::<Vec<_>>());

@@ -1,5 +1,11 @@
 //! Tampering: what is found, with a checkpoint and without, and what cannot be found without one.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 mod common;
 
@@ -79,7 +85,8 @@ fn rewritten(lines: &[Vec<u8>], from: usize) -> Vec<Vec<u8>> {
         if record == from {
             body.push_str(",\"forged\":true");
         }
-        let hash: String = Sha256::digest(format!("{body}}}")).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash: String =
+            Sha256::digest(format!("{body}}}")).iter().map(|byte| format!("{byte:02x}")).collect();
         *line = format!("{body},\"hash\":\"{hash}\"}}\n").into_bytes();
         prev = Some(hash);
     }
@@ -87,7 +94,8 @@ fn rewritten(lines: &[Vec<u8>], from: usize) -> Vec<Vec<u8>> {
 }
 
 fn check(folder: &Path, heads: &[Head]) -> Report {
-    let against = Against { checkpoints: heads.iter().map(|head| (*head).into()).collect(), ..Against::default() };
+    let against =
+        Against { checkpoints: heads.iter().map(|head| (*head).into()).collect(), ..Against::default() };
     verify(folder, &against, &|_, _| {}).unwrap()
 }
 
@@ -97,12 +105,15 @@ fn every_tampering_is_found_with_a_checkpoint_and_without_one_the_unseen_classes
     let folder = scratch.journal();
     let mut journal = Journal::open(&folder, "1c0ffee0").unwrap();
     for number in 0..11 {
-        journal.append(&[Draft::new("step").op("9616d76e").text("phase", "done").number("number", number)]).unwrap();
+        journal
+            .append(&[Draft::new("step").op("9616d76e").text("phase", "done").number("number", number)])
+            .unwrap();
     }
     let head = journal.close().unwrap();
     let segment = folder.join("000000000000.jsonl");
     let mark = fs::read(folder.join("HEAD")).unwrap();
-    let lines: Vec<Vec<u8>> = fs::read(&segment).unwrap().split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let lines: Vec<Vec<u8>> =
+        fs::read(&segment).unwrap().split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let all = tamperings(&lines);
     let last = lines.len() - 1;
     let mut unseen: BTreeMap<Way, usize> = BTreeMap::new();
@@ -111,12 +122,14 @@ fn every_tampering_is_found_with_a_checkpoint_and_without_one_the_unseen_classes
         if cfg!(debug_assertions) && number % 7 != 0 {
             continue;
         }
-        let what = || format!("{:?} at record {}: {}", case.way, case.record, String::from_utf8_lossy(&case.bytes));
+        let what =
+            || format!("{:?} at record {}: {}", case.way, case.record, String::from_utf8_lossy(&case.bytes));
         fs::write(&segment, &case.bytes).unwrap();
         // HEAD left alone: it names the last record, and none of these leaves it as it was.
         fs::write(folder.join("HEAD"), &mark).unwrap();
         // Neither takes anything away: a second copy behind the end, and a last line feed that the next append writes.
-        let lost_feed = case.way == Way::CutInRecord && case.bytes.len() + 1 == lines[..=case.record].concat().len();
+        let lost_feed =
+            case.way == Way::CutInRecord && case.bytes.len() + 1 == lines[..=case.record].concat().len();
         let harmless = case.record == last && (case.way == Way::Repeat || lost_feed);
         assert_eq!(check(&folder, &[]).verdict() == Verdict::Altered, !harmless, "{}", what());
         // HEAD removed, or rewritten as well: only the checkpoint is left.
@@ -132,14 +145,20 @@ fn every_tampering_is_found_with_a_checkpoint_and_without_one_the_unseen_classes
             }
             Verdict::Sound => {
                 assert!(matches!(case.way, Way::CutAtRecord | Way::Rewrite) || lost_feed, "{}", what());
-                assert!(report.to_string().contains("cannot be told from this one"), "the report says that it cannot know");
+                assert!(
+                    report.to_string().contains("cannot be told from this one"),
+                    "the report says that it cannot know"
+                );
                 *unseen.entry(case.way).or_default() += 1;
             }
         }
         let clean = matches!(case.way, Way::CutAtRecord | Way::Rewrite);
         assert!(!clean || report.verdict() == Verdict::Sound || case.way == Way::Rewrite, "{}", what());
     }
-    println!("{} tamperings; without checkpoint and HEAD unseen: {unseen:?}; like a crash: {torn:?}", all.len());
+    println!(
+        "{} tamperings; without checkpoint and HEAD unseen: {unseen:?}; like a crash: {torn:?}",
+        all.len()
+    );
 }
 
 #[test]
@@ -150,7 +169,11 @@ fn one_bit_in_any_file_of_a_journal_of_many_segments_is_found_in_its_segment() {
     for number in 0..20 {
         journal.append(&[Draft::new("note").number("number", number)]).unwrap();
     }
-    let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some()).collect();
+    let mut names: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some())
+        .collect();
     names.sort();
     assert!(names.len() > 3);
     for path in &names {

@@ -14,7 +14,10 @@ fn check(folder: &Path) -> Report {
 }
 
 fn check_with(folder: &Path, heads: &[Head]) -> Report {
-    let against = Against { checkpoints: heads.iter().map(|head| Checkpoint::from(*head)).collect(), ..Against::default() };
+    let against = Against {
+        checkpoints: heads.iter().map(|head| Checkpoint::from(*head)).collect(),
+        ..Against::default()
+    };
     verify(folder, &against, &|_, _| {}).unwrap()
 }
 
@@ -55,7 +58,12 @@ fn a_sound_journal_is_never_called_ok_without_what_it_was_compared_with() {
 fn an_altered_record_is_named_with_its_place_and_later_ones_are_still_verified() {
     let scratch = Scratch::new();
     written(&scratch, 9);
-    let offset = fs::read_to_string(segment(&scratch)).unwrap().lines().take(4).map(|line| line.len() + 1).sum::<usize>();
+    let offset = fs::read_to_string(segment(&scratch))
+        .unwrap()
+        .lines()
+        .take(4)
+        .map(|line| line.len() + 1)
+        .sum::<usize>();
     edit(&scratch, |lines| {
         lines[4] = lines[4].replace("\"number\":3", "\"number\":4");
         lines[7] = lines[7].replace("\"number\":6", "\"number\":7");
@@ -93,11 +101,17 @@ fn a_journal_cut_at_the_end_of_a_record_is_caught_by_head_and_by_any_later_check
     edit(&scratch, |lines| lines.truncate(8));
     let report = check(&scratch.journal());
     assert_eq!(report.verdict(), Verdict::Altered);
-    assert!(report.to_string().contains("the file HEAD, record 9, is NOT met: the journal ends at record 7"), "{report}");
+    assert!(
+        report.to_string().contains("the file HEAD, record 9, is NOT met: the journal ends at record 7"),
+        "{report}"
+    );
     fs::remove_file(scratch.journal().join("HEAD")).unwrap();
     let report = check(&scratch.journal());
     assert_eq!(report.verdict(), Verdict::Sound);
-    assert!(report.to_string().contains("cut at the end of a record, cannot be told from this one"), "{report}");
+    assert!(
+        report.to_string().contains("cut at the end of a record, cannot be told from this one"),
+        "{report}"
+    );
     assert_eq!(check_with(&scratch.journal(), &heads[8..9]).verdict(), Verdict::Altered);
     assert_eq!(check_with(&scratch.journal(), &heads[7..8]).verdict(), Verdict::Sound);
 }
@@ -134,7 +148,8 @@ fn what_follows_a_known_head_can_be_verified_by_itself() {
 #[test]
 fn one_thread_and_many_say_the_same_of_every_journal() {
     let scratch = Scratch::new();
-    let mut journal = Journal::open_with(&scratch.journal(), "b", std::time::Duration::ZERO, 300_000).unwrap();
+    let mut journal =
+        Journal::open_with(&scratch.journal(), "b", std::time::Duration::ZERO, 300_000).unwrap();
     let mut drafts = Vec::new();
     for number in 0..4000 {
         drafts.push(Draft::new("note").number("number", number));

@@ -17,7 +17,11 @@ impl Scratch {
     /// In memory where there is such a place: for tests that write very often and sync nothing real.
     pub fn in_memory() -> Self {
         let memory = Path::new("/dev/shm");
-        if memory.is_dir() { Self::under(memory) } else { Self::new() }
+        if memory.is_dir() {
+            Self::under(memory)
+        } else {
+            Self::new()
+        }
     }
 
     pub fn under(base: &Path) -> Self {
@@ -51,5 +55,8 @@ pub fn lines(folder: &Path, first: u64) -> Vec<String> {
 
 /// The kinds of the records of one segment.
 pub fn kinds(folder: &Path, first: u64) -> Vec<String> {
-    lines(folder, first).iter().map(|line| audit::Record::parse(line.as_bytes()).unwrap().kind().to_owned()).collect()
+    lines(folder, first)
+        .iter()
+        .map(|line| audit::Record::parse(line.as_bytes()).unwrap().kind().to_owned())
+        .collect()
 }
