@@ -68,6 +68,7 @@ pub const KNOWN_HAZARDS: &[(&str, Severity)] = &[
     ("bus-reset-only", Severity::Warn),
     ("reset-doubtful", Severity::Warn),
     ("permissive", Severity::Warn),
+    ("no-strict-reset", Severity::Warn),
     ("siblings-elsewhere", Severity::Warn),
     ("no-iommu", Severity::Warn),
     ("usb", Severity::Warn),

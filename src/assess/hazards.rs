@@ -4,7 +4,7 @@ use super::hazard::{Hazard, Severity};
 use super::siblings;
 use super::state::{Kind, State};
 use crate::names::{escape, DriverName, Sbdf};
-use crate::observe::{reset_method_in_force, Claims, Dom0, Function, Owner};
+use crate::observe::{reset_method_in_force, Claims, Dom0, Function, Owner, Use};
 
 /// PCI Express port type of a bridge to conventional PCI (base specification,
 /// PCI Express capabilities register).
@@ -48,6 +48,7 @@ pub fn of_return(
     hazards.extend(reset(function));
     hazards.extend(containment(dom0, function));
     hazards.extend(class(function));
+    hazards.extend(firmware(function));
     hazards
 }
 
@@ -58,6 +59,20 @@ pub fn of_hold(dom0: &Dom0, function: &Function, state: &State, dom0_uses: &[Str
     hazards.extend(not_one_by_one(dom0, function));
     if function.config.is_none() {
         hazards.push(stop("dead", "it does not answer", "its config space reads all ones"));
+    }
+    if let Some(bridge) = shared_bridge(dom0, function) {
+        let dom0s = dom0.functions.values().find(|other| {
+            other.sbdf != function.sbdf
+                && other.parents.contains(&bridge)
+                && owner(dom0, other.sbdf) != Some(Owner::Quarantine)
+        });
+        if let Some(other) = dom0s {
+            hazards.push(stop(
+                "shared-dma",
+                format!("{} behind the same bridge would lose its DMA with it", other.sbdf),
+                format!("the bridge {bridge} leads to conventional PCI"),
+            ));
+        }
     }
     for use_ in dom0_uses {
         hazards.push(stop("dom0-needs-it", "dom0 itself uses it", use_.clone()));
@@ -121,7 +136,8 @@ fn not_one_by_one(dom0: &Dom0, function: &Function) -> Vec<Hazard> {
 /// conventional PCI all functions look like one to the IOMMU.
 #[must_use]
 pub fn shared_bridge(dom0: &Dom0, function: &Function) -> Option<Sbdf> {
-    function.parents.iter().copied().find(|parent| {
+    // The one nearest to the root bus is what the IOMMU sees.
+    function.parents.iter().rev().copied().find(|parent| {
         let Some(bridge) = dom0.functions.get(parent) else { return false };
         let Some(config) = &bridge.config else { return true };
         match config.express {
@@ -152,8 +168,8 @@ fn shared_dma(dom0: &Dom0, function: &Function) -> Option<Hazard> {
         }
     }
     let phantom = |function: &Function| {
-        let express = function.config.as_ref().and_then(|config| config.express);
-        express.is_some_and(|express| express.phantom_bits > 0)
+        let Some(config) = &function.config else { return true };
+        config.express.is_some_and(|express| express.phantom_bits > 0)
     };
     let slot = || dom0.functions.values().filter(|other| other.sbdf.same_slot(function.sbdf));
     let other = slot().filter(|other| other.sbdf != function.sbdf).find(foreign)?;
@@ -171,10 +187,15 @@ fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>) -> 
     let nothing_known =
         claims.by_alias.is_empty() && claims.recorded.as_ref().is_none_or(|recorded| !recorded.registered);
     if named.is_none() && nothing_known {
+        let built_in: Vec<&str> = claims.built_in.iter().map(DriverName::as_str).collect();
         hazards.push(stop(
             "no-driver",
             "no module of this kernel drives it; a driver built into the kernel must be named with --driver",
-            format!("nothing claims {}", escape(function.modalias.as_bytes())),
+            format!(
+                "nothing claims {}; built in are {}",
+                escape(function.modalias.as_bytes()),
+                built_in.join(", ")
+            ),
         ));
     }
     for claim in &claims.by_alias {
@@ -220,23 +241,35 @@ fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>) -> 
 
 fn past(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
     let mut hazards = Vec::new();
-    let mut permissive = dom0.permissive.contains(&function.sbdf);
-    if let Ok(uses) = &dom0.uses {
-        for use_ in uses.of(function.sbdf) {
-            permissive |= use_.is_permissive();
-            let qube = use_.who();
-            if hazards.iter().any(|hazard: &Hazard| hazard.qube.as_ref() == Some(&qube)) {
-                continue;
-            }
-            hazards.push(Hazard {
-                id: "exposed",
-                severity: Severity::Warn,
-                sentence: format!("{qube} had it in this boot and could have turned it against dom0"),
-                evidence: use_.node.clone(),
-                // What is accepted by name must be typable: no name, no qube part.
-                qube: use_.qube.as_ref().and_then(|name| name.as_qube_name()).map(str::to_owned),
-            });
+    let mut permissive = dom0.permissive.contains(&function.sbdf) || dom0.all_permissive;
+    let mut relaxed = false;
+    let mut uses: Vec<&Use> =
+        dom0.uses.as_ref().map(|uses| uses.of(function.sbdf).collect()).unwrap_or_default();
+    // Ids rise with time: the latest first.
+    uses.sort_by_key(|use_| std::cmp::Reverse(use_.domain));
+    for use_ in uses {
+        permissive |= use_.is_permissive();
+        relaxed |= use_.is_relaxed();
+        // What is accepted by name must be typable.
+        let typable = use_.qube.as_ref().and_then(|name| name.as_qube_name());
+        let qube = typable.map_or_else(|| format!("domain-{}", use_.domain), str::to_owned);
+        if hazards.iter().any(|hazard: &Hazard| hazard.qube.as_ref() == Some(&qube)) {
+            continue;
         }
+        hazards.push(Hazard {
+            id: "exposed",
+            severity: Severity::Warn,
+            sentence: format!("{} had it in this boot and could have turned it against dom0", use_.who()),
+            evidence: use_.node.clone(),
+            qube: Some(qube),
+        });
+    }
+    if relaxed {
+        hazards.push(warn(
+            "no-strict-reset",
+            "a qube was given it without a reset being required",
+            "rdm_policy=relaxed in xenstore",
+        ));
     }
     let quarantined = if state.quarantined {
         "Xen holds it in quarantine, as it does when a qube that had it has ended"
@@ -321,4 +354,14 @@ fn class(function: &Function) -> Option<Hazard> {
         (0x03, _) => Some(warn("display", "it sees and draws what dom0 shows", evidence)),
         _ => None,
     }
+}
+
+fn firmware(function: &Function) -> Option<Hazard> {
+    function.config.as_ref().is_some_and(|config| config.expansion_rom).then(|| {
+        warn(
+            "firmware",
+            "it has an expansion ROM, which the machine's firmware may run at the next start",
+            "the expansion ROM base address is set",
+        )
+    })
 }

@@ -35,7 +35,7 @@ impl Verdict {
             .filter(|hazard| hazard.severity == Severity::Stop)
             .map(|hazard| hazard.id)
             .collect();
-        if state.is_fine() && !stops.contains(&"in-use") {
+        if state.is_fine() && stops.is_empty() {
             return Self::Nothing;
         }
         if !stops.is_empty() {

@@ -1,6 +1,7 @@
 //! Would a reboot give the function back to dom0?
 
 use super::hazard::{Hazard, Severity};
+use crate::names::DeviceArgument;
 use crate::observe::{Dom0, Function};
 
 /// What a reboot would do.
@@ -37,36 +38,43 @@ impl Reboot {
     }
 }
 
+/// Whether an entry of a list names the function. One that is no plain address (a
+/// wildcard, a path) may.
+fn may_name(entry: &str, function: &Function) -> bool {
+    match DeviceArgument::parse(entry) {
+        Some(DeviceArgument::Address(sbdf)) => sbdf == function.sbdf,
+        Some(DeviceArgument::Path(..)) => true,
+        None => !entry.is_empty(),
+    }
+}
+
 /// Derives it from the command line, the class and the hazards that outlast a warm
 /// reboot.
 #[must_use]
 pub fn advice(dom0: &Dom0, function: &Function, hazards: &[Hazard]) -> Reboot {
     let mut obstacles = Vec::new();
-    let short = function.sbdf.to_string();
-    let short = short.strip_prefix("0000:").unwrap_or(&short).to_owned();
     for word in dom0.cmdline.split_whitespace() {
-        // core-admin-linux, dracut module 90qubes-pciback: a list of addresses.
-        if let Some(list) = word.strip_prefix("rd.qubes.hide_pci=") {
-            let named = |entry: &str| entry == short || entry == function.sbdf.to_string();
-            if list.split(',').any(named) {
-                obstacles.push(format!("rd.qubes.hide_pci names it ({short})"));
+        let Some((name, list)) = word.split_once('=').or(Some((word, ""))) else { continue };
+        // The kernel takes `-` and `_` in a parameter's name for the same.
+        match name.replace('-', "_").as_str() {
+            // core-admin-linux, dracut module 90qubes-pciback: a list of addresses.
+            "rd.qubes.hide_pci" if list.split(',').any(|entry| may_name(entry, function)) => {
+                obstacles.push("rd.qubes.hide_pci names it".to_owned());
             }
-        }
-        if word.starts_with("rd.qubes.hide_all_usb") && function.is_usb() {
-            obstacles.push("rd.qubes.hide_all_usb hides every USB controller".to_owned());
-        }
-        // xen-pciback's own parameter: (0000:00:19.0)(00:1a.0)
-        if let Some(list) = word.strip_prefix("xen-pciback.hide=") {
-            let named = |entry: &str| entry == short || entry == function.sbdf.to_string();
-            if list.split(['(', ')']).any(named) {
-                obstacles.push(format!("xen-pciback.hide names it ({short})"));
+            "rd.qubes.hide_all_usb" if function.is_usb() => {
+                obstacles.push("rd.qubes.hide_all_usb hides every USB controller".to_owned());
             }
+            // xen-pciback's own parameter: (0000:00:19.0)(00:1a.*)
+            "xen_pciback.hide" if list.split(['(', ')']).any(|entry| may_name(entry, function)) => {
+                obstacles.push("xen-pciback.hide names it".to_owned());
+            }
+            _ => {}
         }
     }
     if dom0.qubes && function.base_class() == 0x02 {
         obstacles.push("Qubes hides every network device from dom0 at boot".to_owned());
     }
-    let lasting = ["permissive", "no-reset", "reset-doubtful"];
+    let lasting = ["permissive", "no-strict-reset", "no-reset", "reset-doubtful"];
     let power_off = hazards.iter().any(|hazard| lasting.contains(&hazard.id));
     Reboot { obstacles, power_off }
 }

@@ -10,6 +10,9 @@ pub struct State {
     pub kind: Kind,
     /// Xen holds it in quarantine.
     pub quarantined: bool,
+    /// Xen's owner and the qubes' nodes could be read, and Xen owns it to dom0 or
+    /// DomIO: without that nothing is fine.
+    pub certain: bool,
     /// pciback lists its slot and would take it at the next probe.
     pub slot: bool,
     /// An override that is set though no operation runs.
@@ -58,6 +61,7 @@ pub fn state_of(dom0: &Dom0, function: &Function) -> State {
     State {
         kind,
         quarantined: owner == Some(Owner::Quarantine),
+        certain: matches!(owner, Some(Owner::Dom0 | Owner::Quarantine)) && dom0.uses.is_ok(),
         slot: dom0.slots.contains(&function.sbdf),
         stuck_override: stuck,
         stale: uses.iter().filter(|use_| !use_.alive).map(|use_| use_.who()).collect(),
@@ -69,6 +73,12 @@ impl State {
     /// Whether dom0 drives it and nothing is left to put right.
     #[must_use]
     pub fn is_fine(&self) -> bool {
+        self.certain && self.looks_fine()
+    }
+
+    /// The same by sysfs alone, which does not show a quarantine.
+    #[must_use]
+    pub fn looks_fine(&self) -> bool {
         matches!(self.kind, Kind::Driven(_))
             && !self.quarantined
             && !self.slot
@@ -78,7 +88,7 @@ impl State {
     /// Whether dom0's driver has to be bound anew.
     #[must_use]
     pub fn needs_driver(&self) -> bool {
-        !matches!(self.kind, Kind::Driven(_)) || self.quarantined
+        !matches!(self.kind, Kind::Driven(_)) || self.quarantined || !self.certain
     }
 
     /// In words, as `list` shows it.

@@ -2,18 +2,19 @@
 
 use super::Context;
 use crate::assess::{advice, of_return, siblings, state_of, Hazard, Reboot, State, Verdict};
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::names::{DriverName, Sbdf};
 use crate::observe::{Claims, Dom0, Function, Sources};
 use crate::report::Described;
 use crate::system::pci_ids::PciIds;
 use crate::system::sysfs::PciSysfs;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// The facts and what follows from them for one function.
 pub struct Assessed {
     /// All facts.
-    pub dom0: Dom0,
+    pub dom0: Rc<Dom0>,
     /// The function.
     pub function: Function,
     /// What claims it.
@@ -34,17 +35,18 @@ impl Assessed {
     /// # Errors
     /// It is not there, or something cannot be read.
     pub fn of(sources: &mut Sources, sbdf: Sbdf, driver: Option<&DriverName>) -> Result<Self, Failure> {
-        let dom0 = sources.observe()?;
+        let dom0 = Rc::new(sources.observe()?);
         Self::from(sources, dom0, sbdf, driver)
     }
 
     fn from(
         sources: &mut Sources,
-        dom0: Dom0,
+        dom0: Rc<Dom0>,
         sbdf: Sbdf,
         driver: Option<&DriverName>,
     ) -> Result<Self, Failure> {
-        let function = dom0.functions.get(&sbdf).cloned().ok_or_else(|| super::reattach::gone(sbdf))?;
+        let mut function = dom0.functions.get(&sbdf).cloned().ok_or_else(|| gone(sbdf))?;
+        function.serial = sources.serial(sbdf);
         let state = state_of(&dom0, &function);
         let claims = if state.is_fine() { Claims::default() } else { sources.claims(&dom0, &function)? };
         let mut hazards = of_return(&dom0, &function, &state, &claims, driver);
@@ -93,16 +95,24 @@ impl Assessed {
     ///
     /// # Errors
     /// Something cannot be read.
-    pub fn all(sources: &mut Sources, wanted: impl Fn(&State) -> bool) -> Result<(Dom0, Vec<Self>), Failure> {
-        let dom0 = sources.observe()?;
+    pub fn all(
+        sources: &mut Sources,
+        wanted: impl Fn(&Dom0, &State) -> bool,
+    ) -> Result<(Rc<Dom0>, Vec<Self>), Failure> {
+        let dom0 = Rc::new(sources.observe()?);
         let mut all = Vec::new();
         for (sbdf, function) in &dom0.functions {
-            if wanted(&state_of(&dom0, function)) {
-                all.push(Self::from(sources, dom0.clone(), *sbdf, None)?);
+            if wanted(&dom0, &state_of(&dom0, function)) {
+                all.push(Self::from(sources, Rc::clone(&dom0), *sbdf, None)?);
             }
         }
         Ok((dom0, all))
     }
+}
+
+/// A function that is not there any more, or that Xen does not list.
+pub fn gone(sbdf: Sbdf) -> Failure {
+    Failure::new(Exit::Usage, "no-such-device", format!("{sbdf} is gone"), "run `list --all`")
 }
 
 /// Names from pci.ids for these functions.

@@ -1,6 +1,7 @@
 //! `hold`: give a function to pciback, quarantined.
 
-use super::reattach::{conclude, gone, open_all};
+use super::assessed::gone;
+use super::operation::{carry_out, nothing_to_do, open_all};
 use super::Context;
 use crate::assess::{of_hold, state_of, Severity};
 use crate::cli::HoldArgs;
@@ -8,10 +9,8 @@ use crate::consent::Accepted;
 use crate::error::{Exit, Failure};
 use crate::observe::{Snapshot, Sources};
 use crate::plan::plan_hold;
-use crate::report::{emit, json, note, step_line};
-use crate::run::{new_operation_id, Operation, Order, Record, StepReport};
+use crate::run::{new_operation_id, Order, Record};
 use crate::system::lock::OperationLock;
-use serde_json::json;
 use std::time::Duration;
 
 /// Runs it.
@@ -22,9 +21,11 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
     let sbdf = Sources::find(&context.root, &args.device)?;
     context.must_be_root()?;
     let mut sources = open_all(context)?;
-    let lock = OperationLock::take(&context.root)?;
+    let _lock = OperationLock::take(&context.root)?;
     let dom0 = sources.observe()?;
-    let function = dom0.functions.get(&sbdf).ok_or_else(|| gone(sbdf))?;
+    let mut function = dom0.functions.get(&sbdf).cloned().ok_or_else(|| gone(sbdf))?;
+    function.serial = sources.serial(sbdf);
+    let function = &function;
     let state = state_of(&dom0, function);
     let hazards = of_hold(&dom0, function, &state, &sources.dom0_uses(function)?);
     let plan = plan_hold(&dom0, function, &state, &hazards);
@@ -45,13 +46,7 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
         ));
     }
     if plan.steps.is_empty() {
-        if context.json {
-            let members = json!({ "outcome": "nothing", "exit": 0, "state": state.words(), "steps": [] });
-            emit(&json::document("hold", members))?;
-        } else {
-            emit(&format!("{sbdf} is {}; there is nothing to do\n", state.words()))?;
-        }
-        return Ok(Exit::Done);
+        return nothing_to_do(context, "hold", sbdf, &state);
     }
     record.start("hold", sbdf, |draft| {
         draft
@@ -68,13 +63,5 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
         accepted: &accepted,
         timeout: Duration::from_secs(args.timeout),
     };
-    let json = context.json;
-    let mut progress = |report: &StepReport| {
-        if !json {
-            note(&step_line(report));
-        }
-    };
-    let ending = Operation::prepare(&mut sources, order, record, &mut progress)?.hold();
-    drop(lock);
-    conclude(context, "hold", &ending)
+    carry_out(context, "hold", &mut sources, order, record, |operation| operation.hold())
 }

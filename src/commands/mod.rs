@@ -6,6 +6,7 @@ mod assessed;
 pub mod audit;
 pub mod hold;
 pub mod list;
+mod operation;
 pub mod plan;
 pub mod reattach;
 pub mod show;

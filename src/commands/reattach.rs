@@ -1,18 +1,18 @@
 //! `reattach`: the guarded sequence for one function.
 
-use super::assessed::{named_driver, Assessed};
+use super::assessed::{gone, named_driver, Assessed};
+use super::operation::{carry_out, nothing_to_do, open_all};
 use super::Context;
 use crate::assess::{Severity, Verdict};
 use crate::cli::ReattachArgs;
 use crate::consent::{ask, Accepted, Asked};
 use crate::error::{Exit, Failure};
-use crate::names::{escape, DriverName, Sbdf};
+use crate::names::{escape, DriverName};
 use crate::observe::{Snapshot, Sources};
 use crate::plan::{plan_return, Plan};
-use crate::report::{complain, emit, ending_block, hazards_block, json, note, step_line};
-use crate::run::{new_operation_id, Ending, Operation, Order, Record, StepReport};
+use crate::report::{hazards_block, note};
+use crate::run::{new_operation_id, Order, Record};
 use crate::system::lock::OperationLock;
-use serde_json::json;
 use std::time::Duration;
 
 /// Runs it.
@@ -25,21 +25,14 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     let driver = named_driver(context, args.plan.driver.as_deref())?;
     context.must_be_root()?;
     let mut sources = open_all(context)?;
-    let lock = OperationLock::take(&context.root)?;
+    let _lock = OperationLock::take(&context.root)?;
     let one = Assessed::of(&mut sources, sbdf, driver.as_ref())?;
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
     let mut record = Record::open(&context.journal, &one.dom0.boot_id, new_operation_id(&sources)?)?;
-    if one.verdict == Verdict::Nothing {
-        let message = format!("dom0 drives {sbdf} ({}); there is nothing to do", one.state.words());
-        if context.json {
-            let members = json!({ "outcome": "nothing", "exit": 0, "state": one.state.words(), "steps": [] });
-            emit(&json::document("reattach", members))?;
-        } else {
-            emit(&format!("{message}\n"))?;
-        }
-        return Ok(Exit::Done);
-    }
     check_plan(args, &plan)?;
+    if one.verdict == Verdict::Nothing {
+        return nothing_to_do(context, "reattach", sbdf, &one.state);
+    }
     let accepted = consent(context, &one, accepted)?;
     still_holds(&mut sources, &one, driver.as_ref(), &plan, &accepted, &args.plan.accept)?;
 
@@ -63,20 +56,7 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
         accepted: &accepted,
         timeout: Duration::from_secs(args.timeout),
     };
-    let json = context.json;
-    let mut progress = |report: &StepReport| {
-        if !json {
-            note(&step_line(report));
-        }
-    };
-    let ending = Operation::prepare(&mut sources, order, record, &mut progress)?.reattach();
-    drop(lock);
-    conclude(context, "reattach", &ending)
-}
-
-/// A function that is not there any more, or that Xen does not list.
-pub fn gone(sbdf: Sbdf) -> Failure {
-    Failure::new(Exit::Usage, "no-such-device", format!("{sbdf} is gone"), "run `list --all`")
+    carry_out(context, "reattach", &mut sources, order, record, |operation| operation.reattach())
 }
 
 /// A person at a prompt takes time: what was shown is held against the machine
@@ -103,21 +83,6 @@ fn still_holds(
         "the device changed while the question was open; nothing was changed by this program",
         "review it again with `plan`; a reboot is recommended",
     ))
-}
-
-/// Opens Xen and xenstore, which a changing command cannot do without.
-///
-/// # Errors
-/// Exit 10.
-pub fn open_all(context: &Context) -> Result<Sources, Failure> {
-    let sources = Sources::open(&context.root)?;
-    if let Err(failure) = &sources.xen {
-        return Err(failure.clone());
-    }
-    if let Err(failure) = &sources.xenstore {
-        return Err(failure.clone());
-    }
-    Ok(sources)
 }
 
 fn check_plan(args: &ReattachArgs, plan: &Plan) -> Result<(), Failure> {
@@ -175,20 +140,4 @@ fn consent(context: &Context, one: &Assessed, accepted: Accepted) -> Result<Acce
             ))
         }
     }
-}
-
-/// Says how an operation ended.
-///
-/// # Errors
-/// stdout takes no more.
-pub fn conclude(context: &Context, command: &str, ending: &Ending) -> Result<Exit, Failure> {
-    if context.json {
-        emit(&json::document(command, json::ending(ending)))?;
-        return Ok(ending.exit);
-    }
-    emit(&ending_block(ending))?;
-    if ending.exit != Exit::Done {
-        complain(&Failure::new(ending.exit, ending.code, ending.message.clone(), ending.hint.clone()));
-    }
-    Ok(ending.exit)
 }

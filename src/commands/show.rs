@@ -19,7 +19,7 @@ pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
     let names = names_of(context, std::iter::once(&one.function));
     let description = names.describe(one.function.class, one.function.vendor, one.function.device);
     let unseen = Assessed::unseen(&one.dom0);
-    let identity = identity(&one, sources.serial(sbdf));
+    let identity = identity(&one);
     if context.json {
         let device = one.described(&description, json::device);
         let claims: Vec<String> = one.claims.by_alias.iter().map(|claim| claim.module.to_string()).collect();
@@ -51,7 +51,7 @@ pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn identity(one: &Assessed, serial: Option<u64>) -> String {
+fn identity(one: &Assessed) -> String {
     let function = &one.function;
     let Some(config) = &function.config else { return "it does not answer".to_owned() };
     let reset = match config.function_level_reset {
@@ -59,7 +59,7 @@ fn identity(one: &Assessed, serial: Option<u64>) -> String {
         Some(false) => "",
         None => ", capabilities not seen (no root)",
     };
-    let serial = serial.map(|serial| format!(", serial {serial:016x}")).unwrap_or_default();
+    let serial = function.serial.map(|serial| format!(", serial {serial:016x}")).unwrap_or_default();
     let of = function.physical_function.map(|pf| format!(", virtual function of {pf}")).unwrap_or_default();
     format!(
         "{:04x}:{:04x}, subsystem {:04x}:{:04x}, class {:06x}, revision {:02x}{serial}{reset}{of}",

@@ -33,6 +33,8 @@ pub struct Claims {
     pub by_alias: Vec<Claim>,
     /// By the toolstack: the driver it had when `xl` took it.
     pub recorded: Option<Named>,
+    /// Drivers built into the kernel; read where nothing else claims it.
+    pub built_in: Vec<DriverName>,
 }
 
 /// Reads what claims a function.
@@ -61,7 +63,8 @@ pub fn read(sources: &mut Sources, dom0: &Dom0, function: &Function) -> Result<C
         }
         None => None,
     };
-    Ok(Claims { by_alias, recorded })
+    let built_in = if by_alias.is_empty() { sources.sysfs.built_in_drivers()? } else { Vec::new() };
+    Ok(Claims { by_alias, recorded, built_in })
 }
 
 /// `driver_path` of libxl (`tools/libs/light/libxl_pci.c`), written when

@@ -29,6 +29,9 @@ pub struct ConfigSpace {
     pub header: u8,
     /// Subsystem vendor and device (header type 0).
     pub subsystem: (u16, u16),
+    /// Whether it has an expansion ROM (header type 0), by its base address: the ROM
+    /// itself is never read.
+    pub expansion_rom: bool,
     /// Ids of the capabilities, in their order. Empty too where this user may
     /// read only the first 64 bytes.
     pub capabilities: Vec<u8>,
@@ -94,6 +97,7 @@ impl ConfigSpace {
             revision: byte(bytes, 8)?,
             header,
             subsystem: if header == 0 { (word(bytes, 0x2c)?, word(bytes, 0x2e)?) } else { (0, 0) },
+            expansion_rom: header == 0 && double(bytes, 0x30)? & !0x7ff != 0,
             capabilities,
             express,
             function_level_reset: reset,

@@ -3,7 +3,7 @@
 use super::Function;
 use crate::error::Failure;
 use crate::names::escape;
-use crate::system::root::{names_in, read_text, Sysroot};
+use crate::system::root::{names_in, read_optional, read_text, Sysroot};
 use crate::system::sysfs::PciSysfs;
 use std::path::{Path, PathBuf};
 
@@ -28,11 +28,25 @@ fn of_class(root: &Sysroot, class: &str, folder: &Path) -> Result<Vec<(String, P
     for name in names_in(&class)? {
         // A device that went meanwhile is not one dom0 uses.
         let Ok(real) = std::fs::canonicalize(class.join(&name)) else { continue };
-        if real.starts_with(folder) {
+        if real.starts_with(folder) || is_path_to(&real, folder) {
             found.push((name, real));
         }
     }
     Ok(found)
+}
+
+/// With multipath an NVMe disk hangs below a virtual subsystem
+/// (`/sys/devices/virtual/nvme-subsystem/nvme-subsysN`) that links its controllers.
+fn is_path_to(real: &Path, folder: &Path) -> bool {
+    let subsystem = real.ancestors().find(|path| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("nvme-subsys"))
+            && path.parent().is_some_and(|parent| parent.ends_with("nvme-subsystem"))
+    });
+    let Some(subsystem) = subsystem else { return false };
+    let names = names_in(subsystem).unwrap_or_default();
+    names.iter().any(|name| {
+        std::fs::canonicalize(subsystem.join(name)).is_ok_and(|controller| controller.starts_with(folder))
+    })
 }
 
 fn blocks(root: &Sysroot, folder: &Path) -> Result<Vec<String>, Failure> {
@@ -47,7 +61,8 @@ fn blocks(root: &Sysroot, folder: &Path) -> Result<Vec<String>, Failure> {
     let (mounts, swaps) = (text("/proc/self/mountinfo")?, text("/proc/swaps")?);
     let mut uses = Vec::new();
     for (name, real) in devices {
-        let number = read_text(&real.join("dev")).unwrap_or_default();
+        let number_path = real.join("dev");
+        let number = read_text(&number_path).map_err(|error| Failure::unreadable(&number_path, &error))?;
         let node = format!("/dev/{name}");
         // mountinfo(5): the third field is major:minor; the source follows " - ".
         let mounted = |line: &str| {
@@ -84,7 +99,7 @@ fn interfaces(root: &Sysroot, folder: &Path) -> Result<Vec<String>, Failure> {
 /// `/proc/bus/input/devices`: a keyboard has key repeat (bit 20 of EV).
 fn only_keyboard(root: &Sysroot, folder: &Path) -> Result<Option<String>, Failure> {
     let path = root.path("/proc/bus/input/devices");
-    let Ok(text) = read_text(&path) else { return Ok(None) };
+    let Some(text) = read_optional(&path)? else { return Ok(None) };
     let (mut here, mut elsewhere) = (0, 0);
     for device in text.split("\n\n") {
         let field = |name: &str| device.lines().find_map(|line| line.strip_prefix(name));

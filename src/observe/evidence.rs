@@ -27,14 +27,25 @@ pub fn look(sysfs: &PciSysfs, function: &Function) -> Evidence {
         let found = patterns.iter().find_map(|pattern| below(pattern).first().map(|path| shown(path)));
         found.map_or(Evidence::Awaited(what), Evidence::Found)
     };
+    const SOUND: [&[&str]; 5] = [
+        &["hdaudioC*"],
+        &["ehdaudio*"],
+        &["sound", "card*"],
+        &["*", "sound", "card*"],
+        &["*", "*", "sound", "card*"],
+    ];
     match function.class_and_subclass() {
         0x0200 | 0x0280 => awaited(&[&["net", "*"], &["virtio*", "net", "*"]], "a network interface"),
-        0x0108 => awaited(&[&["nvme", "nvme*", "nvme*"]], "an NVMe namespace"),
         0x0106 => sata(sysfs, function),
-        0x0c03 => awaited(&[&["usb*"]], "a root hub"),
-        0x0403 => awaited(&[&["hdaudioC*"]], "an audio codec"),
-        0x0401 => awaited(&[&["sound", "card*"]], "a sound card"),
+        0x0108 => nvme(sysfs, function),
+        0x0100..=0x01ff => awaited(
+            &[&["host*"], &["*", "host*"], &["block", "*"], &["virtio*", "block", "*"]],
+            "a storage host or disk",
+        ),
+        0x0300..=0x03ff => awaited(&[&["drm", "card*"], &["graphics", "fb*"]], "a graphics device"),
+        0x0401 | 0x0403 => awaited(&SOUND, "an audio codec or sound card"),
         0x0805 => awaited(&[&["mmc_host", "mmc*"]], "a card slot"),
+        0x0c03 if function.is_usb() => awaited(&[&["usb*"]], "a root hub"),
         0x0c05 => awaited(&[&["i2c-*"]], "an I2C bus"),
         0x0700 => awaited(&[&["tty", "tty*"], &["*", "*", "tty", "tty*"]], "a serial port"),
         _ => {
@@ -42,6 +53,19 @@ pub fn look(sysfs: &PciSysfs, function: &Function) -> Evidence {
             found.first().map_or(Evidence::NotKnown, |path| Evidence::Found(shown(path)))
         }
     }
+}
+
+/// A namespace, or a controller that answers and has none.
+fn nvme(sysfs: &PciSysfs, function: &Function) -> Evidence {
+    let spaces = sysfs.below(function.sbdf, &["nvme", "nvme*", "nvme*"]);
+    if let Some(space) = spaces.first() {
+        return Evidence::Found(shown(space));
+    }
+    let states = sysfs.below(function.sbdf, &["nvme", "nvme*", "state"]);
+    if states.iter().any(|state| read_text(state).is_ok_and(|state| state == "live")) {
+        return Evidence::NothingAttached("its controller is live and has no namespace");
+    }
+    Evidence::Awaited("an NVMe namespace")
 }
 
 /// Disks hang below `ataN/hostN/targetN:0:0/N:0:0:0/block/sdX`. An empty port says

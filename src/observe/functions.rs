@@ -28,6 +28,8 @@ pub struct Function {
     pub driver_override: Option<String>,
     /// Its config space now; `None` where it reads all ones.
     pub config: Option<ConfigSpace>,
+    /// The serial number it tells; read only of the function that a command is about.
+    pub serial: Option<u64>,
     /// Reset methods in the order the kernel tries them; `None` where the kernel
     /// knows no way to reset it.
     pub reset_methods: Option<Vec<String>>,
@@ -64,10 +66,11 @@ impl Function {
             || header != 0
     }
 
-    /// Whether it is a USB host controller.
+    /// Whether it is a USB host controller: UHCI, OHCI, EHCI or xHCI, not a USB4 host
+    /// interface or a device controller.
     #[must_use]
     pub fn is_usb(&self) -> bool {
-        self.class_and_subclass() == 0x0c03
+        matches!(self.class, 0x0c_0300 | 0x0c_0310 | 0x0c_0320 | 0x0c_0330)
     }
 
     /// Whether it carries storage.
@@ -82,7 +85,10 @@ pub fn read(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Function, Failure> {
     let number = |name: &str| -> Result<u32, Failure> {
         let text = sysfs.attribute(sbdf, name)?.unwrap_or_default();
         let digits = text.strip_prefix("0x").unwrap_or(&text);
-        Ok(u32::from_str_radix(digits, 16).unwrap_or(0))
+        u32::from_str_radix(digits, 16).map_err(|error| {
+            let path = sysfs.attribute_path(sbdf, name);
+            Failure::unreadable(&path, &std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+        })
     };
     let short = |name: &str| number(name).map(|number| u16::try_from(number).unwrap_or(u16::MAX));
     let bytes = sysfs.config(sbdf, CONVENTIONAL_SIZE)?;
@@ -97,10 +103,12 @@ pub fn read(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Function, Failure> {
         driver: sysfs.driver(sbdf)?,
         driver_override: driver_override(sysfs, sbdf)?,
         config,
+        serial: None,
         reset_methods: reset_methods(sysfs, sbdf)?,
         parents: sysfs.parents(sbdf)?,
         boot_display: sysfs.attribute(sbdf, "boot_vga")?.as_deref() == Some("1"),
-        virtual_functions: vfs.and_then(|text| text.parse().ok()).unwrap_or(0),
+        // A number that cannot be read counts as some.
+        virtual_functions: vfs.map_or(0, |text| text.parse().unwrap_or(u32::MAX)),
         physical_function: sysfs.linked_function(sbdf, "physfn")?,
     })
 }

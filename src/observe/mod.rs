@@ -42,6 +42,8 @@ pub struct Dom0 {
     pub slots: BTreeSet<Sbdf>,
     /// Functions whose config space a qube may write freely.
     pub permissive: BTreeSet<Sbdf>,
+    /// Whether that holds for every function a qube has.
+    pub all_permissive: bool,
     /// Functions pciback keeps for the machine's sleep (Qubes' patch).
     pub sleep_ports: BTreeSet<Sbdf>,
     /// Xen's owner of each function.
@@ -131,6 +133,7 @@ impl Sources {
             has_pciback: sysfs.has_pciback(),
             slots: sysfs.slots()?.into_iter().collect(),
             permissive: sysfs.permissive()?.into_iter().collect(),
+            all_permissive: sysfs.all_permissive()?,
             sleep_ports: sysfs.sleep_ports()?.into_iter().collect(),
             owners,
             uses,
@@ -147,6 +150,14 @@ impl Sources {
     /// The indexes of the running kernel's modules cannot be read.
     pub fn claims(&mut self, dom0: &Dom0, function: &Function) -> Result<Claims, Failure> {
         claims::read(self, dom0, function)
+    }
+
+    /// The driver a function is pinned to, read anew.
+    ///
+    /// # Errors
+    /// sysfs cannot be read.
+    pub fn driver_override(&self, sbdf: Sbdf) -> Result<Option<String>, Failure> {
+        functions::driver_override(&self.sysfs, sbdf)
     }
 
     /// The serial number a function tells, where it has one and this user may see it.

@@ -33,6 +33,18 @@ impl fmt::Display for Owner {
     }
 }
 
+impl Owner {
+    /// Quarantine, where either is that; else the other.
+    #[must_use]
+    pub fn max_contained(self, other: Self) -> Self {
+        if self == Self::Quarantine {
+            self
+        } else {
+            other
+        }
+    }
+}
+
 /// Owners by function.
 pub type Owners = BTreeMap<Sbdf, Owner>;
 

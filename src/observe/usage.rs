@@ -31,6 +31,14 @@ impl Use {
         self.qube.as_ref().map_or_else(|| format!("domain {}", self.domain), ToString::to_string)
     }
 
+    /// Whether the qube was given the device though it could not be reset, or with
+    /// its reserved memory taken lightly (Qubes' no-strict-reset, libvirt's relaxed
+    /// policy).
+    #[must_use]
+    pub fn is_relaxed(&self) -> bool {
+        self.options.split(',').any(|option| option == "rdm_policy=relaxed")
+    }
+
     /// Whether the qube could write all of config space.
     #[must_use]
     pub fn is_permissive(&self) -> bool {
@@ -49,42 +57,55 @@ impl Uses {
     }
 }
 
-/// Reads them all.
+/// Reads them all. A node that makes no sense is an error: nobody can say then who
+/// has what.
 pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
-    let domains = xen.domains().map_err(|error| format!("Xen does not list its domains: {error}"))?;
-    let alive = |id: u16| domains.iter().any(|domain| domain.id == id);
     let mut reader = Reader { store };
     let mut uses = Vec::new();
     for domain in reader.list(BACKENDS)? {
-        let Ok(id) = domain.parse::<u16>() else { continue };
+        let id = number(&domain, BACKENDS)?;
         for device in reader.list(&format!("{BACKENDS}/{domain}"))? {
             let node = format!("{BACKENDS}/{domain}/{device}");
             // The number of functions is not trusted to be right: what is listed counts.
             for name in reader.list(&node)? {
                 let Some(index) = name.strip_prefix("dev-") else { continue };
-                let Some(sbdf) = reader.function(&format!("{node}/{name}"))? else { continue };
+                let node_of_function = format!("{node}/{name}");
+                // A node that went meanwhile is no use.
+                let Some(text) = reader.text(&node_of_function)? else { continue };
+                let sbdf = Sbdf::from_sysfs(&text)
+                    .ok_or_else(|| format!("{} names no function", shown(&node_of_function)))?;
                 let (qube, served) = reader.qube(id, Some(&format!("{node}/domain")))?;
                 let options = reader.text(&format!("{node}/opts-{index}"))?.unwrap_or_default();
-                uses.push(Use {
-                    sbdf,
-                    domain: served,
-                    alive: alive(id) || alive(served),
-                    qube,
-                    node: format!("{node}/{name}"),
-                    options,
-                });
+                let domains = [id, served];
+                uses.push((
+                    Use { sbdf, domain: served, alive: true, qube, node: node_of_function, options },
+                    domains,
+                ));
             }
         }
     }
     for key in reader.list(LIBXL)? {
-        let Some(sbdf) = function_of_key(&key) else { continue };
         let node = format!("{LIBXL}/{key}/domid");
-        let Some(id) = reader.text(&node)?.and_then(|text| text.parse::<u16>().ok()) else { continue };
+        let Some(text) = reader.text(&node)? else { continue };
+        let id = number(&text, &node)?;
+        let sbdf = function_of_key(&key).ok_or_else(|| format!("{} names no function", shown(&node)))?;
         let (qube, served) = reader.qube(id, None)?;
-        let alive = alive(id) || alive(served);
-        uses.push(Use { sbdf, domain: served, alive, qube, node, options: String::new() });
+        let use_ = Use { sbdf, domain: served, alive: true, qube, node, options: String::new() };
+        uses.push((use_, [id, served]));
     }
-    Ok(Uses(uses))
+    // Asked last: a domain that was made meanwhile counts as alive.
+    let domains = xen.domains().map_err(|error| format!("Xen does not list its domains: {error}"))?;
+    let alive = |id: &u16| domains.iter().any(|domain| domain.id == *id);
+    let settled = uses.into_iter().map(|(use_, ids)| Use { alive: ids.iter().any(alive), ..use_ });
+    Ok(Uses(settled.collect()))
+}
+
+fn number(text: &str, node: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("{}: `{}` is no domain id", shown(node), shown(text)))
+}
+
+fn shown(text: &str) -> String {
+    crate::names::escape(text.as_bytes())
 }
 
 /// `0000-00-07-0`, as libxl writes it.
@@ -110,10 +131,6 @@ impl Reader<'_> {
 
     fn text(&mut self, path: &str) -> Result<Option<String>, String> {
         Ok(self.bytes(path)?.map(|value| String::from_utf8_lossy(&value).into_owned()))
-    }
-
-    fn function(&mut self, path: &str) -> Result<Option<Sbdf>, String> {
-        Ok(self.text(path)?.as_deref().and_then(Sbdf::from_sysfs))
     }
 
     /// The name of a domain's qube; a stub domain (`target`) is its qube's.

@@ -16,10 +16,10 @@ pub fn plan_hold(dom0: &Dom0, function: &Function, state: &State, hazards: &[Haz
         .map(|module| Load { module, blacklisted: false })
         .into_iter()
         .collect();
-    let steps = if held && contained && state.stuck_override.is_none() {
+    let steps = if held && contained && state.slot && state.stuck_override.is_none() {
         Vec::new()
     } else {
-        steps(function, held, contained, &loads)
+        steps(function, held && state.slot, contained, &loads)
     };
     let plan = Plan { sbdf: function.sbdf, steps, candidates: Vec::new(), loads, id: String::new() };
     identified(plan, dom0, function, state, hazards)
@@ -67,7 +67,12 @@ fn steps(function: &Function, held: bool, contained: bool, loads: &[Load]) -> Ve
             Planned::run(
                 Step::Bind,
                 "bind pciback",
-                vec![format!("echo {bdf} > /sys/bus/pci/drivers/pciback/bind")],
+                // `xl pci-assignable-add` above has bound it.
+                if contained {
+                    vec![format!("echo {bdf} > /sys/bus/pci/drivers/pciback/bind")]
+                } else {
+                    Vec::new()
+                },
             ),
             holds,
         ),

@@ -2,6 +2,7 @@
 
 use super::{Plan, Planned};
 use crate::assess::{Hazard, State};
+use crate::observe::config_space::ConfigSpace;
 use crate::observe::{Dom0, Function};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -21,14 +22,16 @@ pub fn identity(
     let _ = writeln!(text, "function {} {}", function.sbdf, function.modalias);
     let _ = writeln!(
         text,
-        "config {:?}",
-        function.config.as_ref().map(|config| (config.subsystem, config.revision, &config.capabilities))
+        "identity {:04x}:{:04x} {:06x} {:?}",
+        function.vendor, function.device, function.class, function.serial
     );
+    let _ = writeln!(text, "config {:?}", function.config.as_ref().map(stable));
     let _ = writeln!(text, "state {}", state.words());
     let _ = writeln!(text, "override {:?} slot {}", function.driver_override, state.slot);
     let _ = writeln!(text, "owner {owner:?}");
     for hazard in hazards {
-        let _ = writeln!(text, "hazard {} {}", hazard.acceptance(), hazard.evidence);
+        let _ =
+            writeln!(text, "hazard {} {} {}", hazard.severity.word(), hazard.acceptance(), hazard.evidence);
     }
     for planned in steps {
         let _ = writeln!(text, "step {} {:?} {}", planned.step.name(), planned.skip, planned.what);
@@ -44,4 +47,9 @@ pub fn identity(
 pub fn identified(plan: Plan, dom0: &Dom0, function: &Function, state: &State, hazards: &[Hazard]) -> Plan {
     let id = identity(dom0, function, state, hazards, &plan.steps);
     Plan { id, ..plan }
+}
+
+/// Config space without the command register, which drivers and resets change.
+fn stable(config: &ConfigSpace) -> ConfigSpace {
+    ConfigSpace { command: 0, ..config.clone() }
 }

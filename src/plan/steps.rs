@@ -149,7 +149,11 @@ fn steps(
                 format!("bind {names}"),
                 vec![
                     shell_driver,
-                    format!("echo $DRIVER > {folder}/driver_override"),
+                    if forced(candidates, claims) {
+                        format!("echo $DRIVER > {folder}/driver_override")
+                    } else {
+                        format!("echo > {folder}/driver_override")
+                    },
                     format!("echo {bdf} > /sys/bus/pci/drivers/$DRIVER/bind"),
                 ],
             ),
@@ -173,12 +177,26 @@ fn steps(
     ]
 }
 
+/// Whether the first candidate is its module's only driver, or known only after
+/// load: of several, and of one that was named, the kernel's own table decides.
+fn forced(candidates: &[Candidate], claims: &Claims) -> bool {
+    match candidates.first() {
+        Some(candidate @ Candidate::OfModule(_)) => {
+            drivers_of(candidate, claims).is_none_or(|drivers| !drivers.contains(' '))
+        }
+        _ => false,
+    }
+}
+
 fn guard(function: &Function, binds: bool) -> Planned {
     if binds && function.is_usb() {
         return Planned::run(
             Step::Guard,
             "have dom0 ignore every USB device that appears",
-            vec!["echo 0 > /sys/module/usbcore/parameters/authorized_default".to_owned()],
+            vec![
+                "BEFORE=$(cat /sys/module/usbcore/parameters/authorized_default)".to_owned(),
+                "echo 0 > /sys/module/usbcore/parameters/authorized_default".to_owned(),
+            ],
         );
     }
     if binds && function.is_storage() {
@@ -199,7 +217,7 @@ fn unguard(function: &Function, binds: bool) -> Planned {
         return Planned::run(
             Step::Unguard,
             "new USB devices elsewhere are taken as before; this controller's stay unauthorized",
-            vec!["echo 1 > /sys/module/usbcore/parameters/authorized_default".to_owned()],
+            vec!["echo $BEFORE > /sys/module/usbcore/parameters/authorized_default".to_owned()],
         );
     }
     if binds && function.is_storage() {

@@ -121,7 +121,7 @@ impl Operation<'_> {
         })
     }
 
-    fn restore_global(&mut self) -> Result<(), Trouble> {
+    pub(super) fn restore_global(&mut self) -> Result<(), Trouble> {
         let Some((path, before)) = self.guard.global.clone() else { return Ok(()) };
         self.act(&Act::Write(path.clone(), before.clone()))?;
         let is = read_text(&path).map_err(|error| crate::error::Failure::unreadable(&path, &error))?;

@@ -18,6 +18,9 @@ impl Operation<'_> {
             }
             Step::Unbind => {
                 self.nobody_has_it()?;
+                if let Some(use_) = self.sources.dom0_uses(self.function)?.first() {
+                    return Err(Trouble::failed(format!("dom0 uses it now: {use_}"), "stop using it first"));
+                }
                 self.take_from_driver()
             }
             Step::Quarantine => {

@@ -36,12 +36,14 @@ pub struct Operation<'a> {
     accepted: &'a Accepted,
     record: Record,
     worker: Worker,
-    signals: HeldSignals,
+    signals: &'a mut HeldSignals,
     kernel_log: KernelLog,
     xen_log: Option<LogMark>,
     start: Snapshot,
     left: Left,
     guard: guard::Guard,
+    /// Whether Xen was asked to take the function out of quarantine.
+    opened: bool,
     reports: Vec<StepReport>,
     /// Called with each report as it comes.
     progress: &'a mut dyn FnMut(&StepReport),
@@ -70,9 +72,9 @@ impl<'a> Operation<'a> {
         sources: &'a mut Sources,
         order: Order<'a>,
         record: Record,
+        signals: &'a mut HeldSignals,
         progress: &'a mut dyn FnMut(&StepReport),
     ) -> Result<Self, Failure> {
-        let signals = HeldSignals::hold();
         let kernel_log = KernelLog::from_now(&sources.root)?;
         let worker = Worker::start(&sources.root, order.timeout)?;
         Ok(Self {
@@ -88,6 +90,7 @@ impl<'a> Operation<'a> {
             left: Left::as_found(&order.start),
             start: order.start,
             guard: guard::Guard::default(),
+            opened: false,
             reports: Vec::new(),
             progress,
         })
@@ -104,12 +107,33 @@ impl<'a> Operation<'a> {
     }
 
     fn follow(mut self, perform: fn(&mut Self, Step) -> Result<String, Trouble>) -> Ending {
+        match self.changed_since_planned() {
+            Ok(None) => {}
+            Ok(Some(what)) => {
+                let message = format!("{what} since it was planned; nothing was changed by this program");
+                let hint = "review it again with `plan`; a reboot is recommended".to_owned();
+                return self.end(Exit::Consent, "plan-stale", message, hint);
+            }
+            Err(failure) => return self.end(failure.exit, failure.code, failure.message, failure.hint),
+        }
         for planned in &self.plan.steps {
             if let Err(trouble) = self.take(planned, perform) {
                 return self.fail(trouble);
             }
         }
         self.end(Exit::Done, "done", "every step was proved".to_owned(), String::new())
+    }
+
+    /// What would be put back must be what was found.
+    fn changed_since_planned(&self) -> Result<Option<&'static str>, Failure> {
+        let (sysfs, sbdf) = (&self.sources.sysfs, self.plan.sbdf);
+        if sysfs.driver(sbdf)? != self.start.driver {
+            return Ok(Some("its driver changed"));
+        }
+        if self.sources.driver_override(sbdf)? != self.start.driver_override {
+            return Ok(Some("its driver_override changed"));
+        }
+        Ok((sysfs.slots()?.contains(&sbdf) != self.start.slot).then_some("pciback's list of slots changed"))
     }
 
     fn take(
@@ -174,6 +198,11 @@ impl<'a> Operation<'a> {
                 })
             }
             Answer::Hung => Err(Trouble::Hung),
+            Answer::Lost(why) => match self.worker.replace(&self.sources.root) {
+                Ok(()) => Err(Trouble::Lost(format!("the child for kernel writes was lost: {why}"))),
+                // A child that cannot be reaped sits in the kernel.
+                Err(_) => Err(Trouble::Hung),
+            },
         }
     }
 
@@ -204,8 +233,7 @@ impl<'a> Operation<'a> {
     fn set_override(&mut self, pinned: Option<&str>) -> Result<(), Trouble> {
         self.left.overrides.push(pinned.map(str::to_owned));
         self.write("driver_override", pinned.unwrap_or("\n"))?;
-        let is = self.sources.sysfs.attribute(self.plan.sbdf, "driver_override")?;
-        let is = is.filter(|text| !text.is_empty() && text != "(null)");
+        let is = self.sources.driver_override(self.plan.sbdf)?;
         if is.as_deref() != pinned {
             return Err(Trouble::failed(
                 format!("driver_override reads `{}` after the write", shown(is.as_deref())),
@@ -235,7 +263,13 @@ impl<'a> Operation<'a> {
             ));
         }
         self.left.drivers = vec![None];
-        let (lines, _) = self.kernel_log.read()?;
+        let (lines, overrun) = self.kernel_log.read()?;
+        if overrun {
+            return Err(Trouble::failed(
+                "the kernel's log ran over; a warning may have been missed",
+                "try again",
+            ));
+        }
         let torn = format!("removing device {sbdf} while still in-use");
         if lines.iter().any(|line| line.contains(&torn)) {
             return Err(Trouble::HandsOff("a domain was still using it (kernel log)".to_owned()));

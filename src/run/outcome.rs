@@ -74,6 +74,8 @@ pub enum Trouble {
     },
     /// Somebody else has the function now: nothing of it is touched any more.
     HandsOff(String),
+    /// The child that carried it out is gone; the change may have been made.
+    Lost(String),
     /// The kernel does not return from a write.
     Hung,
     /// The journal cannot be written: nothing may be done that it does not hold.
@@ -90,7 +92,7 @@ impl Trouble {
     #[must_use]
     pub fn message(&self) -> String {
         match self {
-            Self::Failed { message, .. } | Self::HandsOff(message) => message.clone(),
+            Self::Failed { message, .. } | Self::HandsOff(message) | Self::Lost(message) => message.clone(),
             Self::Hung => "the kernel did not return from the write".to_owned(),
             Self::Journal(failure) => failure.message.clone(),
         }
@@ -104,6 +106,7 @@ impl Trouble {
                 Self::Failed { message: format!("{step}: {message}"), hint, errno }
             }
             Self::HandsOff(message) => Self::HandsOff(format!("{step}: {message}")),
+            Self::Lost(message) => Self::Lost(format!("{step}: {message}")),
             other => other,
         }
     }

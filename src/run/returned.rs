@@ -44,27 +44,8 @@ impl Operation<'_> {
 
     fn settle(&mut self) -> Result<String, Trouble> {
         self.still_driverless()?;
-        let before = (self.config()?, self.sources.serial(self.plan.sbdf));
-        let said = match &self.function.reset_methods {
-            None => "it cannot be reset".to_owned(),
-            Some(methods) => {
-                let methods = crate::names::escape(methods.join(" ").as_bytes());
-                match self.write("reset", "1") {
-                    Ok(()) => format!("reset ({methods})"),
-                    Err(Trouble::Failed { message, .. }) if self.accepted.has("reset-doubtful") => {
-                        format!("no reset, as accepted ({methods}): {message}")
-                    }
-                    Err(Trouble::Failed { message, errno, .. }) => {
-                        return Err(Trouble::Failed {
-                            message: format!("it takes no reset ({methods}): {message}"),
-                            hint: "power off and start; or accept reset-doubtful".to_owned(),
-                            errno,
-                        })
-                    }
-                    Err(trouble) => return Err(trouble),
-                }
-            }
-        };
+        let before = self.config()?;
+        let said = self.reset()?;
         let after = self.config()?;
         let serial = self.sources.serial(self.plan.sbdf);
         if after.is_bus_master() {
@@ -75,10 +56,9 @@ impl Operation<'_> {
         }
         let observed = self.function.config.as_ref();
         let changed = before
-            .0
             .difference(&after)
             .or_else(|| observed.and_then(|config| config.difference(&after)))
-            .or_else(|| (before.1 != serial).then(|| "its serial number changed".to_owned()));
+            .or_else(|| (self.function.serial != serial).then(|| "its serial number changed".to_owned()));
         if let Some(changed) = changed {
             return Err(Trouble::failed(
                 format!("it is not the same device any more: {changed}"),
@@ -93,6 +73,40 @@ impl Operation<'_> {
             ));
         }
         Ok(format!("{said}; bus mastering off; ids unchanged"))
+    }
+
+    /// Resets the function, where the kernel knows how. Several methods are tried
+    /// by the kernel in their order, so "bus", which resets others too, is taken off
+    /// its list unless it was accepted.
+    fn reset(&mut self) -> Result<String, Trouble> {
+        let Some(methods) = self.function.reset_methods.clone() else {
+            return Ok("it cannot be reset".to_owned());
+        };
+        let all = methods.join(" ");
+        let harmless: Vec<&str> =
+            methods.iter().map(String::as_str).filter(|method| *method != "bus").collect();
+        let narrowed = harmless.len() < methods.len() && !self.accepted.has("bus-reset-only");
+        let used = if narrowed { harmless.join(" ") } else { all.clone() };
+        if narrowed {
+            self.write("reset_method", &used)?;
+        }
+        let answered = self.write("reset", "1");
+        if narrowed {
+            self.write("reset_method", &all)?;
+        }
+        let used = crate::names::escape(used.as_bytes());
+        match answered {
+            Ok(()) => Ok(format!("reset ({used})")),
+            Err(Trouble::Failed { message, .. }) if self.accepted.has("reset-doubtful") => {
+                Ok(format!("no reset, as accepted ({used}): {message}"))
+            }
+            Err(Trouble::Failed { message, errno, .. }) => Err(Trouble::Failed {
+                message: format!("it takes no reset ({used}): {message}"),
+                hint: "power off and start; or accept reset-doubtful".to_owned(),
+                errno,
+            }),
+            Err(trouble) => Err(trouble),
+        }
     }
 
     fn config(&self) -> Result<ConfigSpace, Trouble> {
@@ -181,6 +195,7 @@ impl Operation<'_> {
         self.nobody_has_it()?;
         self.still_driverless()?;
         self.left.owners.push(Owner::Dom0);
+        self.opened = true;
         self.act(&Act::Dequarantine(self.plan.sbdf))?;
         self.prove_owner(Owner::Dom0)?;
         Ok("Xen's owner is dom0".to_owned())

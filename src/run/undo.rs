@@ -28,61 +28,147 @@ impl<'a> Operation<'a> {
             ),
             Trouble::HandsOff(_) => self.hands_off(&message),
             Trouble::Failed { hint, .. } => self.undo(&message, hint, Exit::Undone),
+            Trouble::Lost(_) => self.undo(&message, "check free memory (dmesg)".to_owned(), Exit::Undone),
             Trouble::Journal(Failure { hint, .. }) => self.undo(&message, hint, Exit::Io),
         }
     }
 
+    /// Another has the function: nothing of it is touched any more, but what this
+    /// run opened is closed where nobody took it.
     fn hands_off(mut self, message: &str) -> Ending {
-        let traces = self.guard_undone().err().map(|trouble| trouble.message());
-        let message = match traces {
-            None => format!("{message}; it belongs to another now, nothing more is done to it"),
-            Some(traces) => format!("{message}; nothing more is done to it; {traces}"),
-        };
+        let mut notes = Vec::new();
+        if self.opened {
+            notes.extend(self.leave_nothing_open().err().map(|trouble| trouble.message()));
+        }
+        // A driver of another actor may be reading its disks: the rule for them stays.
+        notes.extend(self.restore_global().err().map(|trouble| trouble.message()));
+        let notes: String = notes.iter().map(|note| format!("; {note}")).collect();
+        let message = format!("{message}; nothing more is done to it{notes}");
         self.end(Exit::NotUndone, "hands-off", message, "run `list` to see who has it".to_owned())
     }
 
     fn undo(mut self, message: &str, hint: String, undone: Exit) -> Ending {
-        let guard = self.guard_undone().err().map(|trouble| trouble.message());
+        let mut troubles = Vec::new();
+        if self.opened {
+            // These come first and need to know nothing else: driver off, then DomIO.
+            let close: [(&'static str, UndoStep<'a>); 2] =
+                [("undo-unbind", Self::driver_off), ("undo-owner", Self::close)];
+            if let Err(trouble) = self.walk(&close, &self.start.clone(), &mut troubles) {
+                return self.stopped(&trouble);
+            }
+        }
         let now = match self.sources.snapshot(self.plan.sbdf) {
             Ok(now) => now,
             Err(failure) => {
-                let message = format!("{message}; it cannot be undone, for {}", failure.message);
+                let message = format!("{message}; its state cannot be read, for {}", failure.message);
                 return self.end(Exit::NotUndone, "not-undone", message, failure.hint);
             }
         };
         if let Some(foreign) = self.left.foreign(&now) {
             return self.hands_off(&format!("{message}; meanwhile {foreign}"));
         }
-        let has_iommu = self.sources.xen.as_ref().is_ok_and(|xen| xen.has_iommu().unwrap_or(true));
-        let goal = goal(&self.start, &now, self.sources.sysfs.has_pciback(), has_iommu);
-        let steps: [(&'static str, UndoStep<'a>); 5] = [
+        let goal = goal(&self.start, &now, self.sources.sysfs.has_pciback(), self.has_iommu());
+        let rest: [(&'static str, UndoStep<'a>); 5] = [
             ("undo-unbind", Self::undo_driver),
             ("undo-owner", Self::undo_owner),
             ("undo-bind", Self::undo_bind),
             ("undo-slot", Self::undo_slot),
             ("undo-override", Self::undo_override),
         ];
-        let mut troubles: Vec<String> = guard.into_iter().collect();
+        if let Err(trouble) = self.walk(&rest, &goal, &mut troubles) {
+            return self.stopped(&trouble);
+        }
+        // The guard stays until its driver is off.
+        troubles.extend(self.guard_undone().err().map(|trouble| trouble.message()));
+        if !troubles.is_empty() {
+            troubles.extend(self.leave_nothing_open().err().map(|trouble| trouble.message()));
+        }
+        self.conclude(message, hint, undone, &goal, &troubles)
+    }
+
+    /// Takes undo steps one by one. A step that fails does not keep the next from
+    /// being tried; only a hang or another actor ends it.
+    fn walk(
+        &mut self,
+        steps: &[(&'static str, UndoStep<'a>)],
+        goal: &Snapshot,
+        troubles: &mut Vec<String>,
+    ) -> Result<(), Trouble> {
         for (name, step) in steps {
             let began = Instant::now();
             // Without a journal the way back is still the safer one.
             let _ = self.record.intent(name, self.plan.sbdf, &goal.to_string());
-            match step(&mut self, &goal) {
-                Ok(None) => {}
+            match step(self, goal) {
+                Ok(None) => self.record.skipped(name, "nothing to do"),
                 Ok(Some(proof)) => {
                     self.record.done(name, self.plan.sbdf, &proof);
                     self.report(name, Outcome::Done, proof, began.elapsed());
                 }
-                Err(Trouble::Hung) => return self.fail(Trouble::Hung),
-                Err(Trouble::HandsOff(message)) => return self.hands_off(&message),
                 Err(trouble) => {
                     self.record.failed(name, self.plan.sbdf, &trouble.message());
                     self.report(name, Outcome::Failed, trouble.message(), began.elapsed());
-                    troubles.push(trouble.message());
+                    match trouble {
+                        Trouble::Hung | Trouble::HandsOff(_) => return Err(trouble),
+                        other => troubles.push(other.message()),
+                    }
                 }
             }
         }
-        self.conclude(message, hint, undone, &goal, &troubles)
+        Ok(())
+    }
+
+    fn stopped(self, trouble: &Trouble) -> Ending {
+        match trouble {
+            Trouble::HandsOff(message) => self.hands_off(message),
+            _ => self.fail(Trouble::Hung),
+        }
+    }
+
+    fn has_iommu(&self) -> bool {
+        self.sources.xen.as_ref().is_ok_and(|xen| xen.has_iommu().unwrap_or(true))
+    }
+
+    /// The last resort: dom0's without a driver is the one state that must not stay.
+    fn leave_nothing_open(&mut self) -> Result<(), Trouble> {
+        let bound = self.sources.sysfs.driver(self.plan.sbdf)?;
+        if bound.is_some() || !self.has_iommu() {
+            return Ok(());
+        }
+        self.close(&self.start.clone()).map(|_| ())
+    }
+
+    /// Takes off the driver this run bound; one that gave up by itself is off.
+    fn driver_off(&mut self, _: &Snapshot) -> Result<Option<String>, Trouble> {
+        let sbdf = self.plan.sbdf;
+        if self.sources.sysfs.driver(sbdf)?.is_none() {
+            return Ok(None);
+        }
+        match self.take_from_driver() {
+            Ok(proof) => Ok(Some(proof)),
+            Err(Trouble::Failed { .. }) if self.sources.sysfs.driver(sbdf)?.is_none() => {
+                self.left.drivers = vec![None];
+                Ok(Some("its driver let it go by itself".to_owned()))
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Into quarantine again; where the owner cannot be read it is asked for all
+    /// the same: Xen refuses it for a function that a domain owns.
+    fn close(&mut self, _: &Snapshot) -> Result<Option<String>, Trouble> {
+        match self.sources.owner(self.plan.sbdf) {
+            Ok(Owner::Quarantine) => Ok(None),
+            Ok(Owner::Domain(id)) => Err(Trouble::HandsOff(format!("Xen gave it to domain {id}"))),
+            Ok(Owner::Dom0 | Owner::Xen) | Err(_) => self.quarantine().map(Some),
+        }
+    }
+
+    /// Before a change on the way back: nobody may be taking it.
+    fn nobody_takes_it(&mut self) -> Result<(), Trouble> {
+        self.nobody_has_it().map_err(|trouble| match trouble {
+            Trouble::Failed { message, .. } => Trouble::HandsOff(message),
+            other => other,
+        })
     }
 
     fn conclude(
@@ -118,27 +204,23 @@ impl<'a> Operation<'a> {
     /// Driver off, where another or none belongs there.
     fn undo_driver(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
         let bound = self.sources.sysfs.driver(self.plan.sbdf)?;
-        if bound.is_none() || bound == goal.driver {
+        let Some(driver) = bound.filter(|bound| Some(bound) != goal.driver.as_ref()) else {
             return Ok(None);
+        };
+        if driver.is_holder() {
+            self.nobody_takes_it()?;
         }
-        // A driver that gives up in the background may be gone before the write.
-        match self.take_from_driver() {
-            Ok(proof) => Ok(Some(proof)),
-            Err(Trouble::Failed { .. }) if self.sources.sysfs.driver(self.plan.sbdf)?.is_none() => {
-                self.left.drivers = vec![None];
-                Ok(Some("its driver let it go by itself".to_owned()))
-            }
-            Err(trouble) => Err(trouble),
-        }
+        self.driver_off(goal)
     }
 
-    /// Xen's owner: back into quarantine, or (undoing a hold) back to dom0 on the
-    /// way to its driver.
+    /// Xen's owner: back into quarantine, or (undoing a hold) back to dom0, on the
+    /// way to dom0's driver and not otherwise.
     fn undo_owner(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
-        let owner = self.sources.owner(self.plan.sbdf)?;
-        match (owner, goal.owner) {
+        let driven = goal.driver.as_ref().is_some_and(|driver| !driver.is_holder());
+        match (self.sources.owner(self.plan.sbdf)?, goal.owner) {
             (Owner::Dom0, Owner::Quarantine) => self.quarantine().map(Some),
-            (Owner::Quarantine, Owner::Dom0) if goal.driver.is_some() => {
+            (Owner::Quarantine, Owner::Dom0) if driven => {
+                self.nobody_takes_it()?;
                 self.left.owners.push(Owner::Dom0);
                 self.act(&Act::Dequarantine(self.plan.sbdf))?;
                 self.prove_owner(Owner::Dom0)?;
@@ -149,29 +231,46 @@ impl<'a> Operation<'a> {
     }
 
     fn undo_bind(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
-        let bound = self.sources.sysfs.driver(self.plan.sbdf)?;
+        let sbdf = self.plan.sbdf;
+        let bound = self.sources.sysfs.driver(sbdf)?;
         let Some(driver) = goal.driver.clone().filter(|_| bound != goal.driver) else { return Ok(None) };
-        let owner = self.sources.owner(self.plan.sbdf)?;
+        self.nobody_takes_it()?;
+        let owner = self.sources.owner(sbdf)?;
         if !driver.is_holder() && owner != Owner::Dom0 {
             return Err(Trouble::failed(format!("{driver} cannot work in quarantine"), "reboot"));
         }
+        self.override_is_ours()?;
         self.set_override(Some(driver.as_str()))?;
         if driver.is_pciback() {
             return self.bind_pciback().map(Some);
         }
         self.left.drivers.push(Some(driver.clone()));
         let path = self.sources.sysfs.driver_folder(&driver).join("bind");
-        self.act(&Act::Write(path, self.plan.sbdf.to_string()))?;
-        if self.sources.sysfs.driver(self.plan.sbdf)?.as_ref() != Some(&driver) {
+        self.act(&Act::Write(path, sbdf.to_string()))?;
+        if self.sources.sysfs.driver(sbdf)?.as_ref() != Some(&driver) {
             return Err(Trouble::failed(format!("{driver} does not take it back"), "see dmesg"));
         }
         self.left.drivers = vec![Some(driver.clone())];
         Ok(Some(format!("{driver} has it again")))
     }
 
+    /// What another wrote there is left alone.
+    fn override_is_ours(&self) -> Result<(), Trouble> {
+        let is = self.sources.driver_override(self.plan.sbdf)?;
+        if self.left.overrides.contains(&is) {
+            return Ok(());
+        }
+        let words = crate::names::escape(is.as_deref().unwrap_or("(null)").as_bytes());
+        Err(Trouble::failed(
+            format!("another set driver_override to `{words}`; it is left alone"),
+            "see driverctl and udev rules",
+        ))
+    }
+
     fn undo_slot(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
         let sbdf = self.plan.sbdf;
-        if self.sources.sysfs.slots()?.contains(&sbdf) == goal.slot {
+        let listed = self.sources.sysfs.slots()?.contains(&sbdf);
+        if listed == goal.slot || !self.left.slots.contains(&listed) {
             return Ok(None);
         }
         let (file, words) = if goal.slot {
@@ -193,10 +292,10 @@ impl<'a> Operation<'a> {
     }
 
     fn undo_override(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
-        let now = self.sources.snapshot(self.plan.sbdf)?;
-        if now.driver_override == goal.driver_override {
+        if self.sources.driver_override(self.plan.sbdf)? == goal.driver_override {
             return Ok(None);
         }
+        self.override_is_ours()?;
         self.set_override(goal.driver_override.as_deref())?;
         let words = goal.driver_override.as_deref().unwrap_or("(null)");
         Ok(Some(format!("driver_override is {} again", crate::names::escape(words.as_bytes()))))
@@ -212,7 +311,9 @@ fn goal(start: &Snapshot, now: &Snapshot, has_pciback: bool, has_iommu: bool) ->
     let driven = start.driver.as_ref().is_some_and(|driver| !driver.is_holder());
     let broken = (driven && quarantined) || (start.driver.is_none() && !quarantined);
     if !broken || now == start {
-        return start.clone();
+        // What a hold quarantined stays so, unless a driver of dom0 gets it back.
+        let owner = if driven { start.owner } else { now.owner.max_contained(start.owner) };
+        return Snapshot { owner, ..start.clone() };
     }
     let pciback = DriverName::parse("pciback").filter(|_| has_pciback);
     Snapshot {

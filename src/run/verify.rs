@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// An nvme controller that cannot do DMA says so after 62 s.
 const LONGEST_WAIT: Duration = Duration::from_secs(70);
 /// Where nothing is attached, or no sign is known, errors get this long to show.
-const SETTLE: Duration = Duration::from_millis(500);
+const SETTLE: Duration = Duration::from_secs(2);
 
 impl Operation<'_> {
     pub(super) fn verify(&mut self) -> Result<String, Trouble> {
@@ -25,7 +25,9 @@ impl Operation<'_> {
                 Evidence::NothingAttached(words) if waited >= Duration::from_secs(10) => {
                     Some(words.to_owned())
                 }
-                Evidence::NotKnown if waited >= SETTLE => Some("its class shows no sign of life".to_owned()),
+                Evidence::NotKnown if waited >= SETTLE => Some(
+                    "the driver stays bound; its class has no sign of life this program knows".to_owned(),
+                ),
                 Evidence::Awaited(what) if waited >= LONGEST_WAIT => {
                     return Err(Trouble::failed(
                         format!("{what} did not appear within {} s", LONGEST_WAIT.as_secs()),
@@ -92,18 +94,20 @@ impl Operation<'_> {
     }
 }
 
-/// Lines of the driver core, of Xen's interrupt setup and of drivers that give up
-/// in the background.
+/// Lines of the driver core (`drivers/base/dd.c`: "probe of B failed with error",
+/// newer "B: probe with driver D failed with error"), of Xen's interrupt setup
+/// (`arch/x86/pci/xen.c`) and of the audio driver that gives up in the background.
 fn is_probe_error(line: &str, sbdf: Sbdf) -> bool {
-    const SIGNS: [&str; 6] = [
-        "map irq failed",
-        "failed with error",
-        "probe failed",
-        "probe failure",
-        "no codecs initialized",
-        "removing device",
-    ];
-    line.contains(&sbdf.to_string()) && SIGNS.iter().any(|sign| line.contains(sign))
+    const SIGNS: [&str; 4] =
+        ["xen map irq failed", "no codecs initialized", "no codecs found", "probe failed"];
+    let Some((before, after)) = line.split_once(&sbdf.to_string()) else { return false };
+    // Part of a longer address is another function's.
+    if before.ends_with(|last: char| last.is_ascii_hexdigit() || last == ':') {
+        return false;
+    }
+    (before.ends_with("probe of ") && after.starts_with(" failed"))
+        || (after.starts_with(": probe with driver") && after.contains("failed"))
+        || SIGNS.iter().any(|sign| after.contains(sign))
 }
 
 /// VT-d: `[VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr ...`;
@@ -123,6 +127,10 @@ mod tests {
         let sbdf = Sbdf::from_sysfs("0000:00:03.0").unwrap();
         assert!(is_probe_error("e1000e 0000:00:03.0: xen map irq failed -19 for 32752 domain", sbdf));
         assert!(is_probe_error("nvme: probe of 0000:00:03.0 failed with error -5", sbdf));
+        assert!(is_probe_error("nvme 0000:00:03.0: probe with driver nvme failed with error -5", sbdf));
+        assert!(!is_probe_error("nvme 10000:00:03.0: xen map irq failed -19 for 32752 domain", sbdf));
+        let firmware = "iwlwifi 0000:00:03.0: Direct firmware load for x.ucode failed with error -2";
+        assert!(!is_probe_error(firmware, sbdf), "a driver that goes on without a file works");
         assert!(!is_probe_error("e1000e 0000:00:04.0: xen map irq failed -19 for 32752 domain", sbdf));
         assert!(is_dma_fault("(XEN) [VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr 0", sbdf));
         assert!(!is_dma_fault("(d1) [VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr 0", sbdf));

@@ -46,6 +46,9 @@ extern "C" fn drop_message(
 extern "C" fn drop_progress(_: *mut Logger, _: *const c_char, _: *const c_char, _: c_int, _: u64, _: u64) {}
 extern "C" fn keep(_: *mut Logger) {}
 
+/// Without a logger of ours the library writes to stderr.
+static SILENT: Logger = Logger { message: drop_message, progress: drop_progress, destroy: keep };
+
 type Open = unsafe extern "C" fn(*mut Logger, *mut Logger, c_uint) -> *mut c_void;
 type Close = unsafe extern "C" fn(*mut c_void) -> c_int;
 type SendDebugKeys = unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int;
@@ -59,8 +62,6 @@ type Deassign = unsafe extern "C" fn(*mut c_void, u32, u32) -> c_int;
 /// An open connection to the hypervisor.
 pub struct Interface {
     handle: *mut c_void,
-    // The library keeps a pointer to it for as long as the handle lives.
-    _logger: Box<Logger>,
     close: Close,
     send_debug_keys: SendDebugKeys,
     read_console_ring: ReadConsoleRing,
@@ -126,19 +127,15 @@ impl Interface {
                 std::mem::transmute::<*mut c_void, Deassign>(symbol("xc_deassign_device")?),
             )
         };
-        // Without a logger of ours the library writes to stderr.
-        let mut logger = Box::new(Logger { message: drop_message, progress: drop_progress, destroy: keep });
-        // SAFETY: the logger outlives the handle: it is boxed beside it and freed
-        // only after `close` in `drop`. Its functions ignore all they are given
-        // (the va_list included, which is passed as one pointer on the ABIs Xen
-        // has a dom0 on).
-        let handle = unsafe { open(&mut *logger, ptr::null_mut(), 0) };
+        // SAFETY: the logger is a static, so it outlives the handle; the library only
+        // calls its functions, and they ignore all they are given (the va_list
+        // included, which is passed as one pointer on the ABIs Xen has a dom0 on).
+        let handle = unsafe { open(ptr::from_ref(&SILENT).cast_mut(), ptr::null_mut(), 0) };
         if handle.is_null() {
             return Err(io::Error::last_os_error());
         }
         Ok(Self {
             handle,
-            _logger: logger,
             close,
             send_debug_keys,
             read_console_ring,

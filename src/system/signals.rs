@@ -29,15 +29,20 @@ impl HeldSignals {
     /// Whether one has come since the last time this was asked.
     pub fn arrived(&mut self) -> bool {
         let Some(descriptor) = &mut self.descriptor else { return false };
-        match descriptor.read_signal() {
-            Ok(Some(signal)) => signal.ssi_signo != Signal::SIGTSTP as u32,
-            _ => false,
+        let mut asked_to_end = false;
+        while let Ok(Some(signal)) = descriptor.read_signal() {
+            // A stop (Ctrl-Z) is swallowed: a half-done operation must not sleep.
+            asked_to_end |= signal.ssi_signo != Signal::SIGTSTP as u32;
         }
+        asked_to_end
     }
 }
 
 impl Drop for HeldSignals {
     fn drop(&mut self) {
+        // What came meanwhile was heard: it must not end the program before it has
+        // said how the operation ended.
+        self.arrived();
         let _ = self.mask.thread_unblock();
     }
 }

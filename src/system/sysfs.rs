@@ -89,7 +89,18 @@ impl PciSysfs {
     /// The driver that is bound; `None` where none is.
     pub fn driver(&self, sbdf: Sbdf) -> Result<Option<DriverName>, Failure> {
         let path = self.attribute_path(sbdf, "driver");
-        Ok(link_name(&path)?.as_deref().and_then(DriverName::parse))
+        let Some(name) = link_name(&path)? else { return Ok(None) };
+        let odd =
+            || Failure::unreadable(&path, &io::Error::new(io::ErrorKind::InvalidData, "an odd driver name"));
+        DriverName::parse(&name).map(Some).ok_or_else(odd)
+    }
+
+    /// PCI drivers that are registered and belong to no module: built into the
+    /// kernel, and not to be found by a modalias.
+    pub fn built_in_drivers(&self) -> Result<Vec<DriverName>, Failure> {
+        let names = names_in(&self.root.path("/sys/bus/pci/drivers"))?;
+        let built_in = |driver: &DriverName| !self.driver_folder(driver).join("module").exists();
+        Ok(names.iter().filter_map(|name| DriverName::parse(name)).filter(built_in).collect())
     }
 
     /// The function a link (`physfn`) of this one points at.
@@ -115,7 +126,19 @@ impl PciSysfs {
 
     /// Functions listed in pciback's `slots`; none where pciback is not loaded.
     pub fn slots(&self) -> Result<Vec<Sbdf>, Failure> {
-        self.listed("slots")
+        let slots = self.listed("slots")?;
+        // One read right after a domain was created was seen to come back empty.
+        if slots.is_empty() {
+            self.listed("slots")
+        } else {
+            Ok(slots)
+        }
+    }
+
+    /// Whether pciback lets every qube write all of config space.
+    pub fn all_permissive(&self) -> Result<bool, Failure> {
+        let path = self.root.path("/sys/module/xen_pciback/parameters/permissive");
+        Ok(read_optional(&path)?.is_some_and(|text| text != "N" && text != "0"))
     }
 
     /// Functions in pciback's `permissive` list.

@@ -60,6 +60,8 @@ pub enum Answer {
     },
     /// No answer within the time; the write may still happen.
     Hung,
+    /// The child is gone without an answer; the change may have been made.
+    Lost(String),
 }
 
 /// The running child.
@@ -95,6 +97,25 @@ impl Worker {
         let requests = child.stdin.take();
         let answers = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         Ok(Self { child, requests, answers: BufReader::new(answers), timeout, hung: false })
+    }
+
+    /// Puts a new child in the place of one that was lost.
+    ///
+    /// # Errors
+    /// The old one does not end (it sits in the kernel), or no new one starts.
+    pub fn replace(&mut self, root: &Sysroot) -> Result<(), Failure> {
+        self.requests = None;
+        let _ = self.child.kill();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !matches!(self.child.try_wait(), Ok(Some(_))) {
+            if Instant::now() > deadline {
+                self.hung = true;
+                return Err(Failure::new(Exit::Hung, "hung", "the child does not end", "reboot"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        *self = Self::start(root, self.timeout)?;
+        Ok(())
     }
 
     /// Carries out one change and says how it went.
@@ -150,7 +171,7 @@ impl Drop for Worker {
 }
 
 fn lost(why: &str) -> Answer {
-    Answer::Refused { errno: 0, message: format!("the child for kernel writes is lost: {why}") }
+    Answer::Lost(why.to_owned())
 }
 
 /// The child: reads requests until the pipe closes.
@@ -218,6 +239,9 @@ fn perform(root: &Sysroot, xen: &mut Option<Xen>, act: &Act) -> io::Result<()> {
 }
 
 fn create(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     let unfinished = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&unfinished)?;
@@ -240,14 +264,19 @@ fn run(root: &Sysroot, programs: &[&str], arguments: &[&str]) -> io::Result<()> 
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
-    let mut words = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        stderr.take(4096).read_to_end(&mut words)?;
-    }
+    // Its words fit into the pipe, and a daemon it may have started keeps the pipe
+    // open: so wait for the program first, then take what is there.
     let status = child.wait()?;
     if status.success() {
         return Ok(());
     }
+    let mut words = vec![0; 4096];
+    let read = child.stderr.take().and_then(|mut stderr| {
+        let flags = nix::fcntl::OFlag::O_NONBLOCK;
+        nix::fcntl::fcntl(&stderr, nix::fcntl::FcntlArg::F_SETFL(flags)).ok()?;
+        stderr.read(&mut words).ok()
+    });
+    words.truncate(read.unwrap_or(0));
     let words = String::from_utf8_lossy(&words);
     let last = words.trim().lines().last().unwrap_or("it said nothing");
     Err(io::Error::other(format!("{} {}: {status}: {last}", program.display(), arguments.join(" "))))

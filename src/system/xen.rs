@@ -81,7 +81,12 @@ impl Xen {
 
     /// What Xen has logged since the mark. It only reads.
     pub fn log_since(&self, mark: LogMark) -> io::Result<String> {
-        let (bytes, _) = self.read_log_from(mark.0)?;
+        let (bytes, end) = self.read_log_from(mark.0)?;
+        // Xen skips what its ring has lost, or what somebody cleared.
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        if end.wrapping_sub(mark.0) != length {
+            return Err(io::Error::other("Xen's log ran over or was cleared since"));
+        }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 

@@ -29,6 +29,9 @@ enum Link {
 /// An open connection.
 pub struct Xenstore {
     link: Link,
+    /// Id of the last request: an answer to an earlier one, late after a time-out,
+    /// is not taken for this one's.
+    last: u32,
 }
 
 impl Xenstore {
@@ -44,7 +47,7 @@ impl Xenstore {
                 let limit = Some(Duration::from_secs(10));
                 let set = stream.set_read_timeout(limit).and(stream.set_write_timeout(limit));
                 set.map_err(|error| Failure::unreadable(&socket, &error))?;
-                return Ok(Self { link: Link::Socket(stream) });
+                return Ok(Self { link: Link::Socket(stream), last: 0 });
             }
             Err(error) => error,
         };
@@ -52,7 +55,7 @@ impl Xenstore {
         if !root.is_model() && !denied {
             let device = root.path("/dev/xen/xenbus");
             if let Ok(file) = OpenOptions::new().read(true).write(true).open(device) {
-                return Ok(Self { link: Link::Device(file) });
+                return Ok(Self { link: Link::Device(file), last: 0 });
             }
         }
         let (code, hint) = if denied {
@@ -93,24 +96,30 @@ impl Xenstore {
     /// last one ends in an empty name.
     fn list_in_parts(&mut self, path: &str) -> Result<Vec<u8>, Failure> {
         let mut names = Vec::new();
+        let mut generation = None;
+        let invalid = |words: &str| broken(path, &io::Error::new(io::ErrorKind::InvalidData, words));
         while names.len() < LISTING_MAX {
             let mut payload = with_nul(path);
             payload.extend_from_slice(&with_nul(&names.len().to_string()));
             let reply = self.request(XS_DIRECTORY_PART, &payload).map_err(|error| broken(path, &error))?;
-            let part = reply.iter().position(|&byte| byte == 0).and_then(|end| reply.get(end + 1..));
-            let part = part.unwrap_or_default();
+            let end = reply.iter().position(|&byte| byte == 0).ok_or_else(|| invalid("no generation"))?;
+            let (this, part) = (reply.get(..end), reply.get(end + 1..).unwrap_or_default());
+            if generation.get_or_insert_with(|| this.map(<[u8]>::to_vec)).as_deref() != this {
+                return Err(invalid("the list changed while it was read"));
+            }
             names.extend_from_slice(part);
             if part.ends_with(&[0, 0]) || part.is_empty() || part == [0] {
                 return Ok(names);
             }
         }
-        Err(broken(path, &io::Error::from(io::ErrorKind::InvalidData)))
+        Err(invalid("the list has no end"))
     }
 
     fn request(&mut self, kind: u32, payload: &[u8]) -> io::Result<Vec<u8>> {
         let length = u32::try_from(payload.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         let mut message = Vec::with_capacity(16 + payload.len());
-        for word in [kind, 0, 0, length] {
+        self.last = self.last.wrapping_add(1);
+        for word in [kind, self.last, 0, length] {
             message.extend_from_slice(&word.to_ne_bytes());
         }
         message.extend_from_slice(payload);
@@ -127,6 +136,9 @@ impl Xenstore {
         }
         let mut reply = vec![0; length];
         self.read_exact(&mut reply)?;
+        if word(1) != self.last {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer to another request"));
+        }
         match word(0) {
             XS_ERROR => Err(named_error(&reply)),
             answered if answered == kind => Ok(reply),

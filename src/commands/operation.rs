@@ -1,0 +1,80 @@
+//! What the changing commands share: their connections, the run, the answer.
+
+use super::Context;
+use crate::assess::State;
+use crate::error::{Exit, Failure};
+use crate::names::Sbdf;
+use crate::observe::Sources;
+use crate::report::{complain, emit, ending_block, json, note, step_line};
+use crate::run::{Ending, Operation, Order, Record, StepReport};
+use crate::system::signals::HeldSignals;
+use serde_json::json;
+
+/// Opens Xen and xenstore, which a changing command cannot do without.
+///
+/// # Errors
+/// Exit 10.
+pub fn open_all(context: &Context) -> Result<Sources, Failure> {
+    let sources = Sources::open(&context.root)?;
+    if let Err(failure) = &sources.xen {
+        return Err(failure.clone());
+    }
+    if let Err(failure) = &sources.xenstore {
+        return Err(failure.clone());
+    }
+    Ok(sources)
+}
+
+/// Says that there is nothing to do.
+///
+/// # Errors
+/// stdout takes no more.
+pub fn nothing_to_do(context: &Context, command: &str, sbdf: Sbdf, state: &State) -> Result<Exit, Failure> {
+    if context.json {
+        let members = json!({ "outcome": "nothing", "exit": 0, "state": state.words(), "steps": [] });
+        emit(&json::document(command, members))?;
+    } else {
+        emit(&format!("{sbdf}: {}; there is nothing to do\n", state.words()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Runs an operation to its end and says how it ended. Signals are held back until
+/// that is said.
+///
+/// # Errors
+/// Something it needs cannot be opened (nothing was changed), or stdout takes no more.
+pub fn carry_out(
+    context: &Context,
+    command: &str,
+    sources: &mut Sources,
+    order: Order<'_>,
+    record: Record,
+    follow: fn(Operation<'_>) -> Ending,
+) -> Result<Exit, Failure> {
+    let mut signals = HeldSignals::hold();
+    let json = context.json;
+    let mut progress = |report: &StepReport| {
+        if !json {
+            note(&step_line(report));
+        }
+    };
+    let ending = follow(Operation::prepare(sources, order, record, &mut signals, &mut progress)?);
+    conclude(context, command, &ending)
+}
+
+/// Says how an operation ended.
+///
+/// # Errors
+/// stdout takes no more.
+fn conclude(context: &Context, command: &str, ending: &Ending) -> Result<Exit, Failure> {
+    if context.json {
+        emit(&json::document(command, json::ending(ending)))?;
+        return Ok(ending.exit);
+    }
+    emit(&ending_block(ending))?;
+    if ending.exit != Exit::Done {
+        complain(&Failure::new(ending.exit, ending.code, ending.message.clone(), ending.hint.clone()));
+    }
+    Ok(ending.exit)
+}
