@@ -67,7 +67,8 @@ coldplug() {
   for kind in "${kinds[@]}"; do
     bdf=$(bdf_of "$kind"); [ -n "$bdf" ] && modprobe -a "$(cat "$P/$bdf/modalias")" 2>/dev/null
   done
-  modprobe -a usb-storage usbhid sd-mod mmc-block snd-hda-codec-generic i2c-dev 2>/dev/null
+  # and what udev would load for what then appears on their own buses
+  modprobe -a usb-storage usbhid sd-mod mmc-block snd-hda-codec-generic virtio-net virtio-rng i2c-dev 2>/dev/null
   modprobe xen-pciback
   for kind in "${kinds[@]}"; do
     [ "$(driver_for "$kind")" = - ] || wait_for 10 test -e "$P/$(bdf_of "$kind")/driver" || note "no driver for $kind"

@@ -10,7 +10,7 @@ lab_device_table() { # all, none ('') or A,B,…; prints one line a kind: KIND B
   while IFS=$'\t' read -r row args; do
     local model missing=''
     # what QEMU has anyway stays in the table
-    [ "$1" = all ] || [ -z "$args" ] || [[ ",$1," == *",${row%% *},"* ]] || continue
+    [ "$1" = all ] || [ -z "$args" ] || { [ "$row" = = ] && [ -n "$1" ]; } || [[ ",$1," == *",${row%% *},"* ]] || continue
     for model in $(grep -o -- '-device [^, ]*' <<<"$args" | cut -d' ' -f2); do
       grep -q "name \"$model\"" <<<"$models" || missing=$model
     done
@@ -27,7 +27,7 @@ lab_overlay() { # SCRIPT [FILE…]
   cp "$LAB"/guest/*.sh "$over/lab/"
   [ $# -le 1 ] || cp -- "${@:2}" "$over/lab/"
   cp "$1" "$over/lab/script"; chmod 755 "$over/lab/script"
-  cut -f1 "$RUN/devices" >"$over/lab/devices"
+  cut -f1 "$RUN/devices" | grep -v '^=' >"$over/lab/devices" || true
   : >"$over/lab/env"
   for file in "${ENVS[@]}"; do printf "%s='%s'\n" "${file%%=*}" "${file#*=}" >>"$over/lab/env"; done
   if [ -n "$PROGRAM" ]; then
