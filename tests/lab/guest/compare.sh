@@ -35,7 +35,7 @@ for kind in "${kinds[@]}"; do
   "by_$MEANS" "$bdf" >/tmp/out 2>&1 || rc=$?
   if why=$(works "$kind" 2>/dev/null); then echo "ROW $kind works$named"
   elif [ "$rc" = 3 ] && [ "$MEANS" = tool ] && [ "$before" = "$(fields "$bdf")" ]; then
-    echo "ROW $kind refused $(grep -o 'error: .*' /tmp/out | head -n 1 | cut -c8-100)"
+    echo "ROW $kind refused $(grep -o 'error: .*' /tmp/out | head -n 1 | cut -c8-100 | sed 's|^refused ||')"
   else
     case $(driver "$bdf") in none) why="no driver" ;; pciback) why="still with pciback" ;; *) why="driver bound, dead: $why" ;; esac
     echo "ROW $kind wrong $(tr '\n' ' ' <<<"$why")"; tail -n 12 /tmp/out | indent
