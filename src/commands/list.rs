@@ -4,6 +4,7 @@ use super::assessed::{names_of, Assessed};
 use super::Context;
 use crate::error::{Exit, Failure};
 use crate::observe::Sources;
+use crate::report::text::wrapped;
 use crate::report::{device_block, emit, json};
 use serde_json::json;
 
@@ -37,7 +38,7 @@ pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
         text.push_str("dom0 drives every function.\n");
     }
     for what in unseen {
-        text.push_str(&format!("not seen: {what}\n"));
+        text.push_str(&wrapped("not seen: ", &what));
     }
     emit(&text)?;
     Ok(Exit::Done)

@@ -45,7 +45,7 @@ pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
     text.push_str(&wrapped("  reboot    ", &one.reboot.words()));
     text.push_str(&hazards_block(&one.hazards));
     for what in unseen {
-        text.push_str(&format!("not seen: {what}\n"));
+        text.push_str(&wrapped("not seen: ", &what));
     }
     emit(&text)?;
     Ok(Exit::Done)

@@ -47,7 +47,7 @@ impl Described<'_> {
 pub fn device_block(described: &Described<'_>) -> String {
     let function = described.function;
     let driver = function.driver.as_ref().map_or("-", |driver| driver.as_str());
-    let mut block = format!("{}  {}\n", style(function.sbdf).bold(), described.description);
+    let mut block = wrapped(&format!("{}  ", style(function.sbdf).bold()), described.description);
     let mut line = |name: &str, text: &str| block.push_str(&wrapped(&format!("  {name:<9} "), text));
     let slot = if described.state.slot { ", slot listed" } else { "" };
     let qube = described.qube().map(|qube| format!(", qube {qube}")).unwrap_or_default();

@@ -4,22 +4,23 @@
 pub const WIDTH: usize = 80;
 
 /// Breaks text into lines of at most 80 columns, the first behind `first`, the
-/// others indented as far.
+/// others indented as far. A word that is longer than a line is broken too: names
+/// are as long as who gave them liked.
 #[must_use]
 pub fn wrapped(first: &str, text: &str) -> String {
     let indent = console::measure_text_width(first);
     let room = WIDTH.saturating_sub(indent).max(20);
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().flat_map(|word| pieces(word, room)) {
         let used = console::measure_text_width(&line);
-        if used > 0 && used + 1 + console::measure_text_width(word) > room {
+        if used > 0 && used + 1 + console::measure_text_width(&word) > room {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
     }
     lines.push(line);
     let mut shown = String::new();
@@ -35,9 +36,22 @@ pub fn wrapped(first: &str, text: &str) -> String {
     shown
 }
 
+/// A word in pieces of at most `room` letters.
+fn pieces(word: &str, room: usize) -> Vec<String> {
+    let letters: Vec<char> = word.chars().collect();
+    letters.chunks(room).map(|piece| piece.iter().collect()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_longer_than_a_line_is_broken() {
+        let text = wrapped("  state   ", &format!("in use by {}", "x".repeat(200)));
+        assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
+        assert_eq!(text.matches('x').count(), 200);
+    }
 
     #[test]
     fn a_long_sentence_is_broken_under_its_first_word() {
