@@ -64,8 +64,14 @@ fn report_failure(as_json: bool, command: &str, failure: &Failure) {
 /// JSON where --json was said, though parsing did not get that far.
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        let _ = report::emit(&error.to_string());
-        return ExitCode::from(Exit::Done.status());
+        let exit = report::emit(&error.to_string()).map_or_else(
+            |failure| {
+                report::complain(&failure);
+                failure.exit
+            },
+            |()| Exit::Done,
+        );
+        return ExitCode::from(exit.status());
     }
     let text = error.to_string();
     let as_json = std::env::args_os().any(|argument| argument == "--json");
