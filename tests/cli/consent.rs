@@ -1,0 +1,134 @@
+//! Consent: what a script says, and what it is held to.
+
+use crate::model::{Dom0, Function};
+
+const NIC: &str = "0000:00:07.0";
+
+fn exposed() -> Dom0 {
+    let dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
+    dom0.node("/local/domain/0/backend/pci/7/0/dev-0", NIC);
+    dom0.node("/local/domain/0/backend/pci/7/0/domain", "sys-net");
+    dom0
+}
+
+#[test]
+fn without_consent_nothing_happens_and_the_hint_lists_what_to_accept() {
+    let dom0 = exposed();
+    let said = dom0.run_changing_nothing(&["--json", "reattach", NIC]).fails(4, "consent-missing");
+    let hint = said.json()["error"]["hint"].as_str().unwrap().to_owned();
+    assert!(hint.starts_with("reboot (recommended)"), "{hint}");
+    assert!(hint.ends_with("--accept exposed:sys-net,unknown-history,network"), "{hint}");
+}
+
+#[test]
+fn without_a_terminal_the_hazards_are_shown_and_nobody_is_asked() {
+    let dom0 = exposed();
+    let said = dom0.run_changing_nothing(&["reattach", NIC]).exits(4);
+    let said = said.says("Hazards of giving 0000:00:07.0 back to dom0:").says("Recommended: reboot;");
+    assert!(said.err.contains("not accepted: exposed:sys-net, unknown-history, network"), "{}", said.err);
+}
+
+#[test]
+fn every_hazard_and_every_qube_has_to_be_named() {
+    let dom0 = exposed();
+    dom0.node("/local/domain/0/backend/pci/8/0/dev-0", NIC);
+    dom0.node("/local/domain/0/backend/pci/8/0/domain", "work");
+    let attempts = [
+        ("unknown-history,network", &["exposed:sys-net", "exposed:work"][..]),
+        ("unknown-history,network,exposed", &["exposed:sys-net", "exposed:work"]),
+        ("unknown-history,network,exposed:sys-net", &["exposed:work"]),
+        ("unknown-history,exposed:work,exposed:sys-net", &["network"]),
+        ("unknown-history,exposed:work,exposed:sys-net,no-reset", &["network"]),
+    ];
+    for (accept, missing) in attempts {
+        let said = dom0.run_changing_nothing(&["--json", "reattach", NIC, "--accept", accept]);
+        let said = said.fails(4, "consent-missing");
+        let message = said.json()["error"]["message"].as_str().unwrap().to_owned();
+        let named = message.split("not accepted: ").nth(1).unwrap().split(';').next().unwrap();
+        let mut named: Vec<&str> = named.split(", ").collect();
+        named.sort_unstable();
+        assert_eq!(named, missing, "{accept}: {message}");
+    }
+}
+
+#[test]
+fn plan_says_what_is_still_missing_and_exits_as_reattach_would() {
+    let dom0 = exposed();
+    let plan = dom0.run(&["--json", "plan", NIC, "--accept", "network"]).exits(4).json();
+    assert_eq!(plan["accept"], serde_json::json!(["exposed:sys-net", "unknown-history"]));
+    let all = ["--json", "plan", NIC, "--accept", "network,exposed:sys-net", "--accept", "unknown-history"];
+    let plan = dom0.run_changing_nothing(&all).exits(0).json();
+    assert_eq!(plan["accept"], serde_json::json!([]));
+    assert_eq!(plan["exit"], 0);
+}
+
+#[test]
+fn a_stop_is_refused_whatever_was_accepted() {
+    let dom0 = exposed();
+    dom0.runs(7, "sys-net");
+    let accept = ["--json", "reattach", NIC, "--accept", "exposed:sys-net,unknown-history,network"];
+    dom0.run_changing_nothing(&accept).fails(3, "in-use");
+}
+
+#[test]
+fn the_same_facts_give_the_same_plan() {
+    let dom0 = exposed();
+    let id = dom0.plan_id(NIC);
+    assert_eq!(id.len(), 16);
+    assert_eq!(dom0.plan_id(NIC), id);
+    dom0.run(&["plan", NIC, "--accept", "network"]).says(&format!("Plan {id}"));
+    dom0.run(&["plan", "00_07.0"]).says(&format!("Plan {id}"));
+    // What an attempt leaves behind (a journal, a lock) is not part of it.
+    dom0.run(&["reattach", NIC]).exits(4);
+    assert_eq!(dom0.plan_id(NIC), id);
+    // Nor is a dom0 of the same facts elsewhere.
+    assert_eq!(exposed().plan_id(NIC), id);
+}
+
+#[test]
+fn another_fact_gives_another_plan() {
+    let function = || Function::nic(NIC).held().quarantined();
+    let mut ids = std::collections::BTreeSet::from([Dom0::with(function()).plan_id(NIC)]);
+    let mut another = |what: &str, dom0: &Dom0| {
+        assert!(ids.insert(dom0.plan_id(NIC)), "the same plan although {what} differs");
+    };
+    another("the owner", &Dom0::with(Function::nic(NIC).held()));
+    another("the override", &Dom0::with(function().pinned("e1000e")));
+    another("the slot", &Dom0::with(Function { slot: false, ..function() }));
+    another("the driver", &Dom0::with(Function { slot: true, ..Function::nic(NIC).quarantined() }));
+    another("the way of reset", &Dom0::with(function().resets_by("pm")));
+    another("the modalias", &Dom0::with(function().with_modalias("pci:v00008086d000010D3sv0sd0bc02sc00i00")));
+    another("who had it", &exposed());
+    let mut other = function();
+    other.config[8] = 2;
+    another("the revision", &Dom0::with(other));
+    let mut other = function();
+    other.config[0x2e] = 2;
+    another("the subsystem", &Dom0::with(other));
+    another("the capabilities", &Dom0::with(function().conventional()));
+    let dom0 = Dom0::with(function());
+    dom0.write("proc/sys/kernel/random/boot_id", "22222222-2222-3333-4444-555555555555\n");
+    another("the boot", &dom0);
+    let mut dom0 = Dom0::with(function());
+    dom0.claim("other", "pci:v00008086d000010D3sv*sd*bc*sc*i*");
+    another("the modules", &dom0);
+}
+
+#[test]
+fn a_reviewed_plan_that_no_longer_holds_is_not_run() {
+    let dom0 = exposed();
+    let accept = "exposed:sys-net,unknown-history,network";
+    let id = dom0.plan_id(NIC);
+    dom0.write("sys/bus/pci/drivers/pciback/permissive", format!("{NIC}\n"));
+    for id in [id.as_str(), "", "x", "0123456789abcdef", "\x1b[2J"] {
+        let said = dom0.run_changing_nothing(&["--json", "reattach", NIC, "--accept", accept, "--plan", id]);
+        said.fails(4, "plan-stale");
+    }
+}
+
+#[test]
+fn a_plans_id_is_no_consent() {
+    let dom0 = exposed();
+    let id = dom0.plan_id(NIC);
+    dom0.run_changing_nothing(&["--json", "reattach", NIC, "--plan", &id]).fails(4, "consent-missing");
+}

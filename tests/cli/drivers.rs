@@ -1,0 +1,140 @@
+//! Which driver a function belongs to.
+
+use crate::model::{Dom0, Function};
+
+const NIC: &str = "0000:00:07.0";
+const USB: &str = "0000:00:08.0";
+
+fn held() -> Dom0 {
+    Dom0::with(Function::nic(NIC).held().quarantined())
+}
+
+#[test]
+fn a_function_nothing_claims_stays_where_it_is() {
+    let dom0 = Dom0::with(Function::new(NIC, 0xdead, 0xbeef, 0xff_0000).held());
+    dom0.run_changing_nothing(&["plan", NIC])
+        .exits(3)
+        .says("no-driver")
+        .says("nothing claims pci:v0000DEADd0000BEEF");
+    dom0.run_changing_nothing(&["--json", "reattach", NIC]).fails(3, "no-driver");
+}
+
+#[test]
+fn a_driver_built_into_the_kernel_is_named_by_the_admin() {
+    let dom0 = Dom0::with(Function::new(NIC, 0xdead, 0xbeef, 0xff_0000).held());
+    dom0.register("builtin");
+    dom0.run(&["plan", NIC, "--driver", "builtin"])
+        .exits(4)
+        .says("bind bind builtin")
+        .never_says("no-driver");
+}
+
+#[test]
+fn a_driver_that_xl_recorded_is_enough_where_it_is_registered() {
+    let dom0 = Dom0::with(Function::new(NIC, 0xdead, 0xbeef, 0xff_0000).held());
+    dom0.node("/libxl/pci/0000-00-07-0/driver_path", "/sys/bus/pci/drivers/builtin");
+    dom0.run(&["plan", NIC]).exits(3).says("no-driver");
+    dom0.register("builtin");
+    dom0.run(&["plan", NIC]).exits(4).says("resolve driver: builtin");
+}
+
+#[test]
+fn a_driver_whose_name_is_not_its_modules_is_found() {
+    let dom0 = Dom0::with(Function::usb(USB).held());
+    dom0.run(&["plan", USB]).exits(4).says("resolve driver: xhci_hcd").says("DRIVER=xhci_hcd");
+    assert_eq!(dom0.json(&["show", USB])["modules"][0], "xhci_pci");
+}
+
+#[test]
+fn the_driver_of_a_module_that_is_not_loaded_is_known_after_load() {
+    let mut dom0 = Dom0::with(Function::new(NIC, 0x1af4, 0x1041, 0x02_0000).held());
+    dom0.claim("virtio-pci", "pci:v00001AF4d*sv*sd*bc*sc*i*");
+    dom0.run(&["plan", NIC])
+        .exits(4)
+        .says("load load virtio_pci")
+        .says("bind the driver of virtio_pci (known after load)")
+        .says("modprobe virtio_pci")
+        .says("DRIVER=$(ls -d /sys/module/virtio_pci/drivers/pci:* | head -n 1)");
+}
+
+#[test]
+fn a_module_that_is_coming_or_going_counts_as_not_loaded() {
+    let dom0 = held();
+    dom0.write("sys/module/e1000e/initstate", "coming\n");
+    dom0.run(&["plan", NIC]).exits(4).says("load load e1000e");
+}
+
+#[test]
+fn loading_a_module_must_not_take_other_functions_along() {
+    let mut dom0 = held();
+    dom0.remove("sys/module/e1000e");
+    dom0.add(Function::nic("0000:00:06.0"));
+    dom0.run_changing_nothing(&["plan", NIC])
+        .exits(3)
+        .says("load-takes-others")
+        .says("loading e1000e would bind 0000:00:06.0 too");
+    dom0.run_changing_nothing(&["--json", "reattach", NIC]).fails(3, "load-takes-others");
+}
+
+#[test]
+fn loading_a_module_takes_no_function_that_is_pinned_or_has_a_driver() {
+    let mut dom0 = held();
+    dom0.remove("sys/module/e1000e");
+    dom0.add(Function::nic("0000:00:05.0").pinned("none"));
+    dom0.add(Function::nic("0000:00:06.0").held());
+    dom0.add(Function::usb(USB));
+    dom0.run(&["plan", NIC]).exits(4).never_says("load-takes-others");
+}
+
+#[test]
+fn several_modules_that_claim_it_are_tried_in_the_order_of_the_aliases() {
+    let mut dom0 = held();
+    dom0.claim("other", "pci:v00008086d000010D3sv*sd*bc02sc*i*");
+    dom0.run(&["plan", NIC])
+        .exits(4)
+        .says("driver-ambiguous: several modules claim it")
+        .says("e1000e, other")
+        .says("driver: e1000e, then the driver of other (known after load)");
+}
+
+#[test]
+fn a_blacklisted_module_is_loaded_only_with_consent() {
+    let places = [
+        ("etc/modprobe.d/site.conf", "# why\nblacklist e1000e\n"),
+        ("usr/lib/modprobe.d/dist.conf", "  blacklist   e1000e  \n"),
+        ("proc/cmdline", "root=/dev/x modprobe.blacklist=foo,e1000e ro\n"),
+    ];
+    for (path, text) in places {
+        let dom0 = held();
+        dom0.remove("sys/module/e1000e");
+        dom0.write(path, text);
+        dom0.run(&["plan", NIC]).exits(4).says("driver-blacklisted: the module e1000e is blacklisted");
+        dom0.load("e1000e", &["e1000e"]);
+        dom0.run(&["plan", NIC]).exits(4).never_says("driver-blacklisted");
+    }
+}
+
+#[test]
+fn another_driver_than_the_one_it_had_is_said() {
+    let dom0 = held();
+    dom0.node("/libxl/pci/0000-00-07-0/driver_path", "/sys/bus/pci/drivers/igb");
+    dom0.run(&["plan", NIC]).exits(4).says("driver-differs: it had the driver igb before");
+    dom0.node("/libxl/pci/0000-00-07-0/driver_path", "/sys/bus/pci/drivers/e1000e");
+    dom0.run(&["plan", NIC]).exits(4).never_says("driver-differs");
+}
+
+#[test]
+fn a_driver_that_is_none_is_a_wrong_argument() {
+    let dom0 = held();
+    for name in ["", "..", "../x", "a b", "\x1b[2J", "pciback", "vfio-pci", "absent"] {
+        dom0.run_changing_nothing(&["--json", "plan", NIC, "--driver", name]).fails(2, "usage");
+        dom0.run_changing_nothing(&["--json", "reattach", NIC, "--driver", name]).fails(2, "usage");
+    }
+}
+
+#[test]
+fn what_only_shows_goes_on_without_the_modules_of_the_running_kernel() {
+    let dom0 = held();
+    dom0.remove("lib/modules");
+    dom0.run(&["list"]).exits(0).says("held by pciback");
+}

@@ -1,0 +1,22 @@
+//! The unmodified program against a model dom0: what every command shows, and
+//! everything the changing ones refuse. Each test reads as the manual would: given
+//! this dom0, this is said.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::string_slice)]
+
+#[path = "../model/mod.rs"]
+mod model;
+
+mod arguments;
+mod consent;
+mod drivers;
+mod hazards;
+mod in_use;
+mod machine;
+mod output;
+mod reboot;
+mod source;
+mod states;
+mod topology;
+mod xenstore;

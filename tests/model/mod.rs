@@ -1,0 +1,15 @@
+//! A model of a dom0: a plain directory for `--sysroot`, laid out as the kernel,
+//! Xen and the toolstack lay out the real one. It stands still: nothing answers a
+//! write, so it serves the commands that only read and every refusal of the others.
+
+mod dom0;
+mod function;
+mod modules;
+mod said;
+mod terminal;
+mod xenstored;
+
+pub use dom0::Dom0;
+pub use function::Function;
+pub use said::Said;
+pub use xenstored::Fault;

@@ -1,0 +1,157 @@
+//! A xenstored that only answers reads, on a Unix socket.
+//!
+//! The protocol is Xen's `xen/include/public/io/xs_wire.h`; listings above one
+//! payload are refused with E2BIG and given in parts, as xenstored's
+//! `send_directory_part` does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+const XS_DIRECTORY: u32 = 1;
+const XS_READ: u32 = 2;
+const XS_ERROR: u32 = 16;
+const XS_DIRECTORY_PART: u32 = 17;
+const PAYLOAD_MAX: usize = 4096;
+
+/// How a store goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// It answers this error to everything.
+    Error(&'static str),
+    /// It says an answer is longer than any may be.
+    TooLong,
+    /// It answers another question.
+    OtherType,
+    /// It goes away in the middle of an answer.
+    HangsUp,
+    /// A listing changes once, after its first part was given: what is below this
+    /// node is removed.
+    ChangesWhileListed(&'static str),
+}
+
+#[derive(Default)]
+struct Nodes {
+    values: BTreeMap<Vec<u8>, Vec<u8>>,
+    fault: Option<Fault>,
+    generation: u64,
+}
+
+/// The store, and the threads that serve it for as long as the test runs.
+#[derive(Clone, Default)]
+pub struct Xenstored(Arc<Mutex<Nodes>>);
+
+impl Xenstored {
+    /// Serves a socket.
+    pub fn serve(&self, socket: &Path) {
+        let listener = UnixListener::bind(socket).unwrap();
+        let nodes = Arc::clone(&self.0);
+        thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                let nodes = Arc::clone(&nodes);
+                // A client that goes away ends its thread.
+                thread::spawn(move || converse(stream, &nodes));
+            }
+        });
+    }
+
+    /// Writes a node.
+    pub fn write(&self, path: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.0.lock().unwrap().values.insert(path.as_ref().to_vec(), value.as_ref().to_vec());
+    }
+
+    /// Goes wrong from now on.
+    pub fn fail(&self, fault: Fault) {
+        self.0.lock().unwrap().fault = Some(fault);
+    }
+}
+
+fn converse(mut stream: UnixStream, nodes: &Mutex<Nodes>) -> Option<()> {
+    loop {
+        let mut header = [0; 16];
+        stream.read_exact(&mut header).ok()?;
+        let word = |index: usize| u32::from_ne_bytes(header[index * 4..index * 4 + 4].try_into().unwrap());
+        let mut payload = vec![0; word(3) as usize];
+        stream.read_exact(&mut payload).ok()?;
+        let mut nodes = nodes.lock().unwrap();
+        let (mut kind, answer) = match answer(&mut nodes, word(0), &payload) {
+            Ok(answer) => (word(0), answer),
+            Err(name) => (XS_ERROR, [name.as_bytes(), &[0]].concat()),
+        };
+        let mut length = answer.len();
+        match nodes.fault {
+            Some(Fault::TooLong) => length = PAYLOAD_MAX + 1,
+            Some(Fault::OtherType) => kind = 21,
+            _ => {}
+        }
+        let reply = [kind, word(1), word(2), u32::try_from(length).unwrap()];
+        let mut reply: Vec<u8> = reply.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        reply.extend(answer);
+        if nodes.fault == Some(Fault::HangsUp) {
+            reply.truncate(9);
+            stream.write_all(&reply).ok()?;
+            return None;
+        }
+        stream.write_all(&reply).ok()?;
+    }
+}
+
+fn answer(nodes: &mut Nodes, kind: u32, payload: &[u8]) -> Result<Vec<u8>, &'static str> {
+    if let Some(Fault::Error(name)) = nodes.fault {
+        return Err(name);
+    }
+    let mut words = payload.split(|&byte| byte == 0);
+    let path = words.next().unwrap_or_default();
+    match kind {
+        XS_READ => nodes.values.get(path).cloned().ok_or("ENOENT"),
+        XS_DIRECTORY => {
+            let names = listing(nodes, path).ok_or("ENOENT")?;
+            if names.len() > PAYLOAD_MAX {
+                Err("E2BIG")
+            } else {
+                Ok(names)
+            }
+        }
+        XS_DIRECTORY_PART => {
+            let offset = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+            let names = listing(nodes, path).ok_or("ENOENT")?;
+            let mut reply = [nodes.generation.to_string().as_bytes(), &[0]].concat();
+            let rest = names.get(offset.ok_or("EINVAL")?..).unwrap_or_default();
+            let mut used = 0;
+            for name in rest.split_inclusive(|&byte| byte == 0) {
+                if reply.len() + name.len() + 1 > PAYLOAD_MAX {
+                    break;
+                }
+                reply.extend_from_slice(name);
+                used += name.len();
+            }
+            if used == rest.len() {
+                reply.push(0);
+            }
+            if let Some(Fault::ChangesWhileListed(node)) = nodes.fault.take() {
+                nodes.values.retain(|path, _| !path.starts_with(node.as_bytes()));
+                nodes.generation += 1;
+            }
+            Ok(reply)
+        }
+        _ => Err("EINVAL"),
+    }
+}
+
+/// The names below a node, each with a NUL; `None` where there is no such node.
+fn listing(nodes: &Nodes, path: &[u8]) -> Option<Vec<u8>> {
+    let start = [path, b"/"].concat();
+    let names: BTreeSet<&[u8]> = nodes
+        .values
+        .keys()
+        .filter_map(|node| node.strip_prefix(start.as_slice()))
+        .filter_map(|rest| rest.split(|&byte| byte == b'/').next())
+        .collect();
+    if names.is_empty() && !nodes.values.contains_key(path) {
+        return None;
+    }
+    Some(names.iter().flat_map(|name| name.iter().copied().chain([0])).collect())
+}
