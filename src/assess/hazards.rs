@@ -198,7 +198,8 @@ fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>) -> 
             ),
         ));
     }
-    for claim in &claims.by_alias {
+    // A driver named by the admin is registered: no module is loaded.
+    for claim in claims.by_alias.iter().filter(|_| named.is_none()) {
         if let Some(other) = claim.would_take.first() {
             hazards.push(stop(
                 "load-takes-others",

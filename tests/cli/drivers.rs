@@ -87,6 +87,19 @@ fn loading_a_module_takes_no_function_that_is_pinned_or_has_a_driver() {
 }
 
 #[test]
+fn a_driver_named_by_the_admin_needs_no_module_loaded() {
+    let mut dom0 = held();
+    dom0.claim("other", "pci:v00008086d000010D3sv*sd*bc*sc*i*");
+    dom0.write("etc/modprobe.d/site.conf", "blacklist other\n");
+    dom0.add(Function::nic("0000:00:06.0"));
+    dom0.run(&["plan", NIC, "--driver", "e1000e"])
+        .exits(4)
+        .says("resolve driver: e1000e")
+        .never_says("load-takes-others")
+        .never_says("driver-blacklisted");
+}
+
+#[test]
 fn several_modules_that_claim_it_are_tried_in_the_order_of_the_aliases() {
     let mut dom0 = held();
     dom0.claim("other", "pci:v00008086d000010D3sv*sd*bc02sc*i*");
