@@ -18,7 +18,7 @@ pub struct Use {
     pub alive: bool,
     /// The name of the qube, where one is written.
     pub qube: Option<Untrusted>,
-    /// The xenstore node that says so.
+    /// The xenstore node that says so, escaped.
     pub node: String,
     /// The toolstack's options of the assignment ("permissive=1,...").
     pub options: String,
@@ -78,7 +78,7 @@ pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
                 let options = reader.text(&format!("{node}/opts-{index}"))?.unwrap_or_default();
                 let domains = [id, served];
                 uses.push((
-                    Use { sbdf, domain: served, alive: true, qube, node: node_of_function, options },
+                    Use { sbdf, domain: served, alive: true, qube, node: shown(&node_of_function), options },
                     domains,
                 ));
             }
@@ -90,7 +90,7 @@ pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
         let id = number(&text, &node)?;
         let sbdf = function_of_key(&key).ok_or_else(|| format!("{} names no function", shown(&node)))?;
         let (qube, served) = reader.qube(id, None)?;
-        let use_ = Use { sbdf, domain: served, alive: true, qube, node, options: String::new() };
+        let use_ = Use { sbdf, domain: served, alive: true, qube, node: shown(&node), options: String::new() };
         uses.push((use_, [id, served]));
     }
     // Asked last: a domain that was made meanwhile counts as alive.

@@ -8,7 +8,7 @@
 use super::libxenctrl::Interface;
 use super::root::{read_bytes, read_text, Sysroot};
 use crate::error::{Exit, Failure};
-use crate::names::Sbdf;
+use crate::names::{escape, Sbdf};
 use std::cell::Cell;
 use std::io;
 use std::path::PathBuf;
@@ -197,7 +197,8 @@ pub fn check_dom0(root: &Sysroot) -> Result<(), Failure> {
     match read_text(&kind) {
         Ok(text) if text == "xen" => {}
         Ok(text) => {
-            let message = format!("this machine runs under {text}, not Xen ({})", kind.display());
+            let shown = escape(text.as_bytes());
+            let message = format!("this machine runs under {shown}, not Xen ({})", kind.display());
             return Err(Failure::new(Exit::NotDom0, "no-xen", message, HINT));
         }
         Err(error) => {

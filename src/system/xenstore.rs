@@ -7,6 +7,7 @@
 
 use super::root::Sysroot;
 use crate::error::{Exit, Failure};
+use crate::names::escape;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -185,7 +186,7 @@ fn broken(path: &str, error: &io::Error) -> Failure {
     Failure::new(
         Exit::Io,
         "xenstore",
-        format!("cannot read {path} from xenstore: {error}"),
+        format!("cannot read {} from xenstore: {error}", escape(path.as_bytes())),
         "check that xenstored runs, and try again",
     )
 }

@@ -23,6 +23,16 @@ fn a_machine_without_xen_is_no_dom0() {
 }
 
 #[test]
+fn another_hypervisor_is_no_xen() {
+    let dom0 = held();
+    dom0.write("sys/hypervisor/type", "kvm\x1b[2J\n");
+    for command in COMMANDS {
+        dom0.run_changing_nothing(&[&["--json"], *command].concat()).fails(10, "no-xen");
+        dom0.run(command).exits(10).says("under kvm");
+    }
+}
+
+#[test]
 fn a_qube_is_no_dom0() {
     let dom0 = held();
     dom0.write("proc/xen/capabilities", "\n");

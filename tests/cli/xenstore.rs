@@ -96,6 +96,26 @@ fn a_name_of_4096_letters_keeps_to_80_columns() {
 }
 
 #[test]
+fn hostile_names_of_nodes_cannot_act_on_the_terminal() {
+    let nodes = [
+        (&b"/local/domain/0/backend/pci/7/\x1b[2J/dev-\x1b[31m"[..], NIC),
+        (b"/local/domain/0/backend/pci/\x1b[2J/0/dev-0", NIC),
+        (b"/local/domain/0/backend/pci/7/0/dev-\x1b[2J", "\x1b[2J"),
+        (b"/libxl/pci/0000-00-07-0-\x1b[2J/domid", "7"),
+        (b"/libxl/pci/0000-00-07-0/domid", "\x1b[2J"),
+    ];
+    for (node, value) in nodes {
+        let dom0 = held();
+        dom0.runs(7, "sys-net");
+        dom0.node(node, value);
+        dom0.run(&["plan", NIC]).exits(3).says("in-use").says("\\x1b[2J");
+        dom0.run(&["list"]).exits(0);
+        dom0.run(&["reattach", NIC]).exits(3);
+        dom0.json(&["plan", NIC]);
+    }
+}
+
+#[test]
 fn values_that_make_no_sense_are_no_path_to_anything() {
     let devices = ["", "../../x", "0000:00:07.0\n", "*", "\x1b[2J", "0000:00:07"];
     let devices = devices.map(|value| ("/local/domain/0/backend/pci/7/0/dev-0", value));
