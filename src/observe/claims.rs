@@ -56,7 +56,10 @@ pub fn read(sources: &mut Sources, dom0: &Dom0, function: &Function) -> Result<C
         let blacklisted = drivers.is_none() && modules.is_blacklisted(&module);
         by_alias.push(Claim { module, drivers, blacklisted, would_take });
     }
-    let recorded = match recorded_driver(sources, function.sbdf)? {
+    // A store that could not be read already is not asked again: the function is
+    // refused anyhow, and what only shows goes on.
+    let recorded = if dom0.uses.is_ok() { recorded_driver(sources, function.sbdf)? } else { None };
+    let recorded = match recorded {
         Some(driver) => {
             let registered = sources.sysfs.driver_folder(&driver).exists();
             Some(Named { driver, registered })

@@ -58,6 +58,17 @@ fn a_store_that_goes_wrong_counts_as_the_worse_case() {
 }
 
 #[test]
+fn what_only_shows_goes_on_without_a_store_that_goes_wrong() {
+    for fault in [Fault::Error("EIO"), Fault::TooLong, Fault::OtherType, Fault::HangsUp] {
+        let dom0 = held();
+        dom0.xenstored_fails(fault);
+        dom0.run(&["list"]).exits(0).says("not seen: which qubes have devices: cannot read");
+        dom0.run(&["show", NIC]).exits(0).says("it cannot be ruled out that a qube has it");
+        dom0.run(&["plan", NIC]).exits(3).says("it cannot be ruled out that a qube has it");
+    }
+}
+
+#[test]
 fn a_hostile_name_of_a_qube_cannot_act_on_the_terminal() {
     let name = b"\x1b[2J\x1b]0;owned\x07sys\n-net\xc3\xa9";
     let shown = "\\x1b[2J\\x1b]0;owned\\x07sys\\x0a-net\\xc3\\xa9";
