@@ -119,7 +119,8 @@ impl State {
             words.push("pciback is not loaded".to_owned());
         }
         if !self.stale.is_empty() && !matches!(self.kind, Kind::InUse(_)) {
-            words.push(format!("a stale backend node of {} (gone)", self.stale.join(", ")));
+            let node = if self.stale.len() == 1 { "a stale backend node" } else { "stale backend nodes" };
+            words.push(format!("{node} of {} (gone)", self.stale.join(", ")));
         }
         words.join("; ")
     }

@@ -123,6 +123,11 @@ impl Operation<'_> {
 
     pub(super) fn restore_global(&mut self) -> Result<(), Trouble> {
         let Some((path, before)) = self.guard.global.clone() else { return Ok(()) };
+        // A write that was refused changed nothing: there is nothing to put back.
+        if read_text(&path).is_ok_and(|is| is == before) {
+            self.guard.global = None;
+            return Ok(());
+        }
         self.act(&Act::Write(path.clone(), before.clone()))?;
         let is = read_text(&path).map_err(|error| crate::error::Failure::unreadable(&path, &error))?;
         if is != before {
