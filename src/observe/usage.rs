@@ -90,7 +90,8 @@ pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
         let id = number(&text, &node)?;
         let sbdf = function_of_key(&key).ok_or_else(|| format!("{} names no function", shown(&node)))?;
         let (qube, served) = reader.qube(id, None)?;
-        let use_ = Use { sbdf, domain: served, alive: true, qube, node: shown(&node), options: String::new() };
+        let use_ =
+            Use { sbdf, domain: served, alive: true, qube, node: shown(&node), options: String::new() };
         uses.push((use_, [id, served]));
     }
     // Asked last: a domain that was made meanwhile counts as alive.
