@@ -164,3 +164,31 @@ fn what_dom0_itself_uses_is_not_held() {
     let dom0 = Dom0::with(Function::nic(NIC).driven("e1000e").attribute("boot_vga", "1"));
     needed(&dom0, "the display the machine booted with is on it");
 }
+
+#[test]
+fn pciback_that_lets_every_qube_write_everything() {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    dom0.write("sys/module/xen_pciback/parameters/permissive", "N\n");
+    not_warned(&dom0, "permissive");
+    dom0.write("sys/module/xen_pciback/parameters/permissive", "Y\n");
+    warned(&dom0, "permissive");
+}
+
+#[test]
+fn a_qube_that_was_given_it_without_a_strict_reset() {
+    let dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
+    dom0.node("/local/domain/0/backend/pci/7/0/dev-0", NIC);
+    dom0.node("/local/domain/0/backend/pci/7/0/opts-0", "msitranslate=0,rdm_policy=relaxed");
+    warned(&dom0, "no-strict-reset");
+    dom0.run(&["plan", NIC]).says("powering off and starting returns it");
+    dom0.node("/local/domain/0/backend/pci/7/0/opts-0", "msitranslate=0,rdm_policy=strict");
+    not_warned(&dom0, "no-strict-reset");
+}
+
+#[test]
+fn a_function_with_firmware_of_its_own() {
+    let mut function = Function::nic(NIC).held();
+    function.config[0x30..0x34].copy_from_slice(&0xfeb0_0000u32.to_le_bytes());
+    warned(&Dom0::with(function), "firmware");
+    not_warned(&Dom0::with(Function::nic(NIC).held()), "firmware");
+}

@@ -246,6 +246,11 @@ impl Dom0 {
         terminal::printed(self.command(arguments).envs(variables.iter().copied()))
     }
 
+    /// Runs the program on a terminal where a person types this line.
+    pub fn talk(&self, arguments: &[&str], line: &str) -> (String, Option<i32>) {
+        terminal::talked(&mut self.command(arguments), line)
+    }
+
     /// Runs it and holds the machine before against the machine after: only the
     /// journal and the lock may differ.
     #[track_caller]
