@@ -191,6 +191,10 @@ impl Dom0 {
             fs::create_dir_all(&links).unwrap();
             symlink(format!("../../../bus/pci/drivers/{driver}"), links.join(format!("pci:{driver}")))
                 .unwrap();
+            let back = self.root.join(format!("sys/bus/pci/drivers/{driver}/module"));
+            if !back.is_symlink() {
+                symlink(format!("../../../../module/{module}"), back).unwrap();
+            }
         }
     }
 
