@@ -184,6 +184,10 @@ fn shared_dma(dom0: &Dom0, function: &Function) -> Option<Hazard> {
 
 fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>) -> Vec<Hazard> {
     let mut hazards = Vec::new();
+    if let Some(failure) = &claims.unreadable {
+        hazards.push(stop("no-driver", "it cannot be told which module drives it", failure.message.clone()));
+        return hazards;
+    }
     let nothing_known =
         claims.by_alias.is_empty() && claims.recorded.as_ref().is_none_or(|recorded| !recorded.registered);
     if named.is_none() && nothing_known {

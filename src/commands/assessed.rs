@@ -36,7 +36,11 @@ impl Assessed {
     /// It is not there, or something cannot be read.
     pub fn of(sources: &mut Sources, sbdf: Sbdf, driver: Option<&DriverName>) -> Result<Self, Failure> {
         let dom0 = Rc::new(sources.observe()?);
-        Self::from(sources, dom0, sbdf, driver)
+        let one = Self::from(sources, dom0, sbdf, driver)?;
+        match &one.claims.unreadable {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(one),
+        }
     }
 
     fn from(
@@ -48,7 +52,13 @@ impl Assessed {
         let mut function = dom0.functions.get(&sbdf).cloned().ok_or_else(|| gone(sbdf))?;
         function.serial = sources.serial(sbdf);
         let state = state_of(&dom0, &function);
-        let claims = if state.is_fine() { Claims::default() } else { sources.claims(&dom0, &function)? };
+        let claims = if state.is_fine() {
+            Claims::default()
+        } else {
+            // What cannot be asked refuses the return; the rest can still be shown.
+            let unreadable = |failure: Failure| Claims { unreadable: Some(failure), ..Claims::default() };
+            sources.claims(&dom0, &function).unwrap_or_else(unreadable)
+        };
         let mut hazards = of_return(&dom0, &function, &state, &claims, driver);
         let reboot = advice(&dom0, &function, &hazards);
         if !state.is_fine() {

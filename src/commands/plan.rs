@@ -56,10 +56,12 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     match &one.verdict {
         Verdict::Nothing => text.push_str("dom0 drives it; there is nothing to do.\n"),
         Verdict::Refused(ids) => {
-            text.push_str(&wrapped(
-                "",
-                &format!("It would be refused: {}. {}.", ids.join(", "), one.reboot.words()),
-            ));
+            let way_out = if ids.contains(&"in-use") {
+                "Shut the qube down first".to_owned()
+            } else {
+                format!("What a reboot would do: {}", one.reboot.words())
+            };
+            text.push_str(&wrapped("", &format!("It would be refused: {}. {way_out}.", ids.join(", "))));
         }
         Verdict::Ask(_) => {
             text.push_str(&wrapped("", &format!("Recommended: reboot; {}.", one.reboot.words())));

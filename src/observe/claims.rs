@@ -35,6 +35,8 @@ pub struct Claims {
     pub recorded: Option<Named>,
     /// Drivers built into the kernel; read where nothing else claims it.
     pub built_in: Vec<DriverName>,
+    /// Why the modules could not be asked; then nothing is known to claim it.
+    pub unreadable: Option<Failure>,
 }
 
 /// Reads what claims a function.
@@ -67,7 +69,7 @@ pub fn read(sources: &mut Sources, dom0: &Dom0, function: &Function) -> Result<C
         None => None,
     };
     let built_in = if by_alias.is_empty() { sources.sysfs.built_in_drivers()? } else { Vec::new() };
-    Ok(Claims { by_alias, recorded, built_in })
+    Ok(Claims { by_alias, recorded, built_in, unreadable: None })
 }
 
 /// `driver_path` of libxl (`tools/libs/light/libxl_pci.c`), written when

@@ -26,6 +26,13 @@ impl Modules {
         let path = root.path("/proc/sys/kernel/osrelease");
         let release = read_text(&path).map_err(|error| Failure::unreadable(&path, &error))?;
         let folder = root.path(&format!("/lib/modules/{release}"));
+        // Without its indexes libkmod finds nothing and says nothing.
+        let index = folder.join("modules.alias.bin");
+        if let Err(error) = std::fs::metadata(&index) {
+            let hint = "check that the running kernel's modules are installed, and run depmod";
+            let message = format!("cannot read {}: {error}", index.display());
+            return Err(Failure::new(Exit::Io, "modules", message, hint));
+        }
         let context = kmod::Context::new_with_dirname(&folder).map_err(|error| {
             Failure::new(
                 Exit::Io,

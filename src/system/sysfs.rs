@@ -100,7 +100,8 @@ impl PciSysfs {
     pub fn built_in_drivers(&self) -> Result<Vec<DriverName>, Failure> {
         let names = names_in(&self.root.path("/sys/bus/pci/drivers"))?;
         let built_in = |driver: &DriverName| !self.driver_folder(driver).join("module").exists();
-        Ok(names.iter().filter_map(|name| DriverName::parse(name)).filter(built_in).collect())
+        let drivers = names.iter().filter_map(|name| DriverName::parse(name));
+        Ok(drivers.filter(|driver| !driver.is_holder()).filter(built_in).collect())
     }
 
     /// The function a link (`physfn`) of this one points at.

@@ -83,7 +83,16 @@ impl Xenstore {
         let names = match self.request(XS_DIRECTORY, &with_nul(path)) {
             Ok(names) => names,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) if error.raw_os_error() == Some(E2BIG) => self.list_in_parts(path)?,
+            Err(error) if error.raw_os_error() == Some(E2BIG) => {
+                // On a busy host a list may change between two parts.
+                let mut read = self.list_in_parts(path);
+                for _ in 0..3 {
+                    if read.is_err() {
+                        read = self.list_in_parts(path);
+                    }
+                }
+                read?
+            }
             Err(error) => return Err(broken(path, &error)),
         };
         Ok(names
