@@ -371,6 +371,39 @@ pub(crate) fn whole(line: &[u8]) -> Option<Parts<'_>> {
     split(line).filter(|parts| hash::from_hex(parts.prev).is_some() && parts.holds())
 }
 
+/// Whether every string in a value is printable.
+fn is_tame(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => printable(text.as_bytes()),
+        Value::Array(items) => items.iter().all(is_tame),
+        Value::Object(members) => {
+            members.iter().all(|(key, value)| printable(key.as_bytes()) && is_tame(value))
+        }
+        _ => true,
+    }
+}
+
+fn tamed_text(text: String) -> String {
+    if printable(text.as_bytes()) {
+        text
+    } else {
+        escape(text.as_bytes())
+    }
+}
+
+fn tamed(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Value::String(tamed_text(text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(tamed).collect()),
+        Value::Object(members) => {
+            Value::Object(members.into_iter().map(|(key, value)| (tamed_text(key), tamed(value))).collect())
+        }
+        other => other,
+    }
+}
+
 /// A record read back.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -378,10 +411,17 @@ pub struct Record {
 }
 
 impl Record {
-    /// Parses one line, with or without its line feed; `None` where it is no flat JSON object.
+    /// Parses one line, with or without its line feed; `None` where it is no JSON object. A writer of this format never
+    /// uses `\\u001b` and the like; in a forged line they are shown escaped, so that they cannot act on a terminal.
     pub fn parse(line: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(line).ok()?;
-        serde_json::from_str(text).ok().map(|members| Self { members })
+        let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+        let tame = members.iter().all(|(key, value)| printable(key.as_bytes()) && is_tame(value));
+        if tame {
+            return Some(Self { members });
+        }
+        let members = members.into_iter().map(|(key, value)| (tamed_text(key), tamed(value))).collect();
+        Some(Self { members })
     }
 
     /// A member of type string.
@@ -435,6 +475,14 @@ mod tests {
 
     fn place() -> Place<'static> {
         Place { prev: &hash::NO_HASH, seq: 7, time: "2026-11-22T13:47:51.123456Z", boot: "1c0ffee0" }
+    }
+
+    #[test]
+    fn a_forged_line_cannot_act_on_a_terminal() {
+        let record = Record::parse(br#"{"bdf":"\u001b[2J","list":["a\u0007"],"k\u001b":"x"}"#).unwrap();
+        assert_eq!(record.text("bdf"), Some("\\x1b[2J"));
+        assert!(!format!("{:?}", record.members()).contains("\\u{"));
+        assert_eq!(record.text("k\\x1b"), Some("x"));
     }
 
     fn line_of(draft: &Draft) -> String {

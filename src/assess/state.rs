@@ -119,8 +119,7 @@ impl State {
             words.push("pciback is not loaded".to_owned());
         }
         if !self.stale.is_empty() && !matches!(self.kind, Kind::InUse(_)) {
-            let node = if self.stale.len() == 1 { "a stale backend node" } else { "stale backend nodes" };
-            words.push(format!("{node} of {} (gone)", self.stale.join(", ")));
+            words.push(format!("a stale backend node of {} (gone)", self.stale.join(", ")));
         }
         words.join("; ")
     }
