@@ -103,7 +103,7 @@ fn last_head(snapshot: &Snapshot) -> Result<Head> {
     let (from, next, first) = match snapshot.mark {
         Some(mark) => {
             let segment = snapshot.folder.read_segment(mark.segment)?;
-            let mut window = [0; crate::record::MAX_LINE];
+            let mut window = [0; crate::tail::WINDOW];
             let parts = record_ending_at(&segment, mark.end, &mut window)?
                 .filter(|parts| parts.seq == mark.head.seq && mark.head.hex().as_bytes() == parts.hash)
                 .ok_or_else(|| {

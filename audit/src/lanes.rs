@@ -17,68 +17,64 @@ pub(crate) const LANES: usize = 2;
 const START: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-/// One record being hashed.
-struct Lane<'a> {
-    state: [u32; 8],
-    /// The whole blocks of the text.
-    blocks: std::slice::ChunksExact<'a, u8>,
-    /// The rest of it, the closing brace, and the padding: one block or two.
-    tail: [u8; 128],
-    tail_at: usize,
-    tail_end: usize,
+/// The end of a text and its padding, in one block or two.
+struct Tail {
+    bytes: [u8; 128],
+    blocks: usize,
 }
 
-impl<'a> Lane<'a> {
-    fn new(body: &'a [u8]) -> Self {
-        let blocks = body.chunks_exact(64);
-        let rest = blocks.remainder();
-        let mut tail = [0u8; 128];
-        for (to, from) in tail.iter_mut().zip(rest.iter().chain(b"}\x80")) {
-            *to = *from;
-        }
-        // The brace, the first bit of the padding and eight bytes of length have to fit behind the rest.
-        let tail_end = if rest.len() + 10 <= 64 { 64 } else { 128 };
-        let bits = (body.len() as u64 + 1) * 8;
-        if let Some(place) = tail.get_mut(tail_end - 8..tail_end) {
-            place.copy_from_slice(&bits.to_be_bytes());
-        }
-        Self { state: START, blocks, tail, tail_at: 0, tail_end }
-    }
+impl Tail {
+    const EMPTY: Self = Self { bytes: [0; 128], blocks: 0 };
 
-    /// Takes the next block; false where there is none left.
-    fn step(&mut self) -> bool {
-        let block = match self.blocks.next() {
-            Some(block) => block,
-            None if self.tail_at < self.tail_end => {
-                self.tail_at += 64;
-                self.tail.get(self.tail_at - 64..self.tail_at).unwrap_or(&[0; 64])
+    /// Behind the whole blocks of `body`: its rest, the closing brace, the first bit of the padding, and the length.
+    fn fill(&mut self, body: &[u8]) {
+        let rest = body.chunks_exact(64).remainder();
+        self.blocks = if rest.len() + 10 <= 64 { 1 } else { 2 };
+        if let Some((text, padding)) = self.bytes.split_at_mut_checked(rest.len()) {
+            text.copy_from_slice(rest);
+            if let Some(first) = padding.first_chunk_mut::<2>() {
+                *first = *b"}\x80";
             }
-            None => return false,
-        };
-        compress256(&mut self.state, std::slice::from_ref(GenericArray::from_slice(block)));
-        true
+        }
+        let bits = (body.len() as u64 + 1) * 8;
+        if let Some((_, length)) =
+            self.bytes.get_mut(..self.blocks * 64).and_then(|used| used.split_last_chunk_mut::<8>())
+        {
+            *length = bits.to_be_bytes();
+        }
     }
+}
 
-    fn finish(self) -> HexHash {
+/// The hash of each body with a closing brace behind it.
+pub(crate) fn of_objects(bodies: [&[u8]; LANES]) -> [HexHash; LANES] {
+    // In place and never moved: a moved lane would be read again before its bytes have left the store buffer.
+    let mut states = [START; LANES];
+    let mut tails = [const { Tail::EMPTY }; LANES];
+    let mut most = 0;
+    for (tail, body) in tails.iter_mut().zip(bodies) {
+        tail.fill(body);
+        most = most.max(body.len() / 64 + tail.blocks);
+    }
+    for number in 0..most {
+        for ((state, tail), body) in states.iter_mut().zip(&tails).zip(bodies) {
+            let whole = body.len() / 64;
+            let block = match number.checked_sub(whole) {
+                None => body.get(number * 64..number * 64 + 64),
+                Some(at) if at < tail.blocks => tail.bytes.get(at * 64..at * 64 + 64),
+                Some(_) => None,
+            };
+            if let Some(block) = block {
+                compress256(state, std::slice::from_ref(GenericArray::from_slice(block)));
+            }
+        }
+    }
+    states.map(|state| {
         let mut value = [0u8; 32];
-        for (bytes, word) in value.chunks_exact_mut(4).zip(self.state) {
+        for (bytes, word) in value.chunks_exact_mut(4).zip(state) {
             bytes.copy_from_slice(&word.to_be_bytes());
         }
         to_hex(&value)
-    }
-}
-
-/// The hash of each body with a closing brace behind it; at most [`LANES`] bodies.
-pub(crate) fn of_objects(bodies: [&[u8]; LANES]) -> [HexHash; LANES] {
-    let mut lanes = bodies.map(Lane::new);
-    let mut busy = true;
-    while busy {
-        busy = false;
-        for lane in &mut lanes {
-            busy |= lane.step();
-        }
-    }
-    lanes.map(Lane::finish)
+    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use crate::head::{segment_name, Mark};
 use crate::record::{split, whole, Parts, Record, MAX_LINE};
 use crate::store::{Folder, Segment};
 
+/// What holds the longest line and the line feed before it, which shows where it begins.
+pub(crate) const WINDOW: usize = MAX_LINE + 1;
+
 /// The end of a journal that can be continued.
 pub(crate) struct Found {
     /// The last segment.
@@ -84,7 +87,7 @@ fn from_mark(folder: &Folder, mark: Mark, held: Option<Segment>) -> Result<Place
             |found| Ok(Place::End(Box::new(found))),
         );
     };
-    let mut window = [0u8; MAX_LINE];
+    let mut window = [0u8; WINDOW];
     match record_ending_at(&segment, mark.end, &mut window)? {
         Some(parts) if parts.seq == seq && mark.head.hex().as_bytes() == parts.hash => {
             let start = Start {
@@ -120,9 +123,9 @@ fn after_mark(mark: &Mark) -> Next {
 pub(crate) fn record_ending_at<'a>(
     source: &dyn Source,
     end: u64,
-    window: &'a mut [u8; MAX_LINE],
+    window: &'a mut [u8; WINDOW],
 ) -> Result<Option<Parts<'a>>> {
-    let size = end.min(MAX_LINE as u64);
+    let size = end.min(WINDOW as u64);
     let from = end - size;
     let Some(bytes) = usize::try_from(size).ok().and_then(|size| window.get_mut(..size)) else {
         return Ok(None);

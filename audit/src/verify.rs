@@ -27,7 +27,7 @@ use crate::snapshot::{Snapshot, Span};
 use crate::store::Segment;
 
 /// A piece is at most this long: short enough to share the work evenly and to walk again slowly, in bytes.
-const MAX_SHARE: u64 = 8 * 1024 * 1024;
+const MAX_SHARE: u64 = 2 * 1024 * 1024;
 /// With this many findings verifying ends.
 const MAX_FINDINGS: usize = 50;
 

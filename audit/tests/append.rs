@@ -52,6 +52,22 @@ fn the_records_of_one_append_share_their_time_and_those_of_two_never_do() {
 }
 
 #[test]
+fn a_record_of_any_length_up_to_the_longest_is_found_again() {
+    let scratch = Scratch::in_memory();
+    let mut journal = Journal::open(&scratch.journal(), "b").unwrap();
+    let mut longest = 0;
+    for length in 0..600 {
+        let draft =
+            (0..7).fold(Draft::new("note"), |draft, key| draft.text(&format!("k{key}"), &"x".repeat(512)));
+        journal.append(&[draft.text("last", &"y".repeat(length))]).unwrap();
+        let text = lines(&scratch.journal(), 0).pop().unwrap();
+        longest = longest.max(text.len() + 1);
+        assert_eq!(Journal::open(&scratch.journal(), "b").unwrap().head(), journal.head());
+    }
+    assert_eq!(longest, 4096);
+}
+
+#[test]
 fn two_writers_take_turns_in_one_chain() {
     let scratch = Scratch::new();
     let mut one = Journal::open(&scratch.journal(), "b").unwrap();
