@@ -62,7 +62,8 @@ fn draft(number: u64) -> Draft {
         .op(&format!("{:08x}", operation.wrapping_mul(2_654_435_761) as u32))
         .text("step", step)
         .text("phase", if number % 2 == 0 { "intent" } else { "done" })
-        .text("bdf", &bdf);
+        .text("bdf", &bdf)
+        .text("qube", "sys-usb");
     if number % 2 == 0 {
         draft.text("what", what)
     } else {

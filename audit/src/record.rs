@@ -7,13 +7,13 @@ use crate::hash::{self, HexHash};
 /// The longest line, its line feed included, in bytes.
 pub(crate) const MAX_LINE: usize = 4096;
 /// What every line begins with: `prev` follows.
-const OPENING: &[u8] = b"{\"v\":1,\"prev\":\"";
+const OPENING: [u8; 15] = *b"{\"v\":1,\"prev\":\"";
 /// Between `prev` and the number of the record.
-const BEFORE_SEQ: &[u8] = b"\",\"seq\":";
+const BEFORE_SEQ: [u8; 8] = *b"\",\"seq\":";
 /// Between the members and the hash.
-const BEFORE_HASH: &[u8] = b",\"hash\":\"";
+const BEFORE_HASH: [u8; 9] = *b",\"hash\":\"";
 /// What every line ends with.
-const CLOSING: &[u8] = b"\"}";
+const CLOSING: [u8; 2] = *b"\"}";
 /// Length of `,"hash":"<64>"}`.
 const HASH_MEMBER: usize = 75;
 /// Members that the journal sets itself.
@@ -141,9 +141,9 @@ impl Draft {
 
     fn opening(&self, place: &Place<'_>) -> Vec<u8> {
         let mut line = Vec::with_capacity(512);
-        line.extend_from_slice(OPENING);
+        line.extend_from_slice(&OPENING);
         line.extend_from_slice(place.prev);
-        line.extend_from_slice(BEFORE_SEQ);
+        line.extend_from_slice(&BEFORE_SEQ);
         line.extend_from_slice(place.seq.to_string().as_bytes());
         push_text(&mut line, "time", place.time);
         push_text(&mut line, "boot", &name(place.boot.as_bytes()));
@@ -187,9 +187,9 @@ fn seal(mut line: Vec<u8>) -> (Vec<u8>, HexHash) {
     line.push(b'}');
     let hash = hash::of(&line);
     line.pop();
-    line.extend_from_slice(BEFORE_HASH);
+    line.extend_from_slice(&BEFORE_HASH);
     line.extend_from_slice(&hash);
-    line.extend_from_slice(CLOSING);
+    line.extend_from_slice(&CLOSING);
     line.push(b'\n');
     (line, hash)
 }
@@ -333,13 +333,18 @@ pub(crate) fn split(line: &[u8]) -> Option<Parts<'_>> {
     if line.len() >= MAX_LINE {
         return None;
     }
-    let rest = line.strip_prefix(OPENING)?;
+    // Arrays, not slices: their lengths are known, so that comparing them takes no call.
+    let (opening, rest) = line.split_first_chunk()?;
     let (prev, rest) = rest.split_first_chunk::<64>()?;
-    let rest = rest.strip_prefix(BEFORE_SEQ)?;
+    let (before_seq, rest) = rest.split_first_chunk()?;
     let (seq, members) = number(rest)?;
     let (_, tail) = members.split_last_chunk::<HASH_MEMBER>()?;
-    let hash = tail.strip_prefix(BEFORE_HASH)?.strip_suffix(CLOSING)?;
-    let hash: &HexHash = hash.try_into().ok()?;
+    let (before_hash, tail) = tail.split_first_chunk()?;
+    let (hash, closing) = tail.split_first_chunk::<64>()?;
+    let framed = *opening == OPENING && *before_seq == BEFORE_SEQ && *before_hash == BEFORE_HASH;
+    if !framed || closing != CLOSING {
+        return None;
+    }
     let body = line.get(..line.len().checked_sub(HASH_MEMBER)?)?;
     let members = members.get(..members.len().checked_sub(HASH_MEMBER)?)?;
     (members.first() == Some(&b',') && printable(body)).then_some(Parts { prev, seq, body, hash, members })

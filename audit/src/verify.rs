@@ -227,7 +227,7 @@ fn quick(
         filled += count;
         let bytes = buffer.get(..filled).unwrap_or_default();
         let mut start = 0;
-        let mut lines = Vec::with_capacity(bytes.len() / 256);
+        let mut group = Vec::with_capacity(LANES);
         for feed in memchr::memchr_iter(b'\n', bytes) {
             let line = bytes.get(start..feed).unwrap_or_default();
             let begins = at + start as u64;
@@ -240,9 +240,15 @@ fn quick(
                 continue;
             }
             let Some(parts) = split(line) else { return Ok(None) };
-            lines.push((begins, line, parts));
+            group.push((begins, line, parts));
+            if group.len() == LANES {
+                if !check_group(&group, wanted, finder.as_ref(), &mut checked) {
+                    return Ok(None);
+                }
+                group.clear();
+            }
         }
-        if !check_lines(&lines, wanted, finder.as_ref(), &mut checked) {
+        if !check_group(&group, wanted, finder.as_ref(), &mut checked) {
             return Ok(None);
         }
         if complete {
@@ -269,43 +275,41 @@ fn quick(
     Ok(checked.filter(|sum| hash::from_hex(&sum.first.prev).is_some()))
 }
 
-/// Checks lines that follow each other; adds them to `checked`.
-fn check_lines(
-    lines: &[(u64, &[u8], Parts<'_>)],
+/// Checks lines that follow each other, at most [`LANES`] of them; adds them to `checked`.
+fn check_group(
+    group: &[(u64, &[u8], Parts<'_>)],
     wanted: &[u64],
     finder: Option<&Finder<'_>>,
     checked: &mut Option<Checked>,
 ) -> bool {
-    for group in lines.chunks(LANES) {
-        let mut bodies = [&[][..]; LANES];
-        for (body, (_, _, parts)) in bodies.iter_mut().zip(group) {
-            *body = parts.body;
+    let mut bodies = [&[][..]; LANES];
+    for (body, (_, _, parts)) in bodies.iter_mut().zip(group) {
+        *body = parts.body;
+    }
+    for ((begins, line, parts), hash) in group.iter().zip(of_objects(bodies)) {
+        let sum = checked.get_or_insert_with(|| {
+            let first = Next { seq: parts.seq, prev: *parts.prev };
+            Checked {
+                from: *begins,
+                to: *begins,
+                first,
+                next: first,
+                records: 0,
+                found: Vec::new(),
+                pruned: Vec::new(),
+            }
+        });
+        if hash != *parts.hash || !sum.next.accepts(parts) {
+            return false;
         }
-        for ((begins, line, parts), hash) in group.iter().zip(of_objects(bodies)) {
-            let sum = checked.get_or_insert_with(|| {
-                let first = Next { seq: parts.seq, prev: *parts.prev };
-                Checked {
-                    from: *begins,
-                    to: *begins,
-                    first,
-                    next: first,
-                    records: 0,
-                    found: Vec::new(),
-                    pruned: Vec::new(),
-                }
-            });
-            if hash != *parts.hash || !sum.next.accepts(parts) {
-                return false;
-            }
-            sum.next = Next::after(parts);
-            sum.to = begins + line.len() as u64 + 1;
-            sum.records += 1;
-            if wanted.binary_search(&parts.seq).is_ok() {
-                sum.found.push((parts.seq, *parts.hash));
-            }
-            if finder.is_some_and(|finder| finder.find(line).is_some()) {
-                sum.pruned.extend(Pruned::read(line));
-            }
+        sum.next = Next::after(parts);
+        sum.to = begins + line.len() as u64 + 1;
+        sum.records += 1;
+        if wanted.binary_search(&parts.seq).is_ok() {
+            sum.found.push((parts.seq, *parts.hash));
+        }
+        if finder.is_some_and(|finder| finder.find(line).is_some()) {
+            sum.pruned.extend(Pruned::read(line));
         }
     }
     true
