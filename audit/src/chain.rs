@@ -48,7 +48,7 @@ impl Next {
 
     /// Whether a record stands where it belongs.
     pub(crate) fn accepts(&self, parts: &Parts<'_>) -> bool {
-        parts.seq == self.seq && *parts.prev == self.prev
+        parts.seq == self.seq && hash::same(parts.prev, &self.prev)
     }
 }
 

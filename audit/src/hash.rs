@@ -9,6 +9,12 @@ pub(crate) type HexHash = [u8; 64];
 /// What the first record names as the hash of the record before it.
 pub(crate) const NO_HASH: HexHash = [b'0'; 64];
 
+/// Whether two are the same. Written out, because an array of 64 is otherwise compared by a call.
+#[inline(always)]
+pub(crate) fn same(one: &HexHash, other: &HexHash) -> bool {
+    one.iter().zip(other).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
 /// The text of `value`.
 pub(crate) fn to_hex(value: &[u8; 32]) -> HexHash {
     let mut text = [0u8; 64];

@@ -299,7 +299,7 @@ fn check_group(
                 pruned: Vec::new(),
             }
         });
-        if hash != *parts.hash || !sum.next.accepts(parts) {
+        if !hash::same(&hash, parts.hash) || !sum.next.accepts(parts) {
             return false;
         }
         sum.next = Next::after(parts);
