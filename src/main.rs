@@ -6,6 +6,9 @@ mod cli;
 mod commands;
 mod consent;
 mod error;
+// The recorder, the import and what looks back come to use all of it.
+#[allow(dead_code)]
+mod history;
 mod names;
 mod observe;
 mod plan;

@@ -366,11 +366,22 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     (canonical && value < MAX_INTEGER.unsigned_abs()).then_some((value, rest))
 }
 
-/// Whether all bytes are in 0x20..=0x7e. Without an early end, so that the compiler makes vectors of it: a byte outside
-/// has its highest bit set as it is, less 0x20, or plus 1.
+/// Whether all bytes are in 0x20..=0x7e: the least and the greatest byte tell. Without an early end and in blocks of a
+/// fixed length, so that the compiler makes vectors of it; the last block overlaps the one before.
+#[inline(always)]
 fn printable(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0, |seen, byte| seen | byte | byte.wrapping_sub(0x20) | byte.wrapping_add(1)) & 0x80
-        == 0
+    const BLOCK: usize = 32;
+    let Some(last) = bytes.last_chunk::<BLOCK>() else {
+        return bytes.iter().all(|byte| matches!(byte, 0x20..=0x7e));
+    };
+    let (mut least, mut greatest) = (*last, *last);
+    for block in bytes.chunks_exact(BLOCK) {
+        for ((least, greatest), byte) in least.iter_mut().zip(&mut greatest).zip(block) {
+            *least = (*least).min(*byte);
+            *greatest = (*greatest).max(*byte);
+        }
+    }
+    least.iter().all(|byte| *byte >= 0x20) && greatest.iter().all(|byte| *byte <= 0x7e)
 }
 
 /// A line that is a record: of the right shape, with a hash that holds and a `prev` that is one.

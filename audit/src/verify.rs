@@ -20,7 +20,7 @@ use crate::checkpoint::{remembered, Checkpoint};
 use crate::error::{Error, Result};
 use crate::hash::{self, HexHash};
 use crate::head::{segment_name, Head};
-use crate::lanes::{of_objects, LANES};
+use crate::lanes::of_objects;
 use crate::record::{split, Parts, Record, MAX_LINE};
 use crate::report::{Comparison, Finding, Outcome, Place, Report, Witness, Wrong};
 use crate::snapshot::{Snapshot, Span};
@@ -227,29 +227,39 @@ fn quick(
         filled += count;
         let bytes = buffer.get(..filled).unwrap_or_default();
         let mut start = 0;
-        let mut group = Vec::with_capacity(LANES);
-        for feed in memchr::memchr_iter(b'\n', bytes) {
-            let line = bytes.get(start..feed).unwrap_or_default();
-            let begins = at + start as u64;
-            if begins >= piece.to && !skip {
-                complete = true;
-                break;
+        let mut feeds = memchr::memchr_iter(b'\n', bytes);
+        // The lines that begin in this piece, taken apart two by two: kept in a list they would be written and read again.
+        let mut line = || -> Option<(u64, &[u8])> {
+            loop {
+                let feed = feeds.next()?;
+                let line = bytes.get(start..feed).unwrap_or_default();
+                let begins = at + start as u64;
+                if begins >= piece.to && !skip {
+                    complete = true;
+                    return None;
+                }
+                start = feed + 1;
+                if !std::mem::replace(&mut skip, false) {
+                    return Some((begins, line));
+                }
             }
-            start = feed + 1;
-            if std::mem::replace(&mut skip, false) {
-                continue;
-            }
-            let Some(parts) = split(line) else { return Ok(None) };
-            group.push((begins, line, parts));
-            if group.len() == LANES {
-                if !check_group(&group, wanted, finder.as_ref(), &mut checked) {
+        };
+        while let Some((begins, one)) = line() {
+            let Some(parts) = split(one) else { return Ok(None) };
+            let Some((then, other)) = line() else {
+                let [hash, _] = of_objects([parts.body, &[]]);
+                if !add(&mut checked, begins, one, &parts, &hash, wanted, finder.as_ref()) {
                     return Ok(None);
                 }
-                group.clear();
+                break;
+            };
+            let Some(others) = split(other) else { return Ok(None) };
+            let [hash, next] = of_objects([parts.body, others.body]);
+            if !add(&mut checked, begins, one, &parts, &hash, wanted, finder.as_ref())
+                || !add(&mut checked, then, other, &others, &next, wanted, finder.as_ref())
+            {
+                return Ok(None);
             }
-        }
-        if !check_group(&group, wanted, finder.as_ref(), &mut checked) {
-            return Ok(None);
         }
         if complete {
             break;
@@ -275,42 +285,40 @@ fn quick(
     Ok(checked.filter(|sum| hash::from_hex(&sum.first.prev).is_some()))
 }
 
-/// Checks lines that follow each other, at most [`LANES`] of them; adds them to `checked`.
-fn check_group(
-    group: &[(u64, &[u8], Parts<'_>)],
+/// Adds a line to `checked` where it holds and follows.
+#[inline(always)]
+fn add(
+    checked: &mut Option<Checked>,
+    begins: u64,
+    line: &[u8],
+    parts: &Parts<'_>,
+    hash: &HexHash,
     wanted: &[u64],
     finder: Option<&Finder<'_>>,
-    checked: &mut Option<Checked>,
 ) -> bool {
-    let mut bodies = [&[][..]; LANES];
-    for (body, (_, _, parts)) in bodies.iter_mut().zip(group) {
-        *body = parts.body;
+    let sum = checked.get_or_insert_with(|| {
+        let first = Next { seq: parts.seq, prev: *parts.prev };
+        Checked {
+            from: begins,
+            to: begins,
+            first,
+            next: first,
+            records: 0,
+            found: Vec::new(),
+            pruned: Vec::new(),
+        }
+    });
+    if !hash::same(hash, parts.hash) || !sum.next.accepts(parts) {
+        return false;
     }
-    for ((begins, line, parts), hash) in group.iter().zip(of_objects(bodies)) {
-        let sum = checked.get_or_insert_with(|| {
-            let first = Next { seq: parts.seq, prev: *parts.prev };
-            Checked {
-                from: *begins,
-                to: *begins,
-                first,
-                next: first,
-                records: 0,
-                found: Vec::new(),
-                pruned: Vec::new(),
-            }
-        });
-        if !hash::same(&hash, parts.hash) || !sum.next.accepts(parts) {
-            return false;
-        }
-        sum.next = Next::after(parts);
-        sum.to = begins + line.len() as u64 + 1;
-        sum.records += 1;
-        if wanted.binary_search(&parts.seq).is_ok() {
-            sum.found.push((parts.seq, *parts.hash));
-        }
-        if finder.is_some_and(|finder| finder.find(line).is_some()) {
-            sum.pruned.extend(Pruned::read(line));
-        }
+    sum.next = Next::after(parts);
+    sum.to = begins + line.len() as u64 + 1;
+    sum.records += 1;
+    if wanted.binary_search(&parts.seq).is_ok() {
+        sum.found.push((parts.seq, *parts.hash));
+    }
+    if finder.is_some_and(|finder| finder.find(line).is_some()) {
+        sum.pruned.extend(Pruned::read(line));
     }
     true
 }

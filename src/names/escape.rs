@@ -44,9 +44,35 @@ pub fn escape(untrusted_bytes: &[u8]) -> String {
     shown
 }
 
+/// The bytes that [`escape`] showed. What is no escape of its stays as it is.
+#[must_use]
+pub fn unescape(shown: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(shown.len());
+    let mut rest = shown.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let digit = |at: usize| behind.get(at).and_then(|&byte| char::from(byte).to_digit(16));
+        let (byte, used) = match (first, behind.first(), digit(1), digit(2)) {
+            (b'\\', Some(b'\\'), ..) => (b'\\', 1),
+            (b'\\', Some(b'x'), Some(high), Some(low)) => (u8::try_from(high * 16 + low).unwrap_or(b'?'), 3),
+            _ => (first, 0),
+        };
+        bytes.push(byte);
+        rest = behind.get(used..).unwrap_or_default();
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_was_escaped_comes_back(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            prop_assert_eq!(unescape(&escape(&bytes)), bytes);
+        }
+    }
 
     #[test]
     fn escape_codes_never_reach_a_terminal() {

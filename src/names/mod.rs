@@ -5,8 +5,10 @@
 
 mod driver;
 mod escape;
+mod qube;
 mod sbdf;
 
 pub use driver::{DriverName, ModuleName};
-pub use escape::{escape, Untrusted};
+pub use escape::{escape, unescape, Untrusted};
+pub use qube::QubeName;
 pub use sbdf::{DeviceArgument, Hop, Sbdf};

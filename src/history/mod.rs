@@ -1,0 +1,10 @@
+//! History: the words in which the journal says what happened to PCI functions. The recorder, an import and the
+//! operations write them, everything that looks back reads them; nothing here reads or decides.
+
+#![forbid(unsafe_code)]
+
+mod entry;
+
+pub use entry::{
+    Device, DeviceEvent, Entry, Identity, Lost, Qube, QubeEvent, Recorder, RecorderPhase, Stay, StayEvent,
+};
