@@ -1,0 +1,32 @@
+//! Who has the function now, or may have it.
+
+use super::{owner, stop};
+use crate::assess::hazard::Hazard;
+use crate::assess::state::{Kind, State};
+use crate::observe::{Dom0, Function};
+
+/// A domain has it or is about to, or that cannot be ruled out.
+pub fn in_use(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
+    let mut hazards = Vec::new();
+    if let Kind::InUse(who) = &state.kind {
+        let mut evidence = Vec::new();
+        if let Ok(uses) = &dom0.uses {
+            evidence.extend(uses.of(function.sbdf).filter(|use_| use_.alive).map(|use_| use_.node.clone()));
+        }
+        if let Some(owner) = owner(dom0, function.sbdf) {
+            evidence.push(format!("Xen's owner is {owner}"));
+        }
+        hazards.push(stop("in-use", format!("{who} has it"), evidence.join("; ")));
+    }
+    if let Err(why) = &dom0.uses {
+        hazards.push(stop("in-use", "it cannot be ruled out that a qube has it", why.clone()));
+    }
+    match &dom0.owners {
+        Err(why) => hazards.push(stop("owner-unknown", "Xen's owner of it is not known", why.clone())),
+        Ok(owners) if !owners.contains_key(&function.sbdf) => {
+            hazards.push(stop("owner-unknown", "Xen's owner of it is not known", "Xen does not list it"))
+        }
+        Ok(_) => {}
+    }
+    hazards
+}
