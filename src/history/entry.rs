@@ -3,7 +3,7 @@
 //! | kind | members |
 //! | --- | --- |
 //! | `recorder` | `phase` start, heartbeat, source, stop; `run`; `sources`, `missing`; start: `first` |
-//! | `device` | `event`, `bdf`, identity; `driver`, `way`, `owner` |
+//! | `device` | `event`, `bdf`, identity; `driver`, `before`, `way`, `owner` |
 //! | `stay` | `event` begin, present, end; `bdf`, `id`; `qube`, `uuid`, `label`, `class`, `network`, `domain`, `options` |
 //! | `qube` | `event`, `qube`; `label`, `before`, `port`, `options` |
 //! | `lost` | `source`, `qube`, `count`, `since` |
@@ -109,6 +109,8 @@ pub struct Device {
     pub identity: Identity,
     /// Its driver now; empty where none.
     pub driver: String,
+    /// Seized, bound or unbound: the driver it had before, where it is known.
+    pub before: String,
     /// Seized: by which way (`boot`, `override`, `slot`, `xl`), as far as can be told.
     pub way: String,
     /// Xen's owner, where it was asked.
@@ -286,7 +288,13 @@ impl Entry {
                 let draft = it.identity.onto(draft).text("driver", &it.driver);
                 known(
                     draft,
-                    &[("way", &it.way), ("owner", &it.owner), ("source", &it.source), ("at", &it.at)],
+                    &[
+                        ("before", &it.before),
+                        ("way", &it.way),
+                        ("owner", &it.owner),
+                        ("source", &it.source),
+                        ("at", &it.at),
+                    ],
                 )
             }
             Self::Stay(it) => {
@@ -355,6 +363,7 @@ impl Entry {
                 bdf: bdf(record)?,
                 identity: Identity::read(record),
                 driver: text(record, "driver"),
+                before: text(record, "before"),
                 way: text(record, "way"),
                 owner: text(record, "owner"),
                 source: text(record, "source"),
@@ -471,6 +480,7 @@ mod tests {
                 bdf,
                 identity,
                 driver: "pciback".into(),
+                before: "e1000e".into(),
                 way: "override".into(),
                 owner: String::new(),
                 source: "uevent".into(),
