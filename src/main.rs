@@ -7,8 +7,9 @@ mod commands;
 mod consent;
 mod error;
 // The recorder, the import and what looks back come to use all of it.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod history;
+#[allow(dead_code, unused_imports)]
 mod names;
 mod observe;
 mod plan;
