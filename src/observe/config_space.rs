@@ -4,6 +4,8 @@
 //! Specification, section 7; numbers as in Linux
 //! `include/uapi/linux/pci_regs.h`.
 
+use std::collections::BTreeSet;
+
 /// Bit 2 of the command register: the device may start DMA.
 const BUS_MASTER: u16 = 1 << 2;
 /// Bit 4 of the status register: there is a capability list.
@@ -150,27 +152,44 @@ fn capability_list(bytes: &[u8]) -> Vec<(u8, usize)> {
     list
 }
 
-/// The device serial number, from the extended capabilities behind the first 256
-/// bytes. They are read one register at a time by `register`, for each costs an
-/// access to the device.
-pub fn serial_number(mut register: impl FnMut(u64) -> Option<u32>) -> Option<u64> {
+/// What the extended capabilities behind the first 256 bytes say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Extended {
+    /// Ids in their order, cut at a loop.
+    pub capabilities: Vec<u16>,
+    /// The device serial number, where there is one.
+    pub serial: Option<u64>,
+}
+
+/// Reads them one register at a time, for each costs an access to the device.
+/// `None` where one cannot be read.
+pub fn extended(mut register: impl FnMut(u64) -> Option<u32>) -> Option<Extended> {
+    let mut found = Extended::default();
     let mut at = CONVENTIONAL_SIZE;
-    // 3840 bytes hold at most 480 entries of 8.
-    for _ in 0..480 {
+    let mut seen = BTreeSet::new();
+    while seen.insert(at) {
         let header = register(at)?;
         if header == 0 || header == u32::MAX {
-            return None;
+            break;
         }
-        if u16::try_from(header & 0xffff).ok()? == EXTENDED_SERIAL_NUMBER {
+        let id = u16::try_from(header & 0xffff).ok()?;
+        found.capabilities.push(id);
+        if id == EXTENDED_SERIAL_NUMBER && found.serial.is_none() {
             let (low, high) = (register(at + 4)?, register(at + 8)?);
-            return Some(u64::from(high) << 32 | u64::from(low));
+            found.serial = Some(u64::from(high) << 32 | u64::from(low));
         }
-        at = u64::from(header >> 20 & 0xffc);
-        if at < CONVENTIONAL_SIZE {
-            return None;
+        let next = u64::from(header >> 20 & 0xffc);
+        if next < CONVENTIONAL_SIZE {
+            break;
         }
+        at = next;
     }
-    None
+    Some(found)
+}
+
+/// The device serial number alone.
+pub fn serial_number(register: impl FnMut(u64) -> Option<u32>) -> Option<u64> {
+    extended(register)?.serial
 }
 
 fn byte(bytes: &[u8], at: usize) -> Option<u8> {

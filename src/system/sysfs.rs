@@ -77,6 +77,12 @@ impl PciSysfs {
         read.map(|_| bytes).map_err(|error| Failure::unreadable(&path, &error))
     }
 
+    /// How much config space a function has, in bytes; `None` where that cannot be seen.
+    #[must_use]
+    pub fn config_size(&self, sbdf: Sbdf) -> Option<u64> {
+        Some(std::fs::metadata(self.attribute_path(sbdf, "config")).ok()?.len())
+    }
+
     /// One 32-bit register of config space; `None` where this user may not see it.
     #[must_use]
     pub fn register(&self, sbdf: Sbdf, at: u64) -> Option<u32> {
