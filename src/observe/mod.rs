@@ -7,6 +7,7 @@ pub mod config_space;
 mod dom0_use;
 pub mod evidence;
 mod functions;
+#[allow(dead_code)]
 pub mod identity;
 mod owners;
 mod snapshot;
