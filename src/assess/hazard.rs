@@ -32,6 +32,8 @@ pub struct Hazard {
     pub severity: Severity,
     /// The qube it concerns, where it is accepted per qube.
     pub qube: Option<String>,
+    /// Labels that qube has or had when it used the device; none where they are not known.
+    pub labels: Vec<String>,
     /// One sentence for people.
     pub sentence: String,
     /// What it rests on.
@@ -62,6 +64,7 @@ pub const KNOWN_HAZARDS: &[(&str, Severity)] = &[
     ("no-driver", Severity::Stop),
     ("load-takes-others", Severity::Stop),
     ("dom0-needs-it", Severity::Stop),
+    ("policy", Severity::Stop),
     ("exposed", Severity::Warn),
     ("unknown-history", Severity::Warn),
     ("no-reset", Severity::Warn),

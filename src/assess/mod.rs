@@ -5,6 +5,7 @@
 
 mod hazard;
 mod hazards;
+mod policy;
 mod reboot;
 mod state;
 

@@ -32,6 +32,7 @@ impl Reboot {
             id: "reboot-would-not-return",
             severity: Severity::Note,
             qube: None,
+            labels: Vec::new(),
             sentence: "a reboot would not give it back to dom0".to_owned(),
             evidence: self.obstacles.join("; "),
         })

@@ -96,6 +96,7 @@ mod tests {
             id: "exposed",
             severity: Severity::Warn,
             qube: qube.map(str::to_owned),
+            labels: Vec::new(),
             sentence: String::new(),
             evidence: String::new(),
         }

@@ -10,6 +10,7 @@ mod functions;
 #[allow(dead_code)]
 pub mod identity;
 mod owners;
+mod policy;
 mod snapshot;
 mod usage;
 
@@ -27,6 +28,7 @@ use std::rc::Rc;
 pub use claims::Claims;
 pub use functions::{reset_method_in_force, Function};
 pub use owners::{Owner, Owners};
+pub use policy::{Policy, Rule, Says};
 pub use snapshot::Snapshot;
 pub use usage::{Use, Uses};
 
@@ -60,6 +62,8 @@ pub struct Dom0 {
     pub boot_id: String,
     /// Whether this is Qubes' dom0, whose boot scripts hide devices.
     pub qubes: bool,
+    /// What the admin forbids besides.
+    pub policy: Reading<Policy>,
 }
 
 /// The open connections a command reads through.
@@ -143,6 +147,7 @@ impl Sources {
             cmdline,
             boot_id: boot_id(&self.root)?,
             qubes: self.root.path("/etc/qubes-release").exists(),
+            policy: policy::read(&self.root),
         })
     }
 

@@ -29,6 +29,8 @@ pub fn identity(
     let _ = writeln!(text, "state {}", state.words());
     let _ = writeln!(text, "override {:?} slot {}", function.driver_override, state.slot);
     let _ = writeln!(text, "owner {owner:?}");
+    let policy = dom0.policy.as_ref().map(|policy| &policy.digest);
+    let _ = writeln!(text, "policy {policy:?}");
     for hazard in hazards {
         let _ =
             writeln!(text, "hazard {} {} {}", hazard.severity.word(), hazard.acceptance(), hazard.evidence);

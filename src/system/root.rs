@@ -2,13 +2,18 @@
 
 #![forbid(unsafe_code)]
 
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
+use nix::fcntl::OFlag;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// No attribute or table this program reads whole is larger; pci.ids is 1.5 MB.
 const LARGEST: u64 = 8 << 20;
+
+/// No file an admin writes for this program is larger.
+const LARGEST_GUARDED: u64 = 64 << 10;
 
 /// The root every path is put below: `/`, or the model given with `--sysroot`.
 #[derive(Clone, Debug)]
@@ -44,6 +49,46 @@ pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Reads a file that only root may decide on: a regular file that nobody else owns or writes. `None` where there is
+/// none. In a model it is whoever runs the program who owns it.
+///
+/// # Errors
+/// It cannot be read, or somebody else could have written it.
+pub fn read_guarded(root: &Sysroot, absolute: &str) -> Result<Option<Vec<u8>>, Failure> {
+    let path = root.path(absolute);
+    let opened = std::fs::OpenOptions::new()
+        .read(true)
+        // A pipe in its place must not hold the program up.
+        .custom_flags(OFlag::O_NONBLOCK.bits() | OFlag::O_NOCTTY.bits())
+        .open(&path);
+    let file = match opened {
+        Ok(file) => file,
+        // A link that leads nowhere is no absent file.
+        Err(error) if absent(&error) && path.symlink_metadata().is_err() => return Ok(None),
+        Err(error) => return Err(Failure::unreadable(&path, &error)),
+    };
+    let data = file.metadata().map_err(|error| Failure::unreadable(&path, &error))?;
+    let owner = if root.is_model() { nix::unistd::geteuid().as_raw() } else { 0 };
+    let doubt = if !data.is_file() {
+        Some("is no regular file")
+    } else if data.uid() != owner {
+        Some("is not root's")
+    } else if data.mode() & 0o022 != 0 {
+        Some("can be written by others than root")
+    } else if data.len() > LARGEST_GUARDED {
+        Some("is larger than 64 KiB")
+    } else {
+        None
+    };
+    if let Some(doubt) = doubt {
+        let message = format!("{} {doubt}", path.display());
+        return Err(Failure::new(Exit::Io, "not-trusted", message, "chown root:root and chmod 644 it"));
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(LARGEST_GUARDED).read_to_end(&mut bytes);
+    read.map(|_| Some(bytes)).map_err(|error| Failure::unreadable(&path, &error))
 }
 
 /// Reads an attribute as text without its line end; what is no UTF-8 is replaced.

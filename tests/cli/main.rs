@@ -15,6 +15,7 @@ mod hazards;
 mod in_use;
 mod machine;
 mod output;
+mod policy;
 mod reboot;
 mod source;
 mod states;

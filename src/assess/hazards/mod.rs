@@ -9,21 +9,51 @@ mod topology;
 pub use topology::shared_bridge;
 
 use super::hazard::{Hazard, Severity};
+use super::policy;
 use super::state::State;
 use crate::names::{DriverName, Sbdf};
 use crate::observe::{Claims, Dom0, Function, Owner};
 
 fn stop(id: &'static str, sentence: impl Into<String>, evidence: impl Into<String>) -> Hazard {
-    Hazard { id, severity: Severity::Stop, qube: None, sentence: sentence.into(), evidence: evidence.into() }
+    Hazard {
+        id,
+        severity: Severity::Stop,
+        qube: None,
+        labels: Vec::new(),
+        sentence: sentence.into(),
+        evidence: evidence.into(),
+    }
 }
 
 fn warn(id: &'static str, sentence: impl Into<String>, evidence: impl Into<String>) -> Hazard {
-    Hazard { id, severity: Severity::Warn, qube: None, sentence: sentence.into(), evidence: evidence.into() }
+    Hazard {
+        id,
+        severity: Severity::Warn,
+        qube: None,
+        labels: Vec::new(),
+        sentence: sentence.into(),
+        evidence: evidence.into(),
+    }
 }
 
 /// Hazards of giving a function back to dom0. `driver` is the one the admin named.
 #[must_use]
 pub fn of_return(
+    dom0: &Dom0,
+    function: &Function,
+    state: &State,
+    claims: &Claims,
+    driver: Option<&DriverName>,
+) -> Vec<Hazard> {
+    let hazards = found(dom0, function, state, claims, driver);
+    if state.is_fine() {
+        return hazards;
+    }
+    policy::under(&dom0.policy, function, hazards)
+}
+
+/// Those the program itself finds.
+fn found(
     dom0: &Dom0,
     function: &Function,
     state: &State,

@@ -29,6 +29,7 @@ pub fn past(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
             sentence: format!("{} had it in this boot and could have turned it against dom0", use_.who()),
             evidence: use_.node.clone(),
             qube: Some(qube),
+            labels: Vec::new(),
         });
     }
     if relaxed {
