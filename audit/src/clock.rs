@@ -14,7 +14,7 @@ pub(crate) fn now() -> u64 {
 }
 
 /// `micros` since 1970 as RFC 3339 text, always [`TEXT_LEN`] bytes until the year 9999.
-pub(crate) fn text(micros: u64) -> String {
+pub fn text(micros: u64) -> String {
     // The last microsecond of the year 9999: beyond it the text would grow.
     let micros = micros.min(253_402_300_799_999_999);
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);

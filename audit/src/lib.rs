@@ -34,6 +34,7 @@ mod tail;
 mod verify;
 
 pub use checkpoint::{head, remember, Checkpoint, Statement};
+pub use clock::text as time_text;
 pub use error::{Error, Kind, Result};
 pub use head::Head;
 pub use journal::{Journal, RESERVED_BYTES, SEGMENT_BYTES};

@@ -3,12 +3,17 @@
 
 #![forbid(unsafe_code)]
 
+// The exposure of a function and the timeline come to use it.
+#[allow(dead_code)]
+mod coverage;
 mod hazard;
 mod hazards;
 mod policy;
 mod reboot;
 mod state;
 
+#[allow(unused_imports)]
+pub use coverage::{Coverage, Stretch};
 pub use hazard::{Hazard, Severity, KNOWN_HAZARDS};
 pub use hazards::{of_hold, of_return};
 pub use reboot::{advice, Reboot};

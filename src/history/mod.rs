@@ -4,9 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod entry;
-mod time;
+mod moment;
 
 pub use entry::{
     Device, DeviceEvent, Entry, Identity, Lost, Qube, QubeEvent, Recorder, RecorderPhase, Stay, StayEvent,
 };
-pub use time::seconds;
+pub use moment::{seconds, Moment};

@@ -1,0 +1,392 @@
+//! Which time the journal covers: when a recorder ran that heard what it has to hear.
+//!
+//! One run of the recorder covers from its `start` to the last record it wrote, whatever that record says; the time
+//! behind it is nobody's. Within a run these are not covered:
+//!
+//! - while it does not hear `uevents` or does not hear `xenstore` (`start` and `source` records say what is heard);
+//! - from `since` to the time of a `lost` record; from the run's start, where `since` tells nothing;
+//! - a silence longer than the interval of its heartbeats, and a quarter of it;
+//! - a step back of the clock.
+//!
+//! What operations and imports write covers nothing.
+
+use crate::history::{Entry, Moment, Recorder, RecorderPhase};
+
+/// Without these a function can go to a qube unheard. qubesd is not among them: it adds labels and names.
+const NEEDED: [&str; 2] = ["uevents", "xenstore"];
+
+/// The longest interval of heartbeats, in seconds; taken where a run names none.
+const LONGEST_INTERVAL: u32 = 600;
+
+/// Covered time without a gap.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stretch {
+    /// The boot it belongs to, as the journal names it.
+    pub boot: String,
+    /// Its beginning.
+    pub from: Moment,
+    /// Its end: the last that was heard.
+    pub to: Moment,
+    /// Nothing can have been missed in this boot before it: no qube had run when its recorder began.
+    pub since_boot: bool,
+}
+
+/// All covered time.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Coverage {
+    /// In the order of the journal. Runs beside each other can make stretches overlap.
+    pub stretches: Vec<Stretch>,
+}
+
+/// One run of the recorder, as far as it was read.
+struct Run {
+    id: String,
+    /// Where its `start` stands.
+    start: Moment,
+    /// The time of its latest record.
+    latest: Moment,
+    /// The longest silence that is covered, in seconds.
+    silence: u64,
+    /// The stretch that goes on, where the needed sources are heard.
+    open: Option<Stretch>,
+}
+
+impl Coverage {
+    /// What the history's records cover. They come in the journal's order, each with its time and its boot.
+    pub fn of<'a>(records: impl IntoIterator<Item = (Moment, &'a str, &'a Entry)>) -> Self {
+        let mut coverage = Self::default();
+        let mut runs: Vec<Run> = Vec::new();
+        let mut current = "";
+        for (time, boot, entry) in records {
+            if boot != current {
+                runs.drain(..).for_each(|run| coverage.keep(run.open));
+                current = boot;
+            }
+            match entry {
+                Entry::Recorder(it) => coverage.recorder(&mut runs, time, boot, it),
+                Entry::Lost(it) => {
+                    if let Some(run) = runs.last_mut() {
+                        coverage.keep(run.heard(time, boot));
+                        let since = Moment::parse(&it.since).unwrap_or(run.start).min(time);
+                        coverage.uncover(run, boot, since, time);
+                    }
+                }
+                Entry::Device(it) => coverage.record(&mut runs, time, boot, &it.source),
+                Entry::Stay(it) => coverage.record(&mut runs, time, boot, &it.source),
+                Entry::Qube(it) => coverage.record(&mut runs, time, boot, &it.source),
+            }
+        }
+        runs.drain(..).for_each(|run| coverage.keep(run.open));
+        coverage
+    }
+
+    /// What lies uncovered in a span of time: rising, without overlaps.
+    #[must_use]
+    pub fn gaps(&self, from: Moment, to: Moment) -> Vec<(Moment, Moment)> {
+        let mut stretches: Vec<_> = self.stretches.iter().map(|it| (it.from, it.to)).collect();
+        stretches.retain(|(begin, end)| begin < end);
+        stretches.sort_unstable();
+        let mut gaps = Vec::new();
+        let mut at = from;
+        for (begin, end) in stretches {
+            if begin > at && at < to {
+                gaps.push((at, begin.min(to)));
+            }
+            at = at.max(end);
+        }
+        if at < to {
+            gaps.push((at, to));
+        }
+        gaps
+    }
+
+    /// Whether all time of this boot since `from` up to `to` is covered. Time before the first record counts where
+    /// nothing can have been missed then: give the boot's own beginning, or any moment of it.
+    #[must_use]
+    pub fn covers(&self, boot: &str, from: Moment, to: Moment) -> bool {
+        let of_boot = self.stretches.iter().filter(|it| it.boot == boot).cloned().collect();
+        let of_boot = Self { stretches: of_boot };
+        let begin = of_boot.stretches.iter().filter(|it| it.since_boot).map(|it| it.from).min();
+        let from = begin.map_or(from, |begin| from.max(begin));
+        of_boot.stretches.iter().any(|it| it.from <= from && from <= it.to)
+            && of_boot.gaps(from, to).is_empty()
+    }
+
+    fn recorder(&mut self, runs: &mut Vec<Run>, time: Moment, boot: &str, it: &Recorder) {
+        let heard = NEEDED.iter().all(|needed| {
+            let named = |list: &[String]| list.iter().any(|word| word.split(' ').next() == Some(*needed));
+            named(&it.sources) && !named(&it.missing)
+        });
+        if it.phase == RecorderPhase::Start {
+            self.end(runs, &it.run);
+            let open =
+                heard.then(|| Stretch { boot: boot.to_owned(), from: time, to: time, since_boot: it.first });
+            let silence = silence(it.interval);
+            runs.push(Run { id: it.run.clone(), start: time, latest: time, silence, open });
+            return;
+        }
+        // A run whose start was pruned or lost: it covers nothing.
+        let Some(run) = runs.iter_mut().find(|run| run.id == it.run) else { return };
+        self.keep(run.heard(time, boot));
+        if it.interval != 0 {
+            run.silence = silence(it.interval);
+        }
+        match it.phase {
+            RecorderPhase::Stop => self.end(runs, &it.run),
+            RecorderPhase::Source if !heard => self.keep(run.open.take()),
+            RecorderPhase::Source if run.open.is_none() => {
+                run.open = Some(Stretch { boot: boot.to_owned(), from: time, to: time, since_boot: false });
+            }
+            _ => {}
+        }
+    }
+
+    /// A record of the latest run that has not stopped, where a recorder wrote it.
+    fn record(&mut self, runs: &mut [Run], time: Moment, boot: &str, source: &str) {
+        let recorders = ["uevent", "xenstore", "qubesd", "snapshot"].contains(&source);
+        if let Some(run) = runs.last_mut().filter(|_| recorders) {
+            self.keep(run.heard(time, boot));
+        }
+    }
+
+    fn end(&mut self, runs: &mut Vec<Run>, id: &str) {
+        while let Some(place) = runs.iter().position(|run| run.id == id) {
+            let run = runs.remove(place);
+            self.keep(run.open);
+        }
+    }
+
+    fn keep(&mut self, stretch: Option<Stretch>) {
+        self.stretches.extend(stretch.filter(|it| it.from < it.to || it.since_boot));
+    }
+
+    /// Takes `since` to `time` out of all that this run covered.
+    fn uncover(&mut self, run: &mut Run, boot: &str, since: Moment, time: Moment) {
+        let open = run.open.take();
+        let begins_anew = open.as_ref().map(|it| it.boot.clone());
+        let mut cut = Vec::new();
+        for stretch in self.stretches.drain(..).chain(open) {
+            if stretch.boot != boot || stretch.to <= since || stretch.from >= time {
+                cut.push(stretch);
+                continue;
+            }
+            if stretch.from < since {
+                cut.push(Stretch { to: since, ..stretch.clone() });
+            }
+            if stretch.to > time {
+                cut.push(Stretch { from: time, since_boot: false, ..stretch });
+            }
+        }
+        self.stretches = cut;
+        run.open = begins_anew.map(|boot| Stretch { boot, from: time, to: time, since_boot: false });
+    }
+}
+
+impl Run {
+    /// It wrote something at this time. Gives what it covered before, where it cannot be gone on with.
+    fn heard(&mut self, time: Moment, boot: &str) -> Option<Stretch> {
+        let steady = self.latest <= time && time <= self.latest.after(self.silence);
+        self.latest = time;
+        let open = self.open.as_mut()?;
+        if steady {
+            open.to = time;
+            return None;
+        }
+        let next = Stretch { boot: boot.to_owned(), from: time, to: time, since_boot: false };
+        self.open.replace(next)
+    }
+}
+
+/// The longest silence that is covered, in seconds: a heartbeat may be late by a quarter.
+fn silence(interval: u32) -> u64 {
+    let interval = if interval == 0 { LONGEST_INTERVAL } else { interval.min(LONGEST_INTERVAL) };
+    u64::from(interval + interval / 4) + 1
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::history::{Lost, Qube, QubeEvent};
+    use proptest::prelude::*;
+
+    fn recorder(phase: RecorderPhase, run: &str, missing: &str) -> Entry {
+        let heard = |word: &&str| !missing.contains(word);
+        Entry::Recorder(Recorder {
+            phase,
+            run: run.to_owned(),
+            sources: ["uevents", "xenstore", "qubesd 4.3"]
+                .iter()
+                .filter(|it| heard(it))
+                .map(|it| (*it).to_owned())
+                .collect(),
+            missing: missing.split_whitespace().map(str::to_owned).collect(),
+            first: run == "first",
+            interval: 60,
+        })
+    }
+
+    fn seen(source: &str) -> Entry {
+        Entry::Qube(Qube {
+            event: QubeEvent::Started,
+            qube: "work".into(),
+            uuid: String::new(),
+            label: String::new(),
+            before: String::new(),
+            port: String::new(),
+            bdf: None,
+            options: String::new(),
+            source: source.into(),
+            at: String::new(),
+        })
+    }
+
+    fn lost(since: &str) -> Entry {
+        Entry::Lost(Lost {
+            source: "uevent".into(),
+            qube: String::new(),
+            count: 0,
+            why: "overflow".into(),
+            since: since.into(),
+        })
+    }
+
+    fn at(second: u64) -> Moment {
+        Moment::from_micros(second * 1_000_000)
+    }
+
+    fn covered(records: &[(u64, &str, Entry)]) -> Vec<(u64, u64)> {
+        let coverage = Coverage::of(records.iter().map(|(time, boot, entry)| (at(*time), *boot, entry)));
+        coverage
+            .stretches
+            .iter()
+            .map(|it| (it.from.micros() / 1_000_000, it.to.micros() / 1_000_000))
+            .collect()
+    }
+
+    use RecorderPhase::{Heartbeat, Source, Start, Stop};
+
+    #[test]
+    fn a_run_covers_from_its_start_to_its_last_record_whatever_that_is() {
+        let begun = (0, "b", recorder(Start, "r", ""));
+        assert_eq!(covered(&[begun.clone(), (60, "b", recorder(Heartbeat, "r", ""))]), [(0, 60)]);
+        assert_eq!(covered(&[begun.clone(), (30, "b", seen("xenstore"))]), [(0, 30)]);
+        // Nobody knows how long it lived after that; what others write does not tell.
+        assert_eq!(covered(&[begun.clone(), (30, "b", seen("operation"))]), []);
+        assert_eq!(covered(&[begun.clone(), (30, "b", seen("import:journald"))]), []);
+        assert_eq!(covered(&[begun, (30, "next", seen("xenstore"))]), []);
+    }
+
+    #[test]
+    fn a_killed_recorder_leaves_a_gap_up_to_the_next_start() {
+        let told = [
+            (0, "b", recorder(Start, "r", "")),
+            (50, "b", recorder(Heartbeat, "r", "")),
+            (70, "b", recorder(Start, "s", "")),
+            (75, "b", seen("uevent")),
+            (90, "b", recorder(Stop, "s", "")),
+            (95, "b", seen("operation")),
+        ];
+        assert_eq!(covered(&told), [(70, 90), (0, 50)]);
+        let coverage = Coverage::of(told.iter().map(|(time, boot, entry)| (at(*time), *boot, entry)));
+        assert_eq!(coverage.gaps(at(0), at(100)), [(at(50), at(70)), (at(90), at(100))]);
+        assert!(coverage.covers("b", at(10), at(50)) && coverage.covers("b", at(71), at(90)));
+        assert!(!coverage.covers("b", at(10), at(60)) && !coverage.covers("b", at(60), at(90)));
+        assert!(!coverage.covers("c", at(10), at(50)));
+    }
+
+    #[test]
+    fn without_a_needed_source_nothing_is_covered() {
+        for missing in ["uevents", "xenstore"] {
+            let told = [
+                (0, "b", recorder(Start, "r", "qubesd")),
+                (10, "b", recorder(Source, "r", missing)),
+                (20, "b", recorder(Heartbeat, "r", missing)),
+                (30, "b", recorder(Source, "r", "")),
+                (40, "b", recorder(Heartbeat, "r", "")),
+            ];
+            assert_eq!(covered(&told), [(0, 10), (30, 40)]);
+        }
+    }
+
+    #[test]
+    fn what_was_lost_is_not_covered_since_it_began_to_be_lost() {
+        let told = |since: &str| {
+            covered(&[
+                (0, "b", recorder(Start, "r", "")),
+                (30, "b", recorder(Heartbeat, "r", "")),
+                (50, "b", lost(since)),
+                (60, "b", recorder(Heartbeat, "r", "")),
+            ])
+        };
+        assert_eq!(told(&at(40).to_string()), [(0, 40), (50, 60)]);
+        assert_eq!(told("no time"), [(50, 60)]);
+    }
+
+    #[test]
+    fn a_silence_longer_than_the_heartbeats_is_not_covered() {
+        let told = [
+            (0, "b", recorder(Start, "r", "")),
+            (61, "b", recorder(Heartbeat, "r", "")),
+            (200, "b", recorder(Heartbeat, "r", "")),
+            (210, "b", seen("uevent")),
+        ];
+        assert_eq!(covered(&told), [(0, 61), (200, 210)]);
+    }
+
+    #[test]
+    fn a_recorder_that_began_before_any_qube_covers_the_boot_from_its_beginning() {
+        let told = [(100, "b", recorder(Start, "first", "")), (110, "b", recorder(Heartbeat, "first", ""))];
+        let coverage = Coverage::of(told.iter().map(|(time, boot, entry)| (at(*time), *boot, entry)));
+        assert!(coverage.covers("b", at(0), at(110)) && !coverage.covers("b", at(0), at(120)));
+        let told = [(100, "b", recorder(Start, "later", "")), (110, "b", recorder(Heartbeat, "later", ""))];
+        let coverage = Coverage::of(told.iter().map(|(time, boot, entry)| (at(*time), *boot, entry)));
+        assert!(!coverage.covers("b", at(0), at(110)));
+    }
+
+    #[test]
+    fn one_look_beside_a_running_recorder_ends_nothing() {
+        let told = [
+            (0, "b", recorder(Start, "r", "")),
+            (10, "b", recorder(Start, "once", "uevents xenstore")),
+            (10, "b", seen("snapshot")),
+            (11, "b", recorder(Stop, "once", "uevents xenstore")),
+            (50, "b", seen("uevent")),
+        ];
+        assert_eq!(covered(&told), [(0, 50)]);
+    }
+
+    proptest! {
+        #[test]
+        fn gaps_and_stretches_never_overlap_and_nothing_outside_a_run_is_covered(
+            steps in proptest::collection::vec((0u64..120, 0usize..7), 0..40)
+        ) {
+            let mut time = 1000;
+            let mut told = Vec::new();
+            for (number, (step, what)) in steps.iter().enumerate() {
+                time = if *what == 6 { time - step.min(&50) } else { time + step };
+                let entry = match what {
+                    0 => recorder(Start, &format!("r{number}"), ""),
+                    1 => recorder(Heartbeat, &format!("r{}", number.saturating_sub(1)), ""),
+                    2 => recorder(Source, &format!("r{}", number.saturating_sub(2)), "xenstore"),
+                    3 => lost(&at(time - step).to_string()),
+                    _ => seen("uevent"),
+                };
+                told.push((time, "b", entry));
+            }
+            let coverage = Coverage::of(told.iter().map(|(time, boot, entry)| (at(*time), *boot, entry)));
+            let (from, to) = (at(0), at(20_000));
+            let gaps = coverage.gaps(from, to);
+            prop_assert!(gaps.iter().all(|(begin, end)| begin < end));
+            prop_assert!(gaps.iter().zip(gaps.iter().skip(1)).all(|(one, next)| one.1 < next.0));
+            for stretch in coverage.stretches.iter().filter(|it| it.from != it.to) {
+                prop_assert!(stretch.from < stretch.to);
+                prop_assert!(gaps.iter().all(|(begin, end)| *end <= stretch.from || *begin >= stretch.to));
+            }
+            let first = told.iter().find(|(_, _, it)| matches!(it, Entry::Recorder(it) if it.phase == Start));
+            if first.is_none() {
+                prop_assert!(coverage.stretches.is_empty());
+            }
+        }
+    }
+}
