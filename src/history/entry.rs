@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `recorder` | `phase` start, heartbeat, source, stop; `run`; `sources`, `missing`; start: `first` |
 //! | `device` | `event`, `bdf`, identity; `driver`, `before`, `way`, `owner` |
-//! | `stay` | `event` begin, present, end; `bdf`, `id`; `qube`, `uuid`, `label`, `class`, `network`, `domain`, `options` |
+//! | `stay` | `event` begin, present, end; `bdf`, `id`; `qube`, `uuid`, `label`, `class`, `network`, `domain`, `stub`,
+//! |  | `options` |
 //! | `qube` | `event`, `qube`; `label`, `before`, `port`, `options` |
 //! | `lost` | `source`, `qube`, `count`, `since` |
 //!
@@ -128,7 +129,8 @@ pub enum StayEvent {
     Begin,
     /// Found so by a snapshot.
     Present,
-    /// The toolstack took it back, or the qube is gone.
+    /// The toolstack took it back, or the qube is gone. Without a begin in the same boot, all that is left of a stay
+    /// that nobody saw.
     End,
 }
 
@@ -153,6 +155,8 @@ pub struct Stay {
     pub network: Option<bool>,
     /// The domain; -1 where not known. That of the qube, not of its stub domain.
     pub domain: i64,
+    /// The stub domain that holds it for the qube; -1 where there is none, or it is not known.
+    pub stub: i64,
     /// The toolstack's options: `permissive=1,rdm_policy=relaxed`.
     pub options: String,
     /// Who says so.
@@ -315,7 +319,12 @@ impl Entry {
                 );
                 let draft =
                     it.network.into_iter().fold(draft, |draft, network| draft.flag("network", network));
-                draft.number("domain", it.domain)
+                let draft = draft.number("domain", it.domain);
+                if it.stub < 0 {
+                    draft
+                } else {
+                    draft.number("stub", it.stub)
+                }
             }
             Self::Qube(it) => {
                 let draft =
@@ -379,6 +388,7 @@ impl Entry {
                 class: text(record, "class"),
                 network: record.get("network").and_then(serde_json::Value::as_bool),
                 domain: record.number("domain").unwrap_or(-1),
+                stub: record.number("stub").unwrap_or(-1),
                 options: text(record, "options"),
                 source: text(record, "source"),
                 at: text(record, "at"),
@@ -496,6 +506,7 @@ mod tests {
                 class: "AppVM".into(),
                 network: Some(true),
                 domain: 7,
+                stub: 8,
                 options: "permissive=1".into(),
                 source: "xenstore".into(),
                 at: String::new(),

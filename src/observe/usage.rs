@@ -14,6 +14,8 @@ pub struct Use {
     pub sbdf: Sbdf,
     /// The domain; a stub domain is replaced by the qube it serves.
     pub domain: u16,
+    /// The domain the node names: the qube's stub domain, where it has one.
+    pub frontend: u16,
     /// Whether Xen still lists the domain (or its stub domain).
     pub alive: bool,
     /// The name of the qube, where one is written.
@@ -51,6 +53,12 @@ impl Use {
 pub struct Uses(Vec<Use>);
 
 impl Uses {
+    /// All nodes.
+    #[allow(dead_code)] // for the recorder
+    pub fn iter(&self) -> impl Iterator<Item = &Use> {
+        self.0.iter()
+    }
+
     /// The nodes of one function.
     pub fn of(&self, sbdf: Sbdf) -> impl Iterator<Item = &Use> {
         self.0.iter().filter(move |use_| use_.sbdf == sbdf)
@@ -78,7 +86,15 @@ pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
                 let options = reader.text(&format!("{node}/opts-{index}"))?.unwrap_or_default();
                 let domains = [id, served];
                 uses.push((
-                    Use { sbdf, domain: served, alive: true, qube, node: shown(&node_of_function), options },
+                    Use {
+                        sbdf,
+                        domain: served,
+                        frontend: id,
+                        alive: true,
+                        qube,
+                        node: shown(&node_of_function),
+                        options,
+                    },
                     domains,
                 ));
             }
@@ -90,8 +106,15 @@ pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
         let id = number(&text, &node)?;
         let sbdf = function_of_key(&key).ok_or_else(|| format!("{} names no function", shown(&node)))?;
         let (qube, served) = reader.qube(id, None)?;
-        let use_ =
-            Use { sbdf, domain: served, alive: true, qube, node: shown(&node), options: String::new() };
+        let use_ = Use {
+            sbdf,
+            domain: served,
+            frontend: id,
+            alive: true,
+            qube,
+            node: shown(&node),
+            options: String::new(),
+        };
         uses.push((use_, [id, served]));
     }
     // Asked last: a domain that was made meanwhile counts as alive.
