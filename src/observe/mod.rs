@@ -11,6 +11,7 @@ mod functions;
 pub mod identity;
 mod owners;
 mod policy;
+pub mod qubes;
 mod snapshot;
 mod usage;
 
@@ -29,6 +30,7 @@ pub use claims::Claims;
 pub use functions::{reset_method_in_force, Function};
 pub use owners::{Owner, Owners};
 pub use policy::{Policy, Rule, Says};
+pub use qubes::Qubes;
 pub use snapshot::Snapshot;
 pub use usage::{Use, Uses};
 
@@ -64,6 +66,9 @@ pub struct Dom0 {
     pub qubes: bool,
     /// What the admin forbids besides.
     pub policy: Reading<Policy>,
+    /// What Qubes knows of qubes and the devices they are assigned; `None` on a Xen without Qubes.
+    #[allow(dead_code)]
+    pub qubes_known: Reading<Option<Qubes>>,
 }
 
 /// The open connections a command reads through.
@@ -148,6 +153,7 @@ impl Sources {
             boot_id: boot_id(&self.root)?,
             qubes: self.root.path("/etc/qubes-release").exists(),
             policy: policy::read(&self.root),
+            qubes_known: qubes::read(&self.root, &self.sysfs),
         })
     }
 

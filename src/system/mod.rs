@@ -7,6 +7,7 @@ mod libxenctrl;
 pub mod lock;
 pub mod modules;
 pub mod pci_ids;
+pub mod qubesd;
 pub mod root;
 pub mod signals;
 pub mod sysfs;

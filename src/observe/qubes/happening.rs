@@ -1,0 +1,166 @@
+//! An event of qubesd, read: what it means for PCI devices.
+
+#![forbid(unsafe_code)]
+
+use super::Port;
+use crate::names::{escape, Untrusted};
+use crate::system::qubesd::Event;
+
+/// What happened to a qube.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Happening {
+    /// The qube; for an event of the system the one it is about.
+    pub qube: Untrusted,
+    /// What.
+    pub what: Happened,
+}
+
+/// What can happen that concerns PCI devices.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Happened {
+    /// The stream begins: read everything now.
+    Connected,
+    /// It is about to start: its devices are taken from now on.
+    Starting,
+    /// It runs. No event tells of the devices it took.
+    Started,
+    /// It did not start.
+    StartFailed,
+    /// It stopped. No event tells of the devices it gave back.
+    Stopped,
+    /// It was made.
+    Added,
+    /// It was removed, with its assignments.
+    Removed,
+    /// A device was assigned (4.3).
+    Assigned(Device),
+    /// It is assigned no longer (4.3).
+    Unassigned(Device),
+    /// The assignment is of another mode now (4.3).
+    AssignmentChanged(Device),
+    /// A running qube was given a device; in 4.2 also: a device was assigned, whether it runs or not.
+    Attached(Device),
+    /// It was taken from it; in 4.2 also: it is assigned no longer.
+    Detached(Device),
+    /// Its label is another; both escaped, empty where there is none.
+    Label {
+        /// Now.
+        now: String,
+        /// Before.
+        before: String,
+    },
+    /// Its name is another; both escaped.
+    Name {
+        /// Now.
+        now: String,
+        /// Before.
+        before: String,
+    },
+    /// Another property that is of interest: `provides_network`, `autostart`.
+    Property(String),
+}
+
+/// The device an event is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Device {
+    /// Where it is.
+    pub port: Port,
+    /// Its identity as Qubes writes it, escaped; empty where not told.
+    pub identity: String,
+    /// Options as `NAME=VALUE`, escaped, joined by commas.
+    pub options: String,
+}
+
+impl Happening {
+    /// Reads an event; `None` where it is of no interest: announcements of what may still fail (`...-pre-...`) among
+    /// them, but for the start. It is kept however strange its texts are.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<Self> {
+        let text = |key: &[u8]| event.value(key).map(escape).unwrap_or_default();
+        let device = || Device::of(event);
+        let what = match &event.name[..] {
+            b"connection-established" => Happened::Connected,
+            b"domain-pre-start" => Happened::Starting,
+            b"domain-start" => Happened::Started,
+            b"domain-start-failed" => Happened::StartFailed,
+            b"domain-shutdown" => Happened::Stopped,
+            b"domain-add" => Happened::Added,
+            b"domain-delete" => Happened::Removed,
+            b"device-assign:pci" => Happened::Assigned(device()),
+            b"device-unassign:pci" => Happened::Unassigned(device()),
+            b"device-assignment-changed:pci" => Happened::AssignmentChanged(device()),
+            b"device-attach:pci" => Happened::Attached(device()),
+            b"device-detach:pci" => Happened::Detached(device()),
+            b"property-set:label" => Happened::Label { now: text(b"newvalue"), before: text(b"oldvalue") },
+            b"property-del:label" => Happened::Label { now: String::new(), before: text(b"oldvalue") },
+            b"property-set:name" => Happened::Name { now: text(b"newvalue"), before: text(b"oldvalue") },
+            name => {
+                let property = name.strip_prefix(b"property-set:").or(name.strip_prefix(b"property-del:"))?;
+                let wanted = [&b"provides_network"[..], b"autostart"].contains(&property);
+                wanted.then(|| Happened::Property(escape(property)))?
+            }
+        };
+        let about = if event.subject.is_empty() { event.value(b"vm") } else { Some(&event.subject[..]) };
+        Some(Self { qube: Untrusted::new(about.unwrap_or_default()), what })
+    }
+}
+
+impl Device {
+    /// `dom0:PORT` (4.2) or `dom0:PORT:IDENTITY` (4.3), in the key `device` or, where 4.3 detaches, `port`.
+    fn of(event: &Event) -> Self {
+        let told = event.value(b"device").or(event.value(b"port")).unwrap_or_default();
+        let mut parts = told.splitn(3, |&byte| byte == b':').skip(1);
+        let port = parts.next().map_or_else(|| Port::Unreadable(escape(told)), Port::parse);
+        let identity = parts.next().map(escape).unwrap_or_default();
+        let options = event.value(b"options").map(options).unwrap_or_default();
+        Self { port, identity, options }
+    }
+}
+
+/// Options as Python shows a dictionary of texts: `{'permissive': 'True', 'x': "a'b"}`.
+fn options(untrusted_text: &[u8]) -> String {
+    match dictionary(untrusted_text) {
+        Some(pairs) => {
+            let shown = pairs.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value)));
+            shown.collect::<Vec<_>>().join(",")
+        }
+        None => escape(untrusted_text),
+    }
+}
+
+fn dictionary(text: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut rest = text.strip_prefix(b"{")?.strip_suffix(b"}")?;
+    let mut pairs = Vec::new();
+    while !rest.is_empty() {
+        let (key, after) = literal(rest)?;
+        let (value, after) = literal(after.strip_prefix(b": ")?)?;
+        pairs.push((key, value));
+        rest = match after.strip_prefix(b", ") {
+            Some(more) if !more.is_empty() => more,
+            _ if after.is_empty() => after,
+            _ => return None,
+        };
+    }
+    Some(pairs)
+}
+
+/// One text in quotes and what follows it. An escape other than of a quote or a backslash stays as it is written.
+fn literal(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let (&quote, mut rest) = text.split_first()?;
+    if quote != b'\'' && quote != b'"' {
+        return None;
+    }
+    let mut value = Vec::new();
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        match (byte, behind.first()) {
+            (b'\\', Some(&next @ (b'\'' | b'"' | b'\\'))) => {
+                value.push(next);
+                rest = behind.get(1..).unwrap_or_default();
+            }
+            (byte, _) if byte == quote => return Some((value, rest)),
+            (byte, _) => value.push(byte),
+        }
+    }
+    None
+}

@@ -1,0 +1,165 @@
+//! What Qubes itself knows: the qubes, their states, and which PCI devices each is assigned.
+//!
+//! It is asked of qubesd; where that does not answer, the file it keeps this in is read (`qubes.xml`, which knows no
+//! states). Everything in both was written by others: what is not understood is kept and counts as the worse case.
+
+#![forbid(unsafe_code)]
+// The recorder and the rollback use the rest of it.
+#![allow(dead_code, unused_imports)]
+
+mod assignment;
+mod happening;
+mod read;
+
+pub use assignment::{Assignment, Identity, Mode, Port};
+pub use happening::{Device, Happened, Happening};
+pub use read::read;
+
+use super::Function;
+use crate::names::{QubeName, Untrusted};
+
+/// What Qubes knows, and who said so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Qubes {
+    /// Who said so.
+    pub source: QubesSource,
+    /// Every qube, dom0 among them.
+    pub qubes: Vec<Qube>,
+}
+
+/// Who said what Qubes knows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum QubesSource {
+    /// qubesd of Qubes 4.2.
+    Qubesd42,
+    /// qubesd of Qubes 4.3 or later.
+    Qubesd43,
+    /// `qubes.xml`, which knows no states.
+    Xml {
+        /// Why qubesd did not say it.
+        why: String,
+    },
+}
+
+impl QubesSource {
+    /// In words, as evidence: `qubesd`, or the file and why.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Qubesd42 | Self::Qubesd43 => "qubesd".to_owned(),
+            Self::Xml { why } => format!("qubes.xml, because {why}"),
+        }
+    }
+}
+
+/// One qube.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Qube {
+    /// Its name as it was told; shown escaped.
+    pub name: Untrusted,
+    /// Its uuid, escaped; empty where not told (qubesd of 4.2).
+    pub uuid: String,
+    /// `AppVM`, `DispVM`, ..., escaped; empty where not told.
+    pub class: String,
+    /// Whether it runs.
+    pub state: QubeState,
+    /// The name of its label, escaped; empty where not told, or not asked: only of qubes that have devices or are
+    /// not halted.
+    pub label: String,
+    /// Whether it gives others a network; `None` where not told or not asked.
+    pub provides_network: Option<bool>,
+    /// Whether it starts by itself; `None` where not told or not asked.
+    pub autostart: Option<bool>,
+    /// The PCI devices it is assigned, and those it was given while it ran.
+    pub assignments: Vec<Assignment>,
+}
+
+impl Qube {
+    /// Its name, where it is one that Qubes would take.
+    #[must_use]
+    pub fn known_name(&self) -> Option<QubeName> {
+        QubeName::parse(self.name.as_qube_name()?)
+    }
+}
+
+/// Whether a qube runs, as libvirt sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum QubeState {
+    /// It does not run: the only state in which it has no device.
+    Halted,
+    /// It runs.
+    Running,
+    /// It starts, or its pause is not settled.
+    Transient,
+    /// It is paused.
+    Paused,
+    /// It is suspended.
+    Suspended,
+    /// It shuts down.
+    Halting,
+    /// Xen takes it down.
+    Dying,
+    /// It crashed and is kept.
+    Crashed,
+    /// Another word, escaped; `NA` where libvirt does not answer qubesd.
+    Other(String),
+    /// `qubes.xml` knows no states.
+    NotTold,
+}
+
+impl QubeState {
+    /// Reads the word of `admin.vm.List`.
+    #[must_use]
+    pub fn parse(untrusted_word: &[u8]) -> Self {
+        match untrusted_word {
+            b"Halted" => Self::Halted,
+            b"Running" => Self::Running,
+            b"Transient" => Self::Transient,
+            b"Paused" => Self::Paused,
+            b"Suspended" => Self::Suspended,
+            b"Halting" => Self::Halting,
+            b"Dying" => Self::Dying,
+            b"Crashed" => Self::Crashed,
+            other => Self::Other(crate::names::escape(other)),
+        }
+    }
+
+    /// The word.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Halted => "Halted",
+            Self::Running => "Running",
+            Self::Transient => "Transient",
+            Self::Paused => "Paused",
+            Self::Suspended => "Suspended",
+            Self::Halting => "Halting",
+            Self::Dying => "Dying",
+            Self::Crashed => "Crashed",
+            Self::Other(word) => word,
+            Self::NotTold => "not told",
+        }
+    }
+
+    /// Whether it was told and is anything but halted: what is not understood counts as running.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !matches!(self, Self::Halted | Self::NotTold)
+    }
+}
+
+impl Qubes {
+    /// The assignments that name a function, by its port or by its identity; one that nobody can read names every
+    /// function.
+    #[must_use]
+    pub fn assigned(&self, function: &Function) -> Vec<(&Qube, &Assignment)> {
+        let all = self.qubes.iter().flat_map(|qube| qube.assignments.iter().map(move |one| (qube, one)));
+        all.filter(|(_, assignment)| assignment.names(function)).collect()
+    }
+
+    /// The qube of a name.
+    #[must_use]
+    pub fn qube(&self, name: &str) -> Option<&Qube> {
+        self.qubes.iter().find(|qube| qube.name.as_qube_name() == Some(name))
+    }
+}
