@@ -19,6 +19,9 @@ use crate::store::Segment;
 pub struct Query {
     /// A member (any, where no key is given) is this string, or a list that has it.
     pub values: Vec<(Option<String>, String)>,
+    /// One of these is fulfilled, each a list of the same kind; none given asks for nothing. The journal is read once,
+    /// however many there are.
+    pub any: Vec<Vec<(Option<String>, String)>>,
     /// Not before this time: RFC 3339 in UTC, or a beginning of it.
     pub since: Option<String>,
     /// Before this time.
@@ -54,13 +57,66 @@ struct Reading<'a> {
     query: &'a Query,
     /// The rarest looking value, as it stands in a line.
     needle: Option<Vec<u8>>,
+    /// Those of [`Query::any`] as they stand in a line.
+    any: Vec<Alternative>,
     skipped: Skipped,
+}
+
+/// What a line must hold to be worth a parse.
+struct Alternative {
+    /// The kind of record, which stands at a place of its own.
+    kind: Option<Vec<u8>>,
+    needles: Vec<Finder<'static>>,
+}
+
+impl Alternative {
+    fn of(values: &[(Option<String>, String)]) -> Self {
+        let mut one = Self { kind: None, needles: Vec::new() };
+        for (key, value) in values {
+            let text = json_string(value.as_bytes());
+            if key.as_deref() == Some("kind") && one.kind.is_none() {
+                one.kind = Some(text);
+            } else {
+                one.needles.push(Finder::new(&text).into_owned());
+            }
+        }
+        one
+    }
+
+    fn may_be(&self, kind: Option<&[u8]>, line: &[u8]) -> bool {
+        // A kind that is not at its place is looked for by the parse.
+        let of_kind = self.kind.as_deref().zip(kind).is_none_or(|(wanted, kind)| kind.starts_with(wanted));
+        of_kind && self.needles.iter().all(|needle| needle.find(line).is_some())
+    }
+}
+
+/// What follows `"kind":` in a line of the format, where it stands at its place: behind number, time, boot and
+/// operation.
+fn kind_of(line: &[u8]) -> Option<&[u8]> {
+    /// Behind `prev`, where the number begins.
+    const NUMBER: usize = 87;
+    let rest = line.get(NUMBER..)?;
+    let digits = rest.iter().take(17).take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = rest.get(digits..)?.strip_prefix(b",\"time\":\"")?.get(crate::clock::TEXT_LEN..)?;
+    let rest = behind_string(rest.strip_prefix(b"\",\"boot\":\"")?)?;
+    let rest = match rest.strip_prefix(b",\"op\":\"") {
+        Some(operation) => behind_string(operation)?,
+        None => rest,
+    };
+    rest.strip_prefix(b",\"kind\":")
+}
+
+/// What follows a short string without escapes.
+fn behind_string(text: &[u8]) -> Option<&[u8]> {
+    let end = text.iter().take(80).position(|byte| matches!(byte, b'"' | b'\\'))?;
+    text.get(end..)?.strip_prefix(b"\"")
 }
 
 impl<'a> Reading<'a> {
     fn new(query: &'a Query) -> Self {
         let needle = query.values.iter().map(|(_, value)| json_string(value.as_bytes())).max_by_key(Vec::len);
-        Self { query, needle, skipped: Skipped::default() }
+        let any = query.any.iter().map(|values| Alternative::of(values)).collect();
+        Self { query, needle, any, skipped: Skipped::default() }
     }
 
     fn segment(
@@ -159,11 +215,21 @@ impl<'a> Reading<'a> {
         if !self.in_time(line) || line.is_empty() {
             return false;
         }
-        if self.query.values.is_empty() {
+        if !self.any.is_empty() {
+            let kind = kind_of(line);
+            if !self.any.iter().any(|one| one.may_be(kind, line)) {
+                return false;
+            }
+        }
+        if self.query.values.is_empty() && self.query.any.is_empty() {
             return true;
         }
+        let fulfils = |record: &Record, values: &[(Option<String>, String)]| {
+            values.iter().all(|(key, value)| record.has(key.as_deref(), value))
+        };
         Record::parse(line).is_some_and(|record| {
-            self.query.values.iter().all(|(key, value)| record.has(key.as_deref(), value))
+            fulfils(&record, &self.query.values)
+                && (self.query.any.is_empty() || self.query.any.iter().any(|one| fulfils(&record, one)))
         })
     }
 }
@@ -196,7 +262,8 @@ pub struct Operation {
 /// As [`select`].
 pub fn operations(path: &Path, query: &Query, newest: Option<usize>) -> Result<(Vec<Operation>, Skipped)> {
     let mut groups = Groups::default();
-    let plain = query.values.is_empty() && query.since.is_none() && query.until.is_none();
+    let plain =
+        query.values.is_empty() && query.any.is_empty() && query.since.is_none() && query.until.is_none();
     let mut skipped = Skipped::default();
     match newest.filter(|_| plain) {
         Some(count) => {

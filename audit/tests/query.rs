@@ -129,3 +129,21 @@ fn an_export_is_the_segments_byte_for_byte() {
     assert!(paths.len() > 2);
     assert_eq!(bytes, paths.iter().flat_map(|path| fs::read(path).unwrap()).collect::<Vec<_>>());
 }
+
+#[test]
+fn one_of_several_conditions_is_enough_in_one_reading() {
+    let scratch = Scratch::new();
+    written(&scratch, 100, 5_000);
+    let pair = |key: &str, value: &str| (Some(key.to_owned()), value.to_owned());
+    let any =
+        |any: Vec<Vec<(Option<String>, String)>>| ask(&scratch, &Query { any, ..Query::default() }).len();
+    assert_eq!(any(vec![vec![pair("kind", "seen")]]), 100);
+    assert_eq!(any(vec![vec![pair("kind", "see")]]), 0);
+    assert_eq!(any(vec![vec![pair("kind", "seen")], vec![pair("kind", "genesis")]]), 101);
+    // A record that fulfils two of them comes once.
+    let device = pair("bdf", "0000:00:03.0");
+    assert_eq!(any(vec![vec![device.clone()], vec![pair("kind", "step"), device.clone()]]), 8);
+    assert_eq!(any(vec![vec![pair("kind", "op"), device.clone(), pair("phase", "start")]]), 4);
+    let both = Query { any: vec![vec![device]], ..value(Some("kind"), "step") };
+    assert_eq!(ask(&scratch, &both).len(), 4);
+}

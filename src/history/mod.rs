@@ -5,8 +5,10 @@
 
 mod entry;
 mod moment;
+mod told;
 
 pub use entry::{
     Device, DeviceEvent, Entry, Identity, Lost, Qube, QubeEvent, Recorder, RecorderPhase, Stay, StayEvent,
 };
 pub use moment::{seconds, Moment};
+pub use told::{journal_boot, Told, What};

@@ -10,6 +10,8 @@ mod functions;
 #[allow(dead_code)]
 pub mod identity;
 mod owners;
+#[allow(dead_code)]
+pub mod past;
 mod policy;
 pub mod qubes;
 mod snapshot;

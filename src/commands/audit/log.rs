@@ -52,7 +52,7 @@ fn query(args: &LogArgs) -> Result<Query, Failure> {
         };
         values.push((Some(key.to_owned()), value.to_owned()));
     }
-    Ok(Query { values, since: time(&args.since)?, until: time(&args.until)?, with_operation: false })
+    Ok(Query { values, since: time(&args.since)?, until: time(&args.until)?, ..Query::default() })
 }
 
 /// A time as the journal writes it, or a beginning of one.

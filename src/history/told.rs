@@ -1,0 +1,64 @@
+//! One thing the journal tells, with its place: for everything that looks back.
+
+use super::{Entry, Moment};
+use crate::names::Sbdf;
+use audit::Record;
+
+/// What a record tells of the past of a device.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum What {
+    /// Of the history.
+    Entry(Entry),
+    /// An operation of this program on a function began.
+    Operation {
+        /// `reattach`, `hold`, ...
+        command: String,
+        /// The function.
+        bdf: Sbdf,
+    },
+    /// A repair accepted that records are gone or altered here.
+    Gap,
+    /// Older records were removed on purpose.
+    Pruned,
+}
+
+/// A record with its place. Places are numbers of the journal, which only rise; times may step.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// Its number in the journal.
+    pub seq: u64,
+    /// When it was written; `None` where that is no time.
+    pub time: Option<Moment>,
+    /// The boot it was written in, as the journal names it.
+    pub boot: String,
+    /// What it tells.
+    pub what: What,
+}
+
+impl Told {
+    /// What a record tells; `None` where that is nothing about the past.
+    #[must_use]
+    pub fn read(record: &Record) -> Option<Self> {
+        let what = match record.kind() {
+            "gap" => What::Gap,
+            "pruned" => What::Pruned,
+            "op" if record.text("phase") == Some("start") => What::Operation {
+                command: record.text("command").unwrap_or_default().to_owned(),
+                bdf: record.text("bdf").and_then(Sbdf::from_sysfs)?,
+            },
+            _ => What::Entry(Entry::read(record)?),
+        };
+        Some(Self {
+            seq: record.seq(),
+            time: record.text("time").and_then(Moment::parse),
+            boot: record.text("boot").unwrap_or_default().to_owned(),
+            what,
+        })
+    }
+}
+
+/// A boot as the journal names it: the first eight digits of the kernel's id of it.
+#[must_use]
+pub fn journal_boot(boot_id: &str) -> String {
+    boot_id.chars().filter(char::is_ascii_hexdigit).take(8).collect()
+}
