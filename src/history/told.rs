@@ -5,6 +5,8 @@ use crate::names::Sbdf;
 use audit::Record;
 
 /// What a record tells of the past of a device.
+// One at a time is held.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum What {
     /// Of the history.
