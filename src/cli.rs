@@ -52,6 +52,8 @@ pub enum Command {
     Reattach(ReattachArgs),
     /// Give one function to pciback, quarantined: the way back.
     Hold(HoldArgs),
+    /// Settle what a crash or a power cut interrupted.
+    Recover(RecoverArgs),
     /// Read, verify, mend and prune the journal.
     Audit {
         /// What to do with it.
@@ -86,6 +88,14 @@ pub struct ReattachArgs {
     /// Go on only if the plan is still the one with this id.
     #[arg(long = "plan", value_name = "ID")]
     pub plan_id: Option<String>,
+    /// Seconds after which a step that does not return counts as hung.
+    #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
+    pub timeout: u64,
+}
+
+/// Arguments of `recover`.
+#[derive(Args, Debug)]
+pub struct RecoverArgs {
     /// Seconds after which a step that does not return counts as hung.
     #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
     pub timeout: u64,

@@ -25,6 +25,8 @@ pub enum Exit {
     Hung = 6,
     /// The journal does not verify.
     JournalBroken = 7,
+    /// An operation was interrupted and is not settled yet.
+    Pending = 8,
     /// The journal verifies but ends in a torn tail.
     TornTail = 9,
     /// This is no Xen dom0, or a right or a service is missing.

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => ("plan", commands::plan::run(&context, args)),
         Command::Reattach(args) => ("reattach", commands::reattach::run(&context, args)),
         Command::Hold(args) => ("hold", commands::hold::run(&context, args)),
+        Command::Recover(args) => ("recover", commands::recover::run(&context, args)),
         Command::Audit { command } => commands::audit::run(&context, command),
         Command::Worker => return worker(&context),
     };

@@ -357,6 +357,20 @@ fn newest_lines(snapshot: &Snapshot, count: usize) -> Result<Vec<Vec<u8>>> {
     Ok(lines)
 }
 
+/// Gives each line, the newest first, without its line feed, until `each` has enough: for what is sought near the end.
+///
+/// # Errors
+/// As [`select`].
+pub fn newest_first(path: &Path, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<()> {
+    let snapshot = Snapshot::take(path)?;
+    for span in snapshot.segments.iter().rev() {
+        if backwards(&snapshot.open(*span)?, *span, each)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Reads a segment line by line from its end.
 fn backwards(
     segment: &Segment,

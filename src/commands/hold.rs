@@ -1,7 +1,7 @@
 //! `hold`: give a function to pciback, quarantined.
 
 use super::assessed::gone;
-use super::operation::{carry_out, nothing_to_do, open_all};
+use super::operation::{carry_out, nothing_pending, nothing_to_do, open_all};
 use super::Context;
 use crate::assess::{of_hold, state_of, Severity};
 use crate::cli::HoldArgs;
@@ -21,7 +21,7 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
     let sbdf = Sources::find(&context.root, &args.device)?;
     context.must_be_root()?;
     let mut sources = open_all(context)?;
-    let _lock = OperationLock::take(&context.root)?;
+    let _lock = OperationLock::take(&context.root, "hold")?;
     let dom0 = sources.observe()?;
     let mut function = dom0.functions.get(&sbdf).cloned().ok_or_else(|| gone(sbdf))?;
     function.serial = sources.serial(sbdf);
@@ -30,6 +30,7 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
     let hazards = of_hold(&dom0, function, &state, &sources.dom0_uses(function)?);
     let plan = plan_hold(&dom0, function, &state, &hazards);
     let mut record = Record::open(&context.journal, &dom0.boot_id, new_operation_id(&sources)?)?;
+    nothing_pending(context)?;
     let stops: Vec<_> = hazards.iter().filter(|hazard| hazard.severity == Severity::Stop).collect();
     if let Some(stop) = stops.first() {
         let ids: Vec<&str> = stops.iter().map(|hazard| hazard.id).collect();
@@ -48,17 +49,17 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
     if plan.steps.is_empty() {
         return nothing_to_do(context, "hold", sbdf, &state);
     }
-    record.start("hold", sbdf, |draft| {
+    let start = Snapshot::observed(&dom0, function).ok_or_else(|| gone(sbdf))?;
+    record.start("hold", sbdf, &start, |draft| {
         draft
             .text("device", &format!("{:04x}:{:04x}", function.vendor, function.device))
             .text("class", &format!("{:06x}", function.class))
             .text("found", &state.words())
-            .text("driver", function.driver.as_ref().map_or("", |driver| driver.as_str()))
     });
     let accepted = Accepted::default();
     let order = Order {
         function,
-        start: Snapshot::observed(&dom0, function).ok_or_else(|| gone(sbdf))?,
+        start,
         plan: &plan,
         accepted: &accepted,
         timeout: Duration::from_secs(args.timeout),

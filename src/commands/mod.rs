@@ -9,6 +9,7 @@ pub mod list;
 mod operation;
 pub mod plan;
 pub mod reattach;
+pub mod recover;
 pub mod show;
 
 use crate::error::{Exit, Failure};

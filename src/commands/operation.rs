@@ -5,8 +5,9 @@ use crate::assess::State;
 use crate::error::{Exit, Failure};
 use crate::names::Sbdf;
 use crate::observe::Sources;
+use crate::report::text::wrapped;
 use crate::report::{complain, emit, ending_block, json, note, step_line};
-use crate::run::{Ending, Operation, Order, Record, StepReport};
+use crate::run::{pending, Ending, Operation, Order, Record, StepReport};
 use crate::system::signals::HeldSignals;
 use serde_json::json;
 
@@ -23,6 +24,20 @@ pub fn open_all(context: &Context) -> Result<Sources, Failure> {
         return Err(failure.clone());
     }
     Ok(sources)
+}
+
+/// Refuses beside an operation that was interrupted and is not settled yet.
+///
+/// # Errors
+/// Exit 8; or the journal cannot be read.
+pub fn nothing_pending(context: &Context) -> Result<(), Failure> {
+    let Some(found) = pending(&context.journal)? else { return Ok(()) };
+    Err(Failure::new(
+        Exit::Pending,
+        "pending",
+        format!("{} was interrupted and is not settled; nothing was changed", found.words()),
+        "run `qubes-dom0-pci recover`",
+    ))
 }
 
 /// Says that there is nothing to do.
@@ -50,7 +65,7 @@ pub fn carry_out(
     sources: &mut Sources,
     order: Order<'_>,
     record: Record,
-    follow: fn(Operation<'_>) -> Ending,
+    follow: impl FnOnce(Operation<'_>) -> Ending,
 ) -> Result<Exit, Failure> {
     let mut signals = HeldSignals::hold();
     let json = context.json;
@@ -67,10 +82,13 @@ pub fn carry_out(
 ///
 /// # Errors
 /// stdout takes no more.
-fn conclude(context: &Context, command: &str, ending: &Ending) -> Result<Exit, Failure> {
+pub fn conclude(context: &Context, command: &str, ending: &Ending) -> Result<Exit, Failure> {
     if context.json {
         emit(&json::document(command, json::ending(ending)))?;
         return Ok(ending.exit);
+    }
+    if command == "recover" && ending.exit == Exit::Done {
+        emit(&wrapped("", &ending.message))?;
     }
     emit(&ending_block(ending))?;
     if ending.exit != Exit::Done {

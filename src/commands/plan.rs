@@ -11,6 +11,7 @@ use crate::observe::Sources;
 use crate::plan::plan_return;
 use crate::report::text::wrapped;
 use crate::report::{device_block, emit, hazards_block, json, plan_block};
+use crate::run::{pending, Interrupted};
 use serde_json::json;
 
 /// Runs it.
@@ -26,7 +27,10 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
     let missing: Vec<String> =
         accepted.missing(&one.hazards).iter().map(|hazard| hazard.acceptance()).collect();
+    // Without the right to read the journal nobody knows.
+    let pending = pending(&context.journal).ok().flatten();
     let exit = match &one.verdict {
+        _ if pending.is_some() => Exit::Pending,
         Verdict::Nothing => Exit::Done,
         Verdict::Refused(_) => Exit::Refused,
         Verdict::Ask(_) if missing.is_empty() => Exit::Done,
@@ -40,6 +44,7 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
             "hazards": json::hazards(&one.hazards),
             "accept": missing,
             "plan": json::plan(&plan, &one.reboot),
+            "pending": pending.as_ref().map(Interrupted::words),
             "exit": exit.status(),
             "unseen": Assessed::unseen(&one.dom0),
         });
@@ -75,6 +80,14 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
                 ));
             }
         }
+    }
+    if let Some(pending) = pending {
+        text.push('\n');
+        let words = pending.words();
+        text.push_str(&wrapped(
+            "",
+            &format!("{words} was interrupted and is not settled: run `recover` first."),
+        ));
     }
     emit(&text)?;
     Ok(exit)

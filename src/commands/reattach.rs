@@ -1,7 +1,7 @@
 //! `reattach`: the guarded sequence for one function.
 
 use super::assessed::{gone, named_driver, Assessed};
-use super::operation::{carry_out, nothing_to_do, open_all};
+use super::operation::{carry_out, nothing_pending, nothing_to_do, open_all};
 use super::Context;
 use crate::assess::{Severity, Verdict};
 use crate::cli::ReattachArgs;
@@ -25,10 +25,11 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     let driver = named_driver(context, args.plan.driver.as_deref())?;
     context.must_be_root()?;
     let mut sources = open_all(context)?;
-    let _lock = OperationLock::take(&context.root)?;
+    let _lock = OperationLock::take(&context.root, "reattach")?;
     let one = Assessed::of(&mut sources, sbdf, driver.as_ref())?;
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
     let mut record = Record::open(&context.journal, &one.dom0.boot_id, new_operation_id(&sources)?)?;
+    nothing_pending(context)?;
     check_plan(args, &plan)?;
     if one.verdict == Verdict::Nothing {
         return nothing_to_do(context, "reattach", sbdf, &one.state);
@@ -37,21 +38,18 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     still_holds(&mut sources, &one, driver.as_ref(), &plan, &accepted, &args.plan.accept)?;
 
     let function = &one.function;
-    record.start("reattach", sbdf, |draft| {
+    let start = Snapshot::observed(&one.dom0, function).ok_or_else(|| gone(sbdf))?;
+    record.start("reattach", sbdf, &start, |draft| {
         draft
             .text("device", &format!("{:04x}:{:04x}", function.vendor, function.device))
             .text("class", &format!("{:06x}", function.class))
             .text("found", &one.state.words())
-            .text("driver", function.driver.as_ref().map_or("", |driver| driver.as_str()))
-            .text("override", function.driver_override.as_deref().unwrap_or(""))
-            .flag("slot", one.state.slot)
-            .flag("quarantined", one.state.quarantined)
             .text("plan", &plan.id)
             .list("accepted", accepted.words())
     });
     let order = Order {
         function,
-        start: Snapshot::observed(&one.dom0, function).ok_or_else(|| gone(sbdf))?,
+        start,
         plan: &plan,
         accepted: &accepted,
         timeout: Duration::from_secs(args.timeout),

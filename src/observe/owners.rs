@@ -34,6 +34,17 @@ impl fmt::Display for Owner {
 }
 
 impl Owner {
+    /// Reads it as it is displayed.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "dom0" => Self::Dom0,
+            "DomIO" => Self::Quarantine,
+            "Xen" => Self::Xen,
+            _ => Self::Domain(text.strip_prefix('d')?.parse().ok()?),
+        })
+    }
+
     /// Quarantine, where either is that; else the other.
     #[must_use]
     pub fn max_contained(self, other: Self) -> Self {

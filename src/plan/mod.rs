@@ -14,6 +14,17 @@ pub use steps::plan_return;
 
 use crate::names::{DriverName, ModuleName, Sbdf};
 
+/// The steps that come after bind: all that `recover` goes forward by.
+#[must_use]
+pub fn plan_recovery(sbdf: Sbdf) -> Plan {
+    let steps = vec![
+        Planned::run(Step::Verify, "prove what was bound before the interruption", Vec::new()),
+        Planned::run(Step::Unguard, "put the guard's global values back", Vec::new()),
+        Planned::run(Step::Unpin, "clear driver_override", Vec::new()),
+    ];
+    Plan { sbdf, steps, candidates: Vec::new(), loads: Vec::new(), id: String::new() }
+}
+
 /// Where the driver to bind comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Candidate {

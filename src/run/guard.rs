@@ -4,7 +4,7 @@ use super::outcome::Trouble;
 use super::Operation;
 use crate::names::Sbdf;
 use crate::observe::Function;
-use crate::system::root::read_text;
+use crate::system::root::{read_text, Sysroot};
 use crate::system::worker::Act;
 use std::path::PathBuf;
 
@@ -50,7 +50,31 @@ fn udev_rule(sbdf: Sbdf) -> String {
     )
 }
 
+impl Guard {
+    /// What an interrupted run set; `global` is one of the two it may set.
+    #[must_use]
+    pub fn interrupted(root: &Sysroot, sbdf: Sbdf, global: Option<(&str, &str)>, usb: bool) -> Self {
+        let known = global.filter(|(path, _)| [USB_DEFAULT, NO_PART_SCAN].contains(path));
+        Self {
+            global: known.map(|(path, before)| (root.path(path), before.to_owned())),
+            rule: (!usb).then(|| rule_path(root, sbdf)),
+            usb,
+        }
+    }
+}
+
+fn rule_path(root: &Sysroot, sbdf: Sbdf) -> PathBuf {
+    let name = sbdf.to_string().replace([':', '.'], "-");
+    root.path(&format!("{UDEV}/rules.d/10-qubes-dom0-pci-{name}.rules"))
+}
+
 impl Operation<'_> {
+    /// The global value the guard is going to change, and what it is now.
+    pub(super) fn guard_before(&self) -> Option<(&'static str, String)> {
+        let path = if self.function.is_usb() { USB_DEFAULT } else { NO_PART_SCAN };
+        Some((path, read_text(&self.sources.root.path(path)).ok()?))
+    }
+
     /// Sets the guard of the function's class.
     pub(super) fn guard_on(&mut self) -> Result<String, Trouble> {
         if self.function.is_usb() {
@@ -68,8 +92,7 @@ impl Operation<'_> {
             said.push("this kernel cannot leave partitions unread");
         }
         if self.sources.root.path(UDEV).exists() {
-            let name = self.plan.sbdf.to_string().replace([':', '.'], "-");
-            let rule = self.sources.root.path(&format!("{UDEV}/rules.d/10-qubes-dom0-pci-{name}.rules"));
+            let rule = rule_path(&self.sources.root, self.plan.sbdf);
             self.guard.rule = Some(rule.clone());
             self.act(&Act::Create(rule.clone(), udev_rule(self.plan.sbdf)))?;
             self.act(&Act::ReloadUdev)?;

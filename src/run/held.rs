@@ -49,6 +49,9 @@ impl Operation<'_> {
         self.left.slots = vec![true, false];
         let path = self.sources.sysfs.driver_folder(&pciback).join("bind");
         let answered = self.act(&Act::Write(path, sbdf.to_string()));
+        if let Err(hung @ Trouble::Hung(_)) = answered {
+            return Err(hung);
+        }
         if self.sources.sysfs.driver(sbdf)?.as_ref() != Some(&pciback) {
             answered?;
             return Err(Trouble::failed("pciback did not take it", "see dmesg"));

@@ -9,12 +9,14 @@ mod held;
 mod left;
 mod outcome;
 mod record;
+mod recover;
 mod returned;
 mod undo;
 mod verify;
 
 pub use outcome::{Ending, Outcome, StepReport};
-pub use record::Record;
+pub use record::{journal_boot, Record};
+pub use recover::{pending, settle, Interrupted};
 
 use crate::consent::Accepted;
 use crate::error::{Exit, Failure};
@@ -42,12 +44,17 @@ pub struct Operation<'a> {
     start: Snapshot,
     left: Left,
     guard: guard::Guard,
+    /// The reset methods to put back, while they are narrowed.
+    narrowed: Option<String>,
     /// Whether Xen was asked to take the function out of quarantine.
     opened: bool,
     reports: Vec<StepReport>,
     /// Called with each report as it comes.
     progress: &'a mut dyn FnMut(&StepReport),
 }
+
+/// Performs one step and says what was proved.
+type Perform<'a> = fn(&mut Operation<'a>, Step) -> Result<String, Trouble>;
 
 /// What an operation is started with.
 pub struct Order<'a> {
@@ -90,6 +97,7 @@ impl<'a> Operation<'a> {
             left: Left::as_found(&order.start),
             start: order.start,
             guard: guard::Guard::default(),
+            narrowed: None,
             opened: false,
             reports: Vec::new(),
             progress,
@@ -106,7 +114,7 @@ impl<'a> Operation<'a> {
         self.follow(Self::hold_step)
     }
 
-    fn follow(mut self, perform: fn(&mut Self, Step) -> Result<String, Trouble>) -> Ending {
+    fn follow(mut self, perform: Perform<'a>) -> Ending {
         match self.changed_since_planned() {
             Ok(None) => {}
             Ok(Some(what)) => {
@@ -136,11 +144,7 @@ impl<'a> Operation<'a> {
         Ok((sysfs.slots()?.contains(&sbdf) != self.start.slot).then_some("pciback's list of slots changed"))
     }
 
-    fn take(
-        &mut self,
-        planned: &Planned,
-        perform: fn(&mut Self, Step) -> Result<String, Trouble>,
-    ) -> Result<(), Trouble> {
+    fn take(&mut self, planned: &Planned, perform: Perform<'a>) -> Result<(), Trouble> {
         let step = planned.step.name();
         if let Some(why) = &planned.skip {
             self.record.skipped(step, why);
@@ -152,8 +156,11 @@ impl<'a> Operation<'a> {
         }
         let began = Instant::now();
         let sbdf = self.plan.sbdf;
-        if planned.step.changes() {
-            self.record.intent(step, sbdf, &planned.what).map_err(Trouble::Journal)?;
+        if planned.step.changes() || planned.step == Step::Verify {
+            // Before verify, so that the proof of bind is on disk while it waits.
+            let details = self.details(planned.step).map_err(|trouble| trouble.at(step))?;
+            let described = |draft| details.onto(draft);
+            self.record.intent(step, sbdf, &planned.what, described).map_err(Trouble::Journal)?;
         } else {
             self.record.reading(step, sbdf, &planned.what);
         }
@@ -197,11 +204,11 @@ impl<'a> Operation<'a> {
                     errno,
                 })
             }
-            Answer::Hung => Err(Trouble::Hung),
+            Answer::Hung => Err(Trouble::Hung(self.worker.stuck_in())),
             Answer::Lost(why) => match self.worker.replace(&self.sources.root) {
                 Ok(()) => Err(Trouble::Lost(format!("the child for kernel writes was lost: {why}"))),
                 // A child that cannot be reaped sits in the kernel.
-                Err(_) => Err(Trouble::Hung),
+                Err(_) => Err(Trouble::Hung(self.worker.stuck_in())),
             },
         }
     }

@@ -76,8 +76,8 @@ pub enum Trouble {
     HandsOff(String),
     /// The child that carried it out is gone; the change may have been made.
     Lost(String),
-    /// The kernel does not return from a write.
-    Hung,
+    /// The kernel does not return from a write; where it sits.
+    Hung(String),
     /// The journal cannot be written: nothing may be done that it does not hold.
     Journal(Failure),
 }
@@ -93,7 +93,7 @@ impl Trouble {
     pub fn message(&self) -> String {
         match self {
             Self::Failed { message, .. } | Self::HandsOff(message) | Self::Lost(message) => message.clone(),
-            Self::Hung => "the kernel did not return from the write".to_owned(),
+            Self::Hung(place) => format!("the kernel did not return from the write ({place})"),
             Self::Journal(failure) => failure.message.clone(),
         }
     }
@@ -107,6 +107,7 @@ impl Trouble {
             }
             Self::HandsOff(message) => Self::HandsOff(format!("{step}: {message}")),
             Self::Lost(message) => Self::Lost(format!("{step}: {message}")),
+            Self::Hung(place) => Self::Hung(format!("{step}, {place}")),
             other => other,
         }
     }

@@ -4,14 +4,16 @@
 //! between the two leaves the intent, and what the step did is read from the
 //! machine anyway.
 
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::names::Sbdf;
+use crate::observe::Snapshot;
 use audit::{Draft, Journal};
 use std::path::Path;
 
 /// The records of one operation.
 pub struct Record {
-    journal: Journal,
+    /// `None` where it cannot be written; then `lost` says why.
+    journal: Option<Journal>,
     operation: String,
     waiting: Vec<Draft>,
     lost: Option<Failure>,
@@ -23,19 +25,47 @@ impl Record {
     /// # Errors
     /// Exit 7 where it is broken, 10 where the right is missing, 11 otherwise.
     pub fn open(folder: &Path, boot_id: &str, operation: String) -> Result<Self, Failure> {
-        let boot: String = boot_id.chars().filter(char::is_ascii_hexdigit).take(8).collect();
-        let journal = Journal::open(folder, &boot).map_err(|error| Failure::of_journal(&error))?;
+        let journal = Journal::open(folder, &journal_boot(boot_id));
+        let journal = Some(journal.map_err(|error| Failure::of_journal(&error))?);
         Ok(Self { journal, operation, waiting: Vec::new(), lost: None })
     }
 
-    /// Begins: what is going to be done, to what, and what was accepted. It waits
-    /// for the first intent.
-    pub fn start(&mut self, command: &str, sbdf: Sbdf, describe: impl FnOnce(Draft) -> Draft) {
+    /// Goes on with an operation that was interrupted. A journal that is whole but
+    /// takes no record keeps nobody from the way back: its start names it already.
+    ///
+    /// # Errors
+    /// Exit 7 where the journal is broken, 10 where the right is missing.
+    pub fn resume(folder: &Path, boot_id: &str, operation: String) -> Result<Self, Failure> {
+        let draft = Draft::new("op").op(&operation).text("phase", "recover");
+        let (journal, lost) = match Journal::open(folder, &journal_boot(boot_id)) {
+            Ok(journal) => (Some(journal), None),
+            Err(error) => match Failure::of_journal(&error) {
+                failure if failure.exit == Exit::Io => (None, Some(failure)),
+                failure => return Err(failure),
+            },
+        };
+        Ok(Self { journal, operation, waiting: vec![draft], lost })
+    }
+
+    /// Begins: what is going to be done, to what, from which state, and what was
+    /// accepted. It waits for the first intent. The state is where every undo leads
+    /// back to: this record is the intent of all of them.
+    pub fn start(
+        &mut self,
+        command: &str,
+        sbdf: Sbdf,
+        found: &Snapshot,
+        describe: impl FnOnce(Draft) -> Draft,
+    ) {
         let draft = Draft::new("op")
             .op(&self.operation)
             .text("phase", "start")
             .text("command", command)
-            .text("bdf", &sbdf.to_string());
+            .text("bdf", &sbdf.to_string())
+            .text("driver", found.driver.as_ref().map_or("", |driver| driver.as_str()))
+            .text("override", found.driver_override.as_deref().unwrap_or(""))
+            .flag("slot", found.slot)
+            .text("owner", &found.owner.to_string());
         self.waiting.push(describe(draft));
     }
 
@@ -43,8 +73,14 @@ impl Record {
     ///
     /// # Errors
     /// The journal cannot be written: the step must not be done.
-    pub fn intent(&mut self, step: &str, sbdf: Sbdf, what: &str) -> Result<(), Failure> {
-        self.reading(step, sbdf, what);
+    pub fn intent(
+        &mut self,
+        step: &str,
+        sbdf: Sbdf,
+        what: &str,
+        describe: impl FnOnce(Draft) -> Draft,
+    ) -> Result<(), Failure> {
+        self.waiting.push(describe(self.step(step, "intent", sbdf).text("what", what)));
         self.flush()
     }
 
@@ -88,7 +124,7 @@ impl Record {
             .text("state", state);
         self.waiting.push(draft);
         self.flush()?;
-        Ok(self.journal.head().short())
+        Ok(self.journal.as_ref().map_or_else(String::new, |journal| journal.head().short()))
     }
 
     fn step(&self, step: &str, phase: &str, sbdf: Sbdf) -> Draft {
@@ -105,7 +141,8 @@ impl Record {
         if let Some(failure) = &self.lost {
             return Err(failure.clone());
         }
-        let written = self.journal.append(&self.waiting);
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let written = journal.append(&self.waiting);
         self.waiting.clear();
         written.map(|_| ()).map_err(|error| {
             let failure = Failure::of_journal(&error);
@@ -113,4 +150,9 @@ impl Record {
             failure
         })
     }
+}
+
+/// The boot as the journal names it.
+pub fn journal_boot(boot_id: &str) -> String {
+    boot_id.chars().filter(char::is_ascii_hexdigit).take(8).collect()
 }

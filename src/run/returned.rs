@@ -75,6 +75,12 @@ impl Operation<'_> {
         Ok(format!("{said}; bus mastering off; ids unchanged"))
     }
 
+    /// Whether "bus", which resets others too, has to be taken off the kernel's list.
+    pub(super) fn narrows_reset(&self) -> bool {
+        let methods = self.function.reset_methods.as_deref().unwrap_or_default();
+        methods.iter().any(|method| method == "bus") && !self.accepted.has("bus-reset-only")
+    }
+
     /// Resets the function, where the kernel knows how. Several methods are tried
     /// by the kernel in their order, so "bus", which resets others too, is taken off
     /// its list unless it was accepted.
@@ -85,15 +91,14 @@ impl Operation<'_> {
         let all = methods.join(" ");
         let harmless: Vec<&str> =
             methods.iter().map(String::as_str).filter(|method| *method != "bus").collect();
-        let narrowed = harmless.len() < methods.len() && !self.accepted.has("bus-reset-only");
+        let narrowed = self.narrows_reset();
         let used = if narrowed { harmless.join(" ") } else { all.clone() };
         if narrowed {
+            self.narrowed = Some(all);
             self.write("reset_method", &used)?;
         }
         let answered = self.write("reset", "1");
-        if narrowed {
-            self.write("reset_method", &all)?;
-        }
+        self.widen_reset()?;
         let used = crate::names::escape(used.as_bytes());
         match answered {
             Ok(()) => Ok(format!("reset ({used})")),
@@ -107,6 +112,14 @@ impl Operation<'_> {
             }),
             Err(trouble) => Err(trouble),
         }
+    }
+
+    /// Gives the kernel its list of reset methods back.
+    pub(super) fn widen_reset(&mut self) -> Result<(), Trouble> {
+        let Some(all) = self.narrowed.clone() else { return Ok(()) };
+        self.write("reset_method", &all)?;
+        self.narrowed = None;
+        Ok(())
     }
 
     fn config(&self) -> Result<ConfigSpace, Trouble> {
@@ -159,7 +172,7 @@ impl Operation<'_> {
             let answered = self.act(&act);
             let drivers = self.sources.modules()?.drivers_of(&load.module)?;
             match (answered, drivers) {
-                (Err(Trouble::Hung), _) => return Err(Trouble::Hung),
+                (Err(hung @ Trouble::Hung(_)), _) => return Err(hung),
                 (_, Some(drivers)) if !drivers.is_empty() => {
                     let names: Vec<&str> = drivers.iter().map(DriverName::as_str).collect();
                     loaded.push(format!("{} drives as {}", load.module, names.join(", ")));
@@ -226,7 +239,7 @@ impl Operation<'_> {
     /// Drivers in their order. One that is its module's only one is forced by the
     /// override, for the module's alias matched; of several, and of a driver that
     /// was named, the kernel's own table decides.
-    fn drivers_to_try(&self) -> Result<Vec<(DriverName, bool)>, Failure> {
+    pub(super) fn drivers_to_try(&self) -> Result<Vec<(DriverName, bool)>, Failure> {
         let modules = self.sources.modules()?;
         let mut drivers = Vec::new();
         for candidate in &self.plan.candidates {
@@ -248,6 +261,9 @@ impl Operation<'_> {
         self.left.drivers.push(Some(driver.clone()));
         let path = self.sources.sysfs.driver_folder(driver).join("bind");
         let answered = self.act(&Act::Write(path, sbdf.to_string()));
+        if let Err(hung @ Trouble::Hung(_)) = answered {
+            return Err(hung);
+        }
         let bound = self.sources.sysfs.driver(sbdf)?;
         match bound {
             // A driver that probes in the background may have failed by now, or

@@ -20,7 +20,7 @@ impl<'a> Operation<'a> {
     pub(super) fn fail(self, trouble: Trouble) -> Ending {
         let message = trouble.message();
         match trouble {
-            Trouble::Hung => self.end(
+            Trouble::Hung(_) => self.end(
                 Exit::Hung,
                 "hung",
                 format!("{message}; nothing more is done to it"),
@@ -35,7 +35,7 @@ impl<'a> Operation<'a> {
 
     /// Another has the function: nothing of it is touched any more, but what this
     /// run opened is closed where nobody took it.
-    fn hands_off(mut self, message: &str) -> Ending {
+    pub(super) fn hands_off(mut self, message: &str) -> Ending {
         let mut notes = Vec::new();
         if self.opened {
             notes.extend(self.leave_nothing_open().err().map(|trouble| trouble.message()));
@@ -47,7 +47,7 @@ impl<'a> Operation<'a> {
         self.end(Exit::NotUndone, "hands-off", message, "run `list` to see who has it".to_owned())
     }
 
-    fn undo(mut self, message: &str, hint: String, undone: Exit) -> Ending {
+    pub(super) fn undo(mut self, message: &str, hint: String, undone: Exit) -> Ending {
         let mut troubles = Vec::new();
         if self.opened {
             // These come first and need to know nothing else: driver off, then DomIO.
@@ -78,6 +78,7 @@ impl<'a> Operation<'a> {
         if let Err(trouble) = self.walk(&rest, &goal, &mut troubles) {
             return self.stopped(&trouble);
         }
+        troubles.extend(self.widen_reset().err().map(|trouble| trouble.message()));
         // The guard stays until its driver is off.
         troubles.extend(self.guard_undone().err().map(|trouble| trouble.message()));
         if !troubles.is_empty() {
@@ -97,7 +98,7 @@ impl<'a> Operation<'a> {
         for (name, step) in steps {
             let began = Instant::now();
             // Without a journal the way back is still the safer one.
-            let _ = self.record.intent(name, self.plan.sbdf, &goal.to_string());
+            let _ = self.record.intent(name, self.plan.sbdf, &goal.to_string(), |draft| draft);
             match step(self, goal) {
                 Ok(None) => self.record.skipped(name, "nothing to do"),
                 Ok(Some(proof)) => {
@@ -108,7 +109,7 @@ impl<'a> Operation<'a> {
                     self.record.failed(name, self.plan.sbdf, &trouble.message());
                     self.report(name, Outcome::Failed, trouble.message(), began.elapsed());
                     match trouble {
-                        Trouble::Hung | Trouble::HandsOff(_) => return Err(trouble),
+                        Trouble::Hung(_) | Trouble::HandsOff(_) => return Err(trouble.at(name)),
                         other => troubles.push(other.message()),
                     }
                 }
@@ -120,11 +121,11 @@ impl<'a> Operation<'a> {
     fn stopped(self, trouble: &Trouble) -> Ending {
         match trouble {
             Trouble::HandsOff(message) => self.hands_off(message),
-            _ => self.fail(Trouble::Hung),
+            other => self.fail(other.clone()),
         }
     }
 
-    fn has_iommu(&self) -> bool {
+    pub(super) fn has_iommu(&self) -> bool {
         self.sources.xen.as_ref().is_ok_and(|xen| xen.has_iommu().unwrap_or(true))
     }
 

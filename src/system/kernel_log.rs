@@ -41,6 +41,16 @@ impl KernelLog {
         }
     }
 
+    /// Opens the log at its beginning: all that the kernel still has of this boot.
+    ///
+    /// # Errors
+    /// As [`Self::from_now`].
+    pub fn from_boot(root: &Sysroot) -> Result<Self, Failure> {
+        let mut log = Self::from_now(root)?;
+        log.file.rewind().map_err(|error| Failure::unreadable(&log.path, &error))?;
+        Ok(log)
+    }
+
     /// Remembers this moment for [`Self::read_marked`].
     ///
     /// # Errors

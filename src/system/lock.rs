@@ -4,9 +4,11 @@
 
 use super::root::Sysroot;
 use crate::error::{Exit, Failure};
+use crate::names::escape;
 use nix::fcntl::{fcntl, FcntlArg, FdFlag, Flock, FlockArg};
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
 /// The lock of a changing operation. Children inherit it on purpose: a kernel
@@ -23,8 +25,9 @@ impl OperationLock {
     ///
     /// # Errors
     /// The lock file cannot be opened (exit 10 without the right), or another
-    /// operation holds it (exit 1: nothing was changed).
-    pub fn take(root: &Sysroot) -> Result<Self, Failure> {
+    /// operation holds it (exit 1: nothing was changed), or a kernel write whose
+    /// operation is gone does (exit 6).
+    pub fn take(root: &Sysroot, command: &str) -> Result<Self, Failure> {
         let path = root.path("/run/qubes-dom0-pci.lock");
         let open =
             || OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
@@ -42,18 +45,51 @@ impl OperationLock {
                     file = back;
                     std::thread::sleep(Duration::from_millis(100));
                 }
-                Err(_) => {
-                    return Err(Failure::new(
-                        Exit::Undone,
-                        "busy",
-                        format!("another operation holds {}; nothing was changed", path.display()),
-                        "wait for it; if no qubes-dom0-pci runs, a kernel write hangs: reboot",
-                    ))
-                }
+                Err((mut back, _)) => return Err(refusal(&mut back)),
             }
         };
         fcntl(&*held, FcntlArg::F_SETFD(FdFlag::empty()))
             .map_err(|error| Failure::unreadable(&path, &std::io::Error::from(error)))?;
+        // Only words for the next one: that they cannot be written changes nothing.
+        let words = format!("{} {} {command}\n", std::process::id(), started("self").unwrap_or_default());
+        let _ = held.set_len(0).and_then(|()| held.write_all_at(words.as_bytes(), 0));
         Ok(Self { _held: held })
     }
+}
+
+/// Who holds it: the operation itself, or the write it left behind.
+fn refusal(file: &mut File) -> Failure {
+    let mut bytes = Vec::new();
+    let _ = file.take(256).read_to_end(&mut bytes);
+    let words = String::from_utf8_lossy(&bytes).into_owned();
+    let mut words = words.trim_end().splitn(3, ' ');
+    let holder = words.next().and_then(|pid| pid.parse::<u32>().ok());
+    let (start, command) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let gone = holder.is_some_and(|pid| started(&pid.to_string()).as_deref() != Some(start));
+    if gone {
+        return Failure::new(
+            Exit::Hung,
+            "hung",
+            "a kernel write of an operation that is gone has not returned yet; nothing was changed",
+            "wait for it; if it stays, reboot: a write that hangs cannot be taken back",
+        );
+    }
+    let who =
+        holder.map_or_else(String::new, |pid| format!(" ({}, process {pid})", escape(command.as_bytes())));
+    Failure::new(
+        Exit::Undone,
+        "busy",
+        format!("another operation is running{who}; nothing was changed"),
+        "wait for it",
+    )
+}
+
+/// When a process started, in the kernel's ticks since boot: a number used again
+/// is another process. A dead one that nobody waited for counts as gone.
+fn started(pid: &str) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold anything; what follows it is fixed (proc(5)).
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    fields.nth(18).filter(|_| !matches!(state, "Z" | "X")).map(str::to_owned)
 }

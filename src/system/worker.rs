@@ -118,6 +118,20 @@ impl Worker {
         Ok(())
     }
 
+    /// Where in the kernel the child sits, as far as it tells.
+    #[must_use]
+    pub fn stuck_in(&self) -> String {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
+        let place =
+            read("stack").ok().filter(|stack| !stack.trim().is_empty()).or_else(|| read("wchan").ok());
+        let lines: Vec<&str> = place.as_deref().unwrap_or_default().lines().map(str::trim).take(8).collect();
+        let words = escape(lines.join(" ").as_bytes());
+        if words.is_empty() || words == "0" {
+            return format!("process {}", self.child.id());
+        }
+        format!("process {}: {words}", self.child.id())
+    }
+
     /// Carries out one change and says how it went.
     pub fn carry_out(&mut self, act: &Act) -> Answer {
         if self.hung {

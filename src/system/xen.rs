@@ -48,6 +48,20 @@ pub struct Domain {
 #[derive(Clone, Copy, Debug)]
 pub struct LogMark(u32);
 
+impl LogMark {
+    /// As the journal keeps it.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        i64::from(self.0)
+    }
+
+    /// From the journal, of the same boot.
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        u32::try_from(number).ok().map(Self)
+    }
+}
+
 impl Xen {
     /// Connects.
     ///

@@ -17,6 +17,7 @@ mod machine;
 mod output;
 mod policy;
 mod reboot;
+mod recover;
 mod source;
 mod states;
 mod topology;

@@ -230,6 +230,16 @@ impl Dom0 {
         self.store.fail(fault);
     }
 
+    /// A new boot.
+    pub fn reboots(&self) {
+        self.write("proc/sys/kernel/random/boot_id", "66666666-7777-8888-9999-000000000000\n");
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> PathBuf {
+        self.path("var/lib/qubes/dom0-pci/journal")
+    }
+
     /// The command that runs the program on this model.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_qubes-dom0-pci"));

@@ -1,0 +1,81 @@
+//! `recover`: settle what a crash or a power cut interrupted.
+
+use super::operation::{carry_out, conclude, open_all};
+use super::Context;
+use crate::cli::RecoverArgs;
+use crate::consent::Accepted;
+use crate::error::{Exit, Failure};
+use crate::observe::{boot_id, Snapshot};
+use crate::plan::plan_recovery;
+use crate::report::{emit, json};
+use crate::run::{journal_boot, pending, settle, Ending, Order, Record};
+use crate::system::lock::OperationLock;
+use serde_json::json;
+use std::time::Duration;
+
+/// Runs it.
+///
+/// # Errors
+/// It is not possible here, or a write is still in flight; nothing was changed.
+pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
+    context.must_be_root()?;
+    let mut sources = open_all(context)?;
+    let _lock = OperationLock::take(&context.root, "recover")?;
+    let boot = boot_id(&context.root)?;
+    let Some(found) = pending(&context.journal)? else {
+        return nothing(context);
+    };
+    let mut record = Record::resume(&context.journal, &boot, found.id.clone())?;
+    let words = found.words();
+    if journal_boot(&boot) != found.boot {
+        let message = format!("{words} was ended by a reboot; the device was not touched");
+        let state = "not read: it began in another boot";
+        return conclude(context, "recover", &closed(&mut record, Exit::Done, "rebooted", message, state));
+    }
+    let dom0 = sources.observe()?;
+    let Some(function) = dom0.functions.get(&found.sbdf) else {
+        let message = format!("{words} was interrupted, and the device is gone");
+        return conclude(context, "recover", &closed(&mut record, Exit::NotUndone, "gone", message, "gone"));
+    };
+    let Some(start) = Snapshot::observed(&dom0, function) else {
+        return Err(Failure::new(
+            Exit::Io,
+            "owner-unknown",
+            format!("Xen does not say who owns {}; nothing was changed", found.sbdf),
+            "try again; if it stays, reboot",
+        ));
+    };
+    let plan = plan_recovery(found.sbdf);
+    let accepted = Accepted::default();
+    let timeout = Duration::from_secs(args.timeout);
+    let order = Order { function, start, plan: &plan, accepted: &accepted, timeout };
+    carry_out(context, "recover", &mut sources, order, record, |operation| settle(operation, found))
+}
+
+fn nothing(context: &Context) -> Result<Exit, Failure> {
+    if context.json {
+        emit(&json::document("recover", json!({ "outcome": "nothing", "exit": 0, "steps": [] })))?;
+    } else {
+        emit("no operation is pending; there is nothing to do\n")?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Ends an operation without a look at the device.
+fn closed(record: &mut Record, exit: Exit, code: &'static str, message: String, state: &str) -> Ending {
+    let head = record.finish(code, state);
+    let (exit, message, hint) = match &head {
+        Err(failure) => (Exit::Io, format!("{message}; but {}", failure.message), failure.hint.clone()),
+        Ok(_) => (exit, message, String::new()),
+    };
+    Ending {
+        exit,
+        code,
+        message,
+        hint,
+        state: state.to_owned(),
+        steps: Vec::new(),
+        head: head.ok(),
+        advice: Vec::new(),
+    }
+}

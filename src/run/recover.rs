@@ -1,0 +1,318 @@
+//! What an interrupted operation left, and how it is settled.
+//!
+//! The journal says what was intended, the machine what is. It goes forward only
+//! where bind was proved: then verify, unguard and unpin are made up for. Else it
+//! goes back, by the same undo that a failed step has.
+
+use super::left::Left;
+use super::outcome::Trouble;
+use super::{guard, Ending, Operation};
+use crate::error::{Exit, Failure};
+use crate::names::{unescape, DriverName, Sbdf};
+use crate::observe::{Owner, Snapshot};
+use crate::plan::Step;
+use crate::system::kernel_log::KernelLog;
+use crate::system::xen::LogMark;
+use audit::{Draft, Query, Record as Line};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// Members of a step's intent that `recover` needs: what is read before the step
+/// changes it.
+#[derive(Default)]
+pub(super) struct Details {
+    texts: Vec<(&'static str, String)>,
+    lists: Vec<(&'static str, Vec<String>)>,
+    numbers: Vec<(&'static str, i64)>,
+}
+
+impl Details {
+    pub(super) fn onto(self, draft: Draft) -> Draft {
+        let draft = self.texts.iter().fold(draft, |draft, (key, text)| draft.text(key, text));
+        let draft = self.lists.iter().fold(draft, |draft, (key, list)| draft.list(key, list));
+        self.numbers.iter().fold(draft, |draft, (key, number)| draft.number(key, *number))
+    }
+}
+
+impl Operation<'_> {
+    /// What the intent of a step has to hold besides its name.
+    pub(super) fn details(&self, step: Step) -> Result<Details, Trouble> {
+        let mut details = Details::default();
+        match step {
+            Step::Settle if self.narrows_reset() => {
+                let methods = self.function.reset_methods.as_deref().unwrap_or_default();
+                details.texts.push(("methods", methods.join(" ")));
+            }
+            Step::Guard => {
+                if let Some((path, before)) = self.guard_before() {
+                    details.texts.extend([("global", path.to_owned()), ("before", before)]);
+                }
+            }
+            Step::Bind => {
+                let drivers = self.drivers_to_try()?.into_iter().map(|(driver, _)| driver.to_string());
+                details.lists.push(("drivers", drivers.collect()));
+                let end = self.sources.xen.as_ref().ok().and_then(|xen| xen.log_end().ok());
+                details.numbers.extend(end.map(|end| ("xen_log", end.number())));
+            }
+            _ => {}
+        }
+        Ok(details)
+    }
+}
+
+/// An operation that has begun and whose end is not known.
+pub struct Interrupted {
+    /// Its id.
+    pub id: String,
+    /// The command.
+    pub command: String,
+    /// The function.
+    pub sbdf: Sbdf,
+    /// The boot it began in, as the journal names it.
+    pub boot: String,
+    start: Snapshot,
+    left: Left,
+    opened: bool,
+    bound: bool,
+    verified: bool,
+    backwards: bool,
+    narrowed: Option<String>,
+    guarded: bool,
+    global: Option<(String, String)>,
+    xen_log: Option<LogMark>,
+}
+
+/// The newest operation, where it is not settled: the lock lets only one run at a
+/// time, and none begins beside one that is pending.
+///
+/// # Errors
+/// The journal cannot be read, or its start makes no sense.
+pub fn pending(journal: &Path) -> Result<Option<Interrupted>, Failure> {
+    let mut newest = None;
+    let found = audit::newest_first(journal, &mut |line| {
+        let record = Line::parse(line).filter(|record| matches!(record.kind(), "op" | "step"));
+        match record {
+            Some(record) => {
+                newest = Some(record);
+                ControlFlow::Break(())
+            }
+            None => ControlFlow::Continue(()),
+        }
+    });
+    match found {
+        Err(error) if error.kind() == audit::Kind::Absent => return Ok(None),
+        other => other.map_err(|error| Failure::of_journal(&error))?,
+    }
+    let Some(newest) = newest else { return Ok(None) };
+    // A hang is an end nobody knows: the write may have come through since.
+    let ended = newest.text("phase") == Some("end") && newest.text("outcome") != Some("hung");
+    let Some(id) = newest.text("op").filter(|_| !ended) else { return Ok(None) };
+    let mut records = Vec::new();
+    let query = Query { values: vec![(Some("op".to_owned()), id.to_owned())], ..Query::default() };
+    audit::select(journal, &query, &mut |line| {
+        records.extend(Line::parse(line));
+        ControlFlow::Continue(())
+    })
+    .map_err(|error| Failure::of_journal(&error))?;
+    let unclear = || {
+        Failure::new(
+            Exit::Io,
+            "journal",
+            format!("the records of operation {id} do not say what it began with"),
+            "reboot; then `audit show` and `audit verify` say more",
+        )
+    };
+    Interrupted::of(id, &records).ok_or_else(unclear).map(Some)
+}
+
+/// A string as it was before the journal escaped it; `None` where it was cut.
+fn whole(record: &Line, key: &str) -> Option<String> {
+    let shown = record.text(key)?;
+    let bytes = unescape(shown);
+    (shown.len() < 512).then(|| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+impl Interrupted {
+    /// In words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("operation {} ({} {})", self.id, self.command, self.sbdf)
+    }
+
+    fn of(id: &str, records: &[Line]) -> Option<Self> {
+        // Ids are eight digits: should one come twice, the later is meant.
+        let begin = records.iter().rposition(|record| record.text("phase") == Some("start"))?;
+        let (first, rest) = records.get(begin..)?.split_first()?;
+        let start = Snapshot {
+            driver: first.text("driver").and_then(DriverName::parse),
+            driver_override: whole(first, "override").filter(|text| !text.is_empty()),
+            slot: first.get("slot").and_then(serde_json::Value::as_bool)?,
+            owner: first.text("owner").and_then(Owner::parse)?,
+        };
+        let mut found = Self {
+            id: id.to_owned(),
+            command: crate::names::escape(first.text("command")?.as_bytes()),
+            sbdf: first.text("bdf").and_then(Sbdf::from_sysfs)?,
+            boot: first.text("boot")?.to_owned(),
+            left: Left::as_found(&start),
+            start,
+            opened: false,
+            bound: false,
+            verified: false,
+            backwards: false,
+            narrowed: None,
+            guarded: false,
+            global: None,
+            xen_log: None,
+        };
+        for record in rest {
+            match (record.text("step"), record.text("phase")) {
+                (Some(step), Some("intent")) => found.intended(step, record),
+                (Some(step), Some("done")) => found.done(step),
+                (Some(_), Some("failed")) => found.backwards = true,
+                _ => {}
+            }
+        }
+        Some(found)
+    }
+
+    /// What the machine may read after this intent, whether it was acted on or not.
+    fn intended(&mut self, step: &str, record: &Line) {
+        let pinned = if self.command == "hold" { "pciback" } else { "none" };
+        let pciback = DriverName::parse("pciback");
+        let left = &mut self.left;
+        match step {
+            "pin" => left.overrides.push(Some(pinned.to_owned())),
+            "unbind" | "undo-unbind" => left.drivers.push(None),
+            "settle" => self.narrowed = whole(record, "methods"),
+            "remove-slot" => left.slots.push(false),
+            "guard" => {
+                self.guarded = true;
+                self.global = whole(record, "global").zip(whole(record, "before"));
+            }
+            "quarantine" => left.owners.push(Owner::Quarantine),
+            "dequarantine" => {
+                left.owners.push(Owner::Dom0);
+                self.opened = true;
+            }
+            "bind" => {
+                let names = record.get("drivers").and_then(serde_json::Value::as_array).into_iter().flatten();
+                let names = names.filter_map(|name| name.as_str().and_then(DriverName::parse));
+                let names = names.chain(pciback.filter(|_| self.command == "hold"));
+                for driver in names {
+                    left.overrides.push(Some(driver.to_string()));
+                    left.drivers.push(Some(driver));
+                }
+                left.overrides.extend([None, Some("none".to_owned())]);
+                left.drivers.push(None);
+                left.slots = vec![true, false];
+                self.xen_log = record.number("xen_log").and_then(LogMark::from_number);
+            }
+            "unpin" => left.overrides.push(None),
+            "undo-owner" => left.owners.extend([Owner::Quarantine, self.start.owner]),
+            "undo-bind" => {
+                for driver in self.start.driver.iter().cloned().chain(pciback) {
+                    left.overrides.push(Some(driver.to_string()));
+                    left.drivers.push(Some(driver));
+                }
+                left.slots = vec![true, false];
+            }
+            "undo-slot" => left.slots = vec![true, false],
+            "undo-override" => left.overrides.extend([None, self.start.driver_override.clone()]),
+            _ => {}
+        }
+        self.backwards |= step.starts_with("undo-");
+    }
+
+    /// What was proved is all the machine may read; what another changed since is
+    /// told from it.
+    fn done(&mut self, step: &str) {
+        let left = &mut self.left;
+        match step {
+            "pin" | "unpin" | "undo-override" => keep_last(&mut left.overrides),
+            "unbind" => left.drivers = vec![None],
+            "settle" => self.narrowed = None,
+            "remove-slot" => left.slots = vec![false],
+            "quarantine" | "dequarantine" => keep_last(&mut left.owners),
+            "bind" => {
+                // A driver that probes in the background may have let it go since.
+                left.drivers.retain(|driver| self.command != "hold" || driver.is_some());
+                self.bound = true;
+            }
+            "verify" => self.verified = true,
+            _ => {}
+        }
+    }
+
+    /// Whether all that is missing comes after bind, and bind's proof still holds.
+    fn leads_on(&self, now: &Snapshot, has_iommu: bool) -> bool {
+        let held = self.command == "hold";
+        let owner = if held && has_iommu { Owner::Quarantine } else { Owner::Dom0 };
+        let driver = now.driver.as_ref().is_some_and(|driver| driver.is_holder() == held);
+        self.bound
+            && !self.backwards
+            && driver
+            && self.left.drivers.contains(&now.driver)
+            && now.owner == owner
+    }
+}
+
+fn keep_last<T>(values: &mut Vec<T>) {
+    let last = values.pop();
+    values.clear();
+    values.extend(last);
+}
+
+/// Settles an operation of this boot. The order's plan has the steps that come
+/// after bind; the operation was prepared with what the interrupted one began with.
+pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
+    operation.left = found.left.clone();
+    operation.start = found.start.clone();
+    operation.opened = found.opened;
+    operation.narrowed = found.narrowed.clone();
+    operation.xen_log = found.xen_log;
+    if found.guarded {
+        let global = found.global.as_ref().map(|(path, before)| (path.as_str(), before.as_str()));
+        let usb = operation.function.is_usb();
+        operation.guard = guard::Guard::interrupted(&operation.sources.root, found.sbdf, global, usb);
+    }
+    let was = format!("{} was interrupted", found.words());
+    let now = match operation.sources.snapshot(found.sbdf) {
+        Ok(now) => now,
+        Err(failure) => {
+            let message = format!("{was}; its state cannot be read: {}", failure.message);
+            return operation.end(Exit::NotUndone, "not-undone", message, failure.hint);
+        }
+    };
+    if let Some(foreign) = operation.left.foreign(&now) {
+        return operation.hands_off(&format!("{was}; meanwhile {foreign}"));
+    }
+    let has_iommu = operation.has_iommu();
+    if !found.leads_on(&now, has_iommu) {
+        return operation.undo(&was, String::new(), Exit::Done);
+    }
+    operation.left.drivers = vec![now.driver, None];
+    // What speaks against it may have been said before the crash.
+    match KernelLog::from_boot(&operation.sources.root) {
+        Ok(log) => operation.kernel_log = log,
+        Err(failure) => {
+            return operation.undo(&format!("{was}; {}", failure.message), failure.hint, Exit::Done)
+        }
+    }
+    let (perform, held): (super::Perform<'_>, bool) =
+        if found.command == "hold" { (Operation::hold_step, true) } else { (Operation::return_step, false) };
+    for planned in &operation.plan.steps {
+        let needless = match planned.step {
+            Step::Verify => found.verified || held,
+            Step::Unguard => !found.guarded,
+            _ => false,
+        };
+        if needless {
+            continue;
+        }
+        if let Err(trouble) = operation.take(planned, perform) {
+            return operation.fail(trouble);
+        }
+    }
+    operation.end(Exit::Done, "done", format!("{was}; what was missing is made up for"), String::new())
+}

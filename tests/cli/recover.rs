@@ -1,0 +1,150 @@
+//! What an interrupted operation leaves to the commands after it. How the device is
+//! settled is shown where the model acts.
+
+use crate::model::{Dom0, Function};
+use audit::{Draft, Journal};
+use std::fs::File;
+use std::io::Write;
+
+const NIC: &str = "0000:00:07.0";
+
+fn held() -> Dom0 {
+    Dom0::with(Function::nic(NIC).held().quarantined())
+}
+
+/// An operation of this boot began, and got to its first intent.
+fn interrupted(dom0: &Dom0) {
+    journal(dom0, &[start(), step("pin")]);
+}
+
+fn journal(dom0: &Dom0, drafts: &[Draft]) {
+    Journal::open(&dom0.journal(), "11111111").unwrap().append(drafts).unwrap();
+}
+
+fn start() -> Draft {
+    let draft = Draft::new("op").op("0badcafe").text("phase", "start").text("command", "reattach");
+    let draft = draft.text("bdf", NIC).text("driver", "pciback").text("override", "");
+    draft.flag("slot", true).text("owner", "DomIO")
+}
+
+fn step(name: &str) -> Draft {
+    Draft::new("step").op("0badcafe").text("step", name).text("phase", "intent").text("bdf", NIC)
+}
+
+fn end(outcome: &str) -> Draft {
+    Draft::new("op").op("0badcafe").text("phase", "end").text("outcome", outcome)
+}
+
+#[test]
+fn with_nothing_interrupted_there_is_nothing_to_do() {
+    let dom0 = held();
+    dom0.run_changing_nothing(&["recover"])
+        .exits(0)
+        .shows("no operation is pending; there is nothing to do\n");
+    assert_eq!(dom0.json(&["recover"])["outcome"], "nothing");
+    journal(&dom0, &[start(), step("pin"), end("undone")]);
+    dom0.run_changing_nothing(&["recover"]).exits(0).says("there is nothing to do");
+}
+
+#[test]
+fn nothing_else_is_changed_until_it_is_settled() {
+    let dom0 = held();
+    interrupted(&dom0);
+    for command in ["reattach", "hold"] {
+        let said = dom0.run_changing_nothing(&["--json", command, NIC]).fails(8, "pending");
+        assert!(said.out.contains("operation 0badcafe (reattach 0000:00:07.0)"), "{}", said.out);
+    }
+    dom0.run_changing_nothing(&["plan", NIC]).exits(8).says("is not settled: run `recover` first");
+    dom0.run(&["list"]).exits(0);
+    dom0.run(&["audit", "verify"]).exits(0);
+}
+
+#[test]
+fn what_the_recorder_writes_meanwhile_hides_nothing() {
+    let dom0 = held();
+    interrupted(&dom0);
+    for _ in 0..40 {
+        journal(&dom0, &[Draft::new("recorder").text("phase", "heartbeat")]);
+    }
+    dom0.run_changing_nothing(&["hold", NIC]).exits(8);
+}
+
+#[test]
+fn a_device_that_was_not_touched_yet_is_not_touched_now() {
+    let dom0 = held();
+    interrupted(&dom0);
+    dom0.run_changing_nothing(&["recover"]).exits(0).says("was interrupted; undone: it is exactly as it was");
+    dom0.run_changing_nothing(&["recover"]).exits(0).says("there is nothing to do");
+    dom0.run(&["audit", "verify"]).exits(0);
+}
+
+#[test]
+fn a_reboot_ended_it() {
+    for drafts in [vec![start(), step("pin")], vec![start(), step("unbind"), end("hung")]] {
+        let mut dom0 = Dom0::new();
+        dom0.add(Function::nic(NIC).driven("e1000e"));
+        journal(&dom0, &drafts);
+        dom0.reboots();
+        dom0.run_changing_nothing(&["hold", NIC]).exits(8);
+        dom0.run_changing_nothing(&["recover"])
+            .exits(0)
+            .says("ended by a reboot; the device was not touched");
+        dom0.run_changing_nothing(&["recover"]).exits(0).says("there is nothing to do");
+        dom0.run(&["audit", "log"]).says("rebooted");
+    }
+}
+
+#[test]
+fn a_device_another_has_now_is_not_touched() {
+    let mut dom0 = Dom0::new();
+    dom0.add(Function::nic(NIC).driven("vfio-pci").owned_by("d3"));
+    interrupted(&dom0);
+    let said = dom0.run_changing_nothing(&["--json", "recover"]).fails(5, "hands-off");
+    assert!(said.out.contains("Xen's owner is d3"), "{}", said.out);
+    dom0.run(&["recover"]).exits(0).says("there is nothing to do");
+}
+
+#[test]
+fn a_device_that_is_gone_is_said_to_be() {
+    let dom0 = Dom0::new();
+    interrupted(&dom0);
+    dom0.run_changing_nothing(&["--json", "recover"]).fails(5, "gone");
+    dom0.run(&["recover"]).exits(0).says("there is nothing to do");
+}
+
+#[test]
+fn the_write_of_a_killed_operation_is_waited_for_and_then_called_hung() {
+    let dom0 = held();
+    interrupted(&dom0);
+    let mut lock = File::create(dom0.path("run/qubes-dom0-pci.lock")).unwrap();
+    // No process has this number.
+    lock.write_all(b"4194305 77 reattach\n").unwrap();
+    let lock =
+        nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, e)| e).unwrap();
+    dom0.run_changing_nothing(&["--json", "recover"]).fails(6, "hung");
+    drop(lock);
+    dom0.run(&["recover"]).exits(0);
+}
+
+#[test]
+fn two_at_once_the_second_says_who_is_first() {
+    let dom0 = held();
+    let mut lock = File::create(dom0.path("run/qubes-dom0-pci.lock")).unwrap();
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let began = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().to_owned();
+    let words = format!("{} {began} hold\n", std::process::id());
+    lock.write_all(words.as_bytes()).unwrap();
+    let _lock =
+        nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, e)| e).unwrap();
+    let said = dom0.run_changing_nothing(&["--json", "reattach", NIC]).fails(1, "busy");
+    assert!(said.out.contains(&format!("(hold, process {})", std::process::id())), "{}", said.out);
+}
+
+#[test]
+fn a_beginning_that_makes_no_sense_settles_nothing() {
+    let dom0 = held();
+    let draft = Draft::new("op").op("0badcafe").text("phase", "start").text("command", "reattach");
+    journal(&dom0, &[draft.text("bdf", NIC).text("owner", "nobody"), step("pin")]);
+    let said = dom0.run_changing_nothing(&["--json", "recover"]).fails(11, "journal");
+    assert!(said.out.contains("do not say what it began with"), "{}", said.out);
+}
