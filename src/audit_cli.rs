@@ -15,6 +15,8 @@ pub enum AuditCommand {
         #[arg(value_name = "OP")]
         operation: String,
     },
+    /// Draw who had which function when: one lane a function, time across.
+    Timeline(TimelineArgs),
     /// Verify every record, and say what the journal was compared with.
     Verify(VerifyArgs),
     /// Print the journal's head, to be kept where dom0 cannot reach it.
@@ -75,6 +77,23 @@ pub enum LogForm {
     Records,
     /// The records' own lines, which are JSON.
     Raw,
+}
+
+/// Arguments of `audit timeline`.
+#[derive(Args, Debug)]
+pub struct TimelineArgs {
+    /// Only this function.
+    #[arg(long, value_name = "BDF")]
+    pub device: Option<String>,
+    /// From this time, in UTC: 2026-11-22 or 2026-11-22T13:47 [default: the first that is told].
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Up to this time, in UTC [default: now, or the last that is told].
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Columns of a line.
+    #[arg(long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u16).range(40..=1000))]
+    pub width: u16,
 }
 
 /// Arguments of `audit verify`.

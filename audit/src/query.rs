@@ -234,12 +234,31 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The operation a line belongs to. Within a string the quotes would be escaped, so that this finds the member alone.
+/// The operation a line belongs to.
 fn operation_of(line: &[u8]) -> Option<&[u8]> {
-    const MEMBER: &[u8] = b",\"op\":\"";
-    let at = memmem::find(line, MEMBER)? + MEMBER.len();
-    let rest = line.get(at..)?;
+    member(line, b",\"op\":\"")
+}
+
+/// The string that follows `opening`. Within a string the quotes would be escaped, so that this finds the member alone.
+fn member<'a>(line: &'a [u8], opening: &[u8]) -> Option<&'a [u8]> {
+    let rest = line.get(memmem::find(line, opening)? + opening.len()..)?;
     rest.get(..memchr::memchr(b'"', rest)?)
+}
+
+/// The boots that the journal's records belong to, in its order; one that comes again later stands once.
+///
+/// # Errors
+/// As [`select`].
+pub fn boots(path: &Path) -> Result<Vec<String>> {
+    let mut boots: Vec<Vec<u8>> = Vec::new();
+    select(path, &Query::default(), &mut |line| {
+        let boot = member(line, b",\"boot\":\"").unwrap_or_default();
+        if boots.last().is_none_or(|last| last != boot) && !boots.iter().any(|known| known == boot) {
+            boots.push(boot.to_vec());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(boots.iter().map(|boot| String::from_utf8_lossy(boot).into_owned()).collect())
 }
 
 /// An operation, or a record that belongs to none: one line of a log.

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-// The exposure of a function and the timeline come to use it.
+// The exposure of a function comes to use all of it.
 #[allow(dead_code)]
 mod coverage;
 mod hazard;

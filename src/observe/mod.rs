@@ -227,27 +227,38 @@ impl Sources {
     /// # Errors
     /// Exit 2: it is no address, or there is no such function.
     pub fn find(root: &Sysroot, text: &str) -> Result<Sbdf, Failure> {
-        let shown = crate::names::escape(text.as_bytes());
-        let argument = DeviceArgument::parse(text).ok_or_else(|| {
-            Failure::usage(
-                format!("`{shown}` is no PCI address"),
-                "write it as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6",
-            )
-        })?;
-        let sysfs = PciSysfs::new(root);
-        let sbdf = match argument {
-            DeviceArgument::Address(sbdf) => Some(sbdf),
-            DeviceArgument::Path(first, hops) => functions::follow_path(&sysfs, first, &hops)?,
-        };
-        let there = sbdf.filter(|&sbdf| sysfs.folder(sbdf).exists());
-        there.ok_or_else(|| {
+        let sbdf = address(root, text)?.filter(|&sbdf| PciSysfs::new(root).folder(sbdf).exists());
+        sbdf.ok_or_else(|| {
             Failure::new(
                 Exit::Usage,
                 "no-such-device",
-                format!("there is no PCI function {}", sbdf.map_or(shown, |sbdf| sbdf.to_string())),
+                format!("there is no PCI function {}", shown_address(text)),
                 "`qubes-dom0-pci list --all` shows every function",
             )
         })
+    }
+}
+
+/// The address a person means, whether such a function is there or not; `None` where a path leads nowhere.
+///
+/// # Errors
+/// Exit 2: it is no address.
+pub fn address(root: &Sysroot, text: &str) -> Result<Option<Sbdf>, Failure> {
+    match DeviceArgument::parse(text) {
+        Some(DeviceArgument::Address(sbdf)) => Ok(Some(sbdf)),
+        Some(DeviceArgument::Path(first, hops)) => functions::follow_path(&PciSysfs::new(root), first, &hops),
+        None => Err(Failure::usage(
+            format!("`{}` is no PCI address", crate::names::escape(text.as_bytes())),
+            "write it as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6",
+        )),
+    }
+}
+
+/// What a person wrote, with its segment where it is an address.
+fn shown_address(text: &str) -> String {
+    match DeviceArgument::parse(text) {
+        Some(DeviceArgument::Address(sbdf)) => sbdf.to_string(),
+        _ => crate::names::escape(text.as_bytes()),
     }
 }
 

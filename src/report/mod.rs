@@ -6,6 +6,7 @@ mod device;
 pub mod json;
 mod operation;
 pub mod text;
+pub mod timeline;
 
 pub use device::{device_block, hazards_block, plan_block, Described};
 pub use operation::{ending_block, step_line};

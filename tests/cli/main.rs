@@ -20,5 +20,6 @@ mod reboot;
 mod recover;
 mod source;
 mod states;
+mod timeline;
 mod topology;
 mod xenstore;

@@ -5,6 +5,7 @@
 mod dom0;
 mod function;
 mod modules;
+mod past;
 mod said;
 mod terminal;
 mod xenstored;

@@ -8,11 +8,14 @@ mod log;
 mod prune;
 mod repair;
 mod show;
+mod timeline;
 mod verify;
 
 use super::Context;
 use crate::audit_cli::AuditCommand;
 use crate::error::{Exit, Failure};
+use crate::history::Moment;
+use crate::names::Sbdf;
 use crate::observe;
 
 /// The command's name in documents, and how it ended.
@@ -20,6 +23,7 @@ pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<E
     match command {
         AuditCommand::Log(args) => ("audit-log", log::run(context, args)),
         AuditCommand::Show { operation } => ("audit-show", show::run(context, operation)),
+        AuditCommand::Timeline(args) => ("audit-timeline", timeline::run(context, args)),
         AuditCommand::Verify(args) => ("audit-verify", verify::run(context, args)),
         AuditCommand::Checkpoint { to } => ("audit-checkpoint", checkpoint::run(context, to)),
         AuditCommand::Export => ("audit-export", export::run(context)),
@@ -38,4 +42,24 @@ fn boot(context: &Context) -> String {
     // Repairing and pruning a copy somewhere else must not need this system's boot id.
     let id = observe::boot_id(&context.root).unwrap_or_default();
     id.chars().filter(char::is_ascii_hexdigit).take(8).collect()
+}
+
+/// The function a person names; the journal may know it though this machine does not.
+fn device(context: &Context, text: &str) -> Result<Sbdf, Failure> {
+    observe::address(&context.root, text)?.ok_or_else(|| {
+        Failure::usage(
+            format!("{} leads to no function of this machine", crate::names::escape(text.as_bytes())),
+            "give the address as 0000:00:1f.6",
+        )
+    })
+}
+
+/// A time that was given, as the journal writes it.
+fn moment(text: &str) -> Result<Moment, Failure> {
+    Moment::parse(text).ok_or_else(|| {
+        Failure::usage(
+            format!("{} is no time", crate::names::escape(text.as_bytes())),
+            "give it in UTC, as 2026-11-22T13:47",
+        )
+    })
 }

@@ -1,0 +1,143 @@
+//! `audit timeline`: who had which function when, as a picture.
+
+use super::{boot, device, failure, moment, Context};
+use crate::audit_cli::TimelineArgs;
+use crate::error::{Exit, Failure};
+use crate::history::{Entry, Moment};
+use crate::names::Sbdf;
+use crate::report::timeline::{lanes, picture, Operation, Span, Story, Told, View};
+use crate::report::{emit, json, warn};
+use audit::{Query, Record};
+use serde_json::{json, Value};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+/// The kinds of record a picture is drawn from.
+const KINDS: [&str; 6] = ["recorder", "device", "stay", "qube", "lost", "op"];
+
+/// Runs it.
+///
+/// # Errors
+/// There is no journal, it cannot be read, or an argument is none.
+pub fn run(context: &Context, args: &TimelineArgs) -> Result<Exit, Failure> {
+    let wanted = args.device.as_deref().map(|text| device(context, text)).transpose()?;
+    let since = args.since.as_deref().map(moment).transpose()?;
+    let until = args.until.as_deref().map(moment).transpose()?;
+    let (story, skipped) = story(context, wanted)?;
+    let Some((first, last)) = story.span() else {
+        emit(&if context.json { document(&story, None) } else { "nothing is told yet\n".to_owned() })?;
+        return Ok(Exit::Done);
+    };
+    let (from, to) = (since.unwrap_or(first), until.unwrap_or(last));
+    if to <= from && (since.is_some() || until.is_some()) {
+        return Err(Failure::usage(
+            format!("nothing lies between {from} and {to}"),
+            "give a --since before --until and within what `audit log` lists",
+        ));
+    }
+    let view = View {
+        from,
+        to: to.max(from.after(1)),
+        width: usize::from(args.width),
+        device: wanted,
+        colours: console::colors_enabled() && console::Term::stdout().is_term(),
+    };
+    if context.json {
+        emit(&document(&story, Some(&view)))?;
+    } else {
+        emit(&(picture(&story, &view).join("\n") + "\n"))?;
+    }
+    if skipped > 0 {
+        warn(&format!("{skipped} lines are no records: see `audit verify`"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads what the picture needs. How much that is depends on the history, not on the operations' steps.
+fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Story, u64), Failure> {
+    let of_kind = |kind: &str| vec![(Some("kind".to_owned()), kind.to_owned())];
+    let query = Query { any: KINDS.map(of_kind).to_vec(), ..Query::default() };
+    let mut story = Story::default();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let skipped = audit::select(&context.journal, &query, &mut |line| {
+        if let Some(record) = Record::parse(line) {
+            tell(&mut story, &mut places, &record, wanted);
+        }
+        ControlFlow::Continue(())
+    })
+    .map_err(|error| failure(&error))?;
+    let latest = story.told.iter().map(|told| told.time).max().unwrap_or_default();
+    let of_this_boot = story.told.last().is_some_and(|told| told.boot == boot(context));
+    story.until = if of_this_boot { latest.max(Moment::now()) } else { latest };
+    Ok((story, skipped.lines))
+}
+
+fn tell(story: &mut Story, places: &mut HashMap<String, usize>, record: &Record, wanted: Option<Sbdf>) {
+    let Some(time) = record.text("time").and_then(Moment::parse) else { return };
+    if let Some(entry) = Entry::read(record) {
+        let of_device = match &entry {
+            Entry::Device(it) => Some(it.bdf),
+            Entry::Stay(it) => Some(it.bdf),
+            _ => None,
+        };
+        if of_device.is_none() || wanted.is_none() || of_device == wanted {
+            story.told.push(Told { time, boot: record.text("boot").unwrap_or("").to_owned(), entry });
+        }
+        return;
+    }
+    let id = record.text("op").unwrap_or("").to_owned();
+    match record.text("phase") {
+        Some("start") => {
+            let bdf = record.text("bdf").and_then(Sbdf::from_sysfs);
+            if wanted.is_some() && bdf != wanted {
+                return;
+            }
+            let command = record.text("command").unwrap_or("operation").to_owned();
+            places.insert(id.clone(), story.operations.len());
+            story.operations.push(Operation { id, time, command, bdf, outcome: "not finished".to_owned() });
+        }
+        Some("end") => {
+            let operation = places.get(&id).and_then(|place| story.operations.get_mut(*place));
+            if let Some(operation) = operation {
+                operation.outcome = record.text("outcome").unwrap_or("ended").to_owned();
+            }
+        }
+        _ => {}
+    }
+}
+
+fn document(story: &Story, view: Option<&View>) -> String {
+    let stay = |it: &Span| {
+        json!({
+            "qube": it.qube,
+            "label": it.label,
+            "from": it.from.to_string(),
+            "to": it.to.to_string(),
+            "begun": it.begun,
+            "ended": it.ended,
+            "imported": it.imported,
+        })
+    };
+    let lanes: Vec<Value> = lanes(story)
+        .iter()
+        .filter(|(bdf, _)| view.and_then(|view| view.device).is_none_or(|wanted| wanted == **bdf))
+        .map(|(bdf, lane)| json!({ "bdf": bdf.to_string(), "stays": lane.stays.iter().map(stay).collect::<Vec<_>>() }))
+        .collect();
+    let gaps = view.map(|view| story.coverage().gaps(view.from, view.to)).unwrap_or_default();
+    let pair = |(from, to): &(Moment, Moment)| json!({ "from": from.to_string(), "to": to.to_string() });
+    let members = json!({
+        "from": view.map(|view| view.from.to_string()),
+        "to": view.map(|view| view.to.to_string()),
+        "lanes": lanes,
+        "not_recorded": gaps.iter().map(pair).collect::<Vec<_>>(),
+        "boots": story.boots().iter().map(|(from, boot)| json!({ "boot": boot, "from": from.to_string() })).collect::<Vec<_>>(),
+        "operations": story.operations.iter().map(|it| json!({
+            "op": it.id,
+            "time": it.time.to_string(),
+            "command": it.command,
+            "bdf": it.bdf.map(|bdf| bdf.to_string()),
+            "outcome": it.outcome,
+        })).collect::<Vec<_>>(),
+    });
+    json::document("audit-timeline", members)
+}

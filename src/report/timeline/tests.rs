@@ -1,0 +1,239 @@
+//! Given these records, this picture.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use super::*;
+use crate::history::{Device, DeviceEvent, Identity, Recorder, RecorderPhase, Stay, StayEvent};
+use proptest::prelude::*;
+
+fn at(clock: &str) -> Moment {
+    Moment::parse(&format!("2026-11-22T{clock}")).unwrap()
+}
+
+fn recorder(phase: RecorderPhase, run: &str) -> Entry {
+    Entry::Recorder(Recorder {
+        phase,
+        run: run.into(),
+        sources: vec!["uevents".into(), "xenstore".into()],
+        missing: Vec::new(),
+        first: true,
+        interval: 600,
+    })
+}
+
+fn stay(event: StayEvent, bdf: &str, qube: &str, label: &str) -> Stay {
+    Stay {
+        event,
+        bdf: Sbdf::from_sysfs(bdf).unwrap(),
+        id: String::new(),
+        qube: qube.into(),
+        uuid: String::new(),
+        label: label.into(),
+        class: String::new(),
+        network: None,
+        domain: -1,
+        stub: -1,
+        options: String::new(),
+        source: "xenstore".into(),
+        at: String::new(),
+    }
+}
+
+fn driver(bdf: &str, driver: &str) -> Entry {
+    Entry::Device(Device {
+        event: DeviceEvent::Bound,
+        bdf: Sbdf::from_sysfs(bdf).unwrap(),
+        identity: Identity::default(),
+        driver: driver.into(),
+        before: String::new(),
+        way: String::new(),
+        owner: String::new(),
+        source: "uevent".into(),
+        at: String::new(),
+    })
+}
+
+const USB: &str = "0000:00:14.0";
+const NIC: &str = "0000:03:00.0";
+
+use RecorderPhase::{Heartbeat, Start, Stop};
+use StayEvent::{Begin, End, Present};
+
+fn story(told: Vec<(&str, &str, Entry)>) -> Story {
+    let told =
+        told.into_iter().map(|(clock, boot, entry)| Told { time: at(clock), boot: boot.into(), entry });
+    let told: Vec<Told> = told.collect();
+    let until = told.last().unwrap().time;
+    Story { told, operations: Vec::new(), until }
+}
+
+/// A morning: two functions start with sys-usb, one goes to work; the recorder is killed and comes back; a reboot.
+fn morning() -> Story {
+    let live = |event, bdf, qube, label| Entry::Stay(stay(event, bdf, qube, label));
+    let mut before = stay(Begin, NIC, "sys-net", "");
+    before.source = "import:libvirt".into();
+    before.at = at("07:40").to_string();
+    let mut told = vec![("13:00", "b", Entry::Stay(before)), ("08:00", "a", recorder(Start, "r"))];
+    for clock in ["08:09", "08:18", "08:27", "08:36", "08:45"] {
+        told.push((clock, "a", recorder(Heartbeat, "r")));
+    }
+    told.extend([
+        ("08:45", "a", live(Begin, USB, "sys-usb", "red")),
+        ("08:45", "a", live(Begin, NIC, "sys-usb", "red")),
+    ]);
+    for clock in ["08:54", "09:03", "09:12", "09:21", "09:30"] {
+        told.push((clock, "a", recorder(Heartbeat, "r")));
+    }
+    told.extend([
+        ("09:30", "a", live(End, NIC, "sys-usb", "red")),
+        ("10:15", "a", recorder(Start, "s")),
+        ("10:15", "a", live(Present, USB, "sys-usb", "red")),
+    ]);
+    for clock in ["10:24", "10:33", "10:42", "10:51", "11:00"] {
+        told.push((clock, "a", recorder(Heartbeat, "s")));
+    }
+    told.extend([
+        ("11:00", "a", live(End, USB, "sys-usb", "red")),
+        ("11:01", "a", live(Begin, USB, "work\\x1b[2J", "blue")),
+        ("11:10", "a", recorder(Stop, "s")),
+        ("11:30", "b", recorder(Start, "t")),
+        ("11:31", "b", driver(NIC, "e1000e")),
+    ]);
+    for clock in ["11:39", "11:48", "11:57", "12:00"] {
+        told.push((clock, "b", recorder(Heartbeat, "t")));
+    }
+    let mut story = story(told);
+    story.operations.push(Operation {
+        id: "9616d76e".into(),
+        time: at("11:31"),
+        command: "reattach".into(),
+        bdf: Sbdf::from_sysfs(NIC),
+        outcome: "done".into(),
+    });
+    story
+}
+
+fn drawn(story: &Story, width: usize, colours: bool) -> String {
+    let (from, to) = story.span().unwrap();
+    let view = View { from, to, width, device: None, colours };
+    picture(story, &view).iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_morning_at_80_columns_without_colour() {
+    let golden = r"
+2026-11-22 07:40:00 to 2026-11-22 12:00:00 UTC, 3 min 56 s a column
+
+                   08:00          09:00          10:00          11:00
+recorder      /////|---------------------/////////////-------------/////|-------
+0000:00:14.0  /////|..........BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBCCC////|.......
+0000:03:00.0  a////|..........BBBBBBBBBBBB////////////............./////|=======
+                                                                        ^
+
+A sys-net
+B sys-usb (red)
+C work\x1b[2J (blue)
+a small letter: from an import; it proves nothing else
+= a driver of dom0   . recorded, no qube   - recorded
+/ not recorded: nobody knows   | a boot begins   ^ an operation
+
+^ 2026-11-22 11:31:00  0000:03:00.0  9616d76e  reattach: done
+";
+    assert_eq!(drawn(&morning(), 80, false), golden.trim_start());
+}
+
+#[test]
+fn in_colour_a_stay_has_that_of_its_label_and_an_unknown_one_none() {
+    let story = story(vec![
+        ("08:00", "a", recorder(Start, "r")),
+        ("08:01", "a", Entry::Stay(stay(Begin, USB, "sys-usb", "red"))),
+        ("08:02", "a", Entry::Stay(stay(Begin, NIC, "other", "mauve"))),
+        ("08:04", "a", recorder(Heartbeat, "r")),
+    ]);
+    let shown = drawn(&story, 54, true);
+    let lane = |bdf: &str| shown.lines().find(|line| line.starts_with(bdf)).unwrap().to_owned();
+    let red = "\x1b[37m\x1b[41m\x1b[1m";
+    assert_eq!(lane(USB), format!("{USB}  |.........{red}{}\x1b[0m", "A".repeat(30)));
+    assert_eq!(lane(NIC), format!("{NIC}  |...................{}", "B".repeat(20)));
+    assert!(shown.contains(&format!("{red}A\x1b[0m sys-usb (red)\n")));
+    assert_eq!(console::strip_ansi_codes(&shown), drawn(&story, 54, false));
+}
+
+#[test]
+fn two_qubes_within_one_column_are_told_and_none_is_hidden() {
+    let told = vec![
+        ("08:00", "a", recorder(Start, "r")),
+        ("08:01:00", "a", Entry::Stay(stay(Begin, USB, "one", "red"))),
+        ("08:01:01", "a", Entry::Stay(stay(End, USB, "one", "red"))),
+        ("08:01:02", "a", Entry::Stay(stay(Begin, USB, "two", "blue"))),
+        ("08:01:03", "a", Entry::Stay(stay(End, USB, "two", "blue"))),
+        ("08:10", "a", recorder(Heartbeat, "r")),
+    ];
+    let shown = drawn(&story(told), 44, false);
+    assert!(shown.contains("0000:00:14.0  |..+....") && shown.contains("+ more than one qube"), "{shown}");
+    assert!(shown.contains("A one (red)") && shown.contains("B two (blue)"), "{shown}");
+}
+
+#[test]
+fn a_stay_that_nobody_saw_again_after_a_gap_ended_where_it_was_last_seen() {
+    let story = story(vec![
+        ("08:00", "a", recorder(Start, "r")),
+        ("08:01", "a", Entry::Stay(stay(Begin, USB, "sys-usb", "red"))),
+        ("08:05", "a", recorder(Heartbeat, "r")),
+        ("09:00", "a", recorder(Start, "s")),
+        ("09:05", "a", recorder(Heartbeat, "s")),
+    ]);
+    let lanes = lanes(&story);
+    let stay = &lanes.values().next().unwrap().stays[..];
+    assert_eq!(
+        stay.iter().map(|stay| (stay.from, stay.to, stay.begun, stay.ended)).collect::<Vec<_>>(),
+        [(at("08:01"), at("08:05"), true, false)]
+    );
+}
+
+#[test]
+fn an_end_whose_beginning_was_missed_is_a_stay() {
+    let story = story(vec![
+        ("08:00", "a", recorder(Start, "r")),
+        ("08:03", "a", Entry::Stay(stay(End, USB, "sys-usb", ""))),
+    ]);
+    let lanes = lanes(&story);
+    let stay = lanes.values().next().unwrap().stays.first().unwrap();
+    assert_eq!((stay.from, stay.to, stay.begun, stay.ended), (at("08:03"), at("08:03"), false, true));
+}
+
+proptest! {
+    #[test]
+    fn no_line_is_wider_than_asked_and_none_acts_on_a_terminal(
+        steps in proptest::collection::vec((0u64..4_000_000_000, 0usize..8, 0u8..4, "[a-z]{1,40}"), 1..40),
+        width in 40usize..200,
+    ) {
+        let mut time = at("00:00");
+        let mut told = Vec::new();
+        for (step, what, device, qube) in steps {
+            time = Moment::from_micros(time.micros() + step);
+            let bdf = format!("0000:0{device}:00.0");
+            let entry = match what {
+                0 => recorder(Start, &qube),
+                1 => recorder(Heartbeat, &qube),
+                2 => driver(&bdf, &qube),
+                3 => Entry::Stay(Stay { source: "import:libvirt".into(), at: time.to_string(), ..stay(End, &bdf, &qube, "red") }),
+                4 => Entry::Stay(stay(End, &bdf, &qube, "")),
+                5 => Entry::Stay(stay(Present, &bdf, &qube, &qube)),
+                _ => Entry::Stay(stay(Begin, &bdf, &qube, "blue")),
+            };
+            told.push(Told { time, boot: qube, entry });
+        }
+        let story = Story { told, operations: Vec::new(), until: time };
+        let (from, to) = story.span().unwrap();
+        let view = View { from, to: to.max(from.after(1)), width, device: None, colours: false };
+        for line in picture(&story, &view) {
+            prop_assert!(line.chars().count() <= width.max(80), "{}", line);
+            prop_assert!(!line.chars().any(char::is_control));
+        }
+        let coloured = picture(&story, &View { colours: true, ..view }).join("\n");
+        prop_assert_eq!(console::strip_ansi_codes(&coloured), picture(&story, &view).join("\n"));
+        for lane in lanes(&story).values() {
+            prop_assert!(lane.stays.iter().all(|stay| stay.from <= stay.to && stay.to <= time.max(story.until)));
+        }
+    }
+}
