@@ -167,18 +167,24 @@ fn hex(text: &str, digits: usize) -> Option<u32> {
 }
 
 impl Assignment {
-    /// One that nobody can read: it may mean any function and any time.
+    /// One of any device, taken at each start.
     #[must_use]
-    pub fn unreadable(untrusted_text: &[u8]) -> Self {
-        let start = untrusted_text.get(..80).unwrap_or(untrusted_text);
+    pub fn anything() -> Self {
         Self {
-            port: Port::Unreadable(escape(start)),
+            port: Port::Any,
             identity: Identity::Any,
-            mode: Mode::Other("?".to_owned()),
+            mode: Mode::Required,
             attached: false,
             options: Vec::new(),
             sbdf: None,
         }
+    }
+
+    /// One that nobody can read: it may mean any function and any time. The text says why.
+    #[must_use]
+    pub fn unreadable(untrusted_text: &[u8]) -> Self {
+        let start = untrusted_text.get(..80).unwrap_or(untrusted_text);
+        Self { port: Port::Unreadable(escape(start)), ..Self::anything() }
     }
 
     /// Whether it means this function: by its port whatever is there, by its identity where any port will do.

@@ -164,3 +164,91 @@ fn literal(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     }
     None
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn happening(subject: &str, name: &str, pairs: &[(&str, &str)]) -> Option<Happening> {
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        let pairs = pairs.iter().map(|(key, value)| (bytes(key), bytes(value))).collect();
+        Happening::of(&Event { subject: bytes(subject), name: bytes(name), pairs })
+    }
+
+    fn device(name: &str, pairs: &[(&str, &str)]) -> (String, String, String) {
+        let device = match happening("sys-usb", name, pairs).unwrap().what {
+            Happened::Assigned(device)
+            | Happened::Unassigned(device)
+            | Happened::AssignmentChanged(device)
+            | Happened::Attached(device)
+            | Happened::Detached(device) => device,
+            other => unreachable!("{other:?}"),
+        };
+        (device.port.text().to_owned(), device.identity, device.options)
+    }
+
+    fn told(port: &str, identity: &str, options: &str) -> (String, String, String) {
+        (port.to_owned(), identity.to_owned(), options.to_owned())
+    }
+
+    #[test]
+    fn the_device_of_4_2_and_of_4_3() {
+        let options = ("options", "{'permissive': 'True', 'no-strict-reset': 'True'}");
+        assert_eq!(
+            device("device-attach:pci", &[("device", "dom0:01_00.0"), options]),
+            told("01_00.0", "", "permissive=True,no-strict-reset=True")
+        );
+        assert_eq!(device("device-detach:pci", &[("device", "dom0:01_00.0")]), told("01_00.0", "", ""));
+        assert_eq!(
+            device("device-assign:pci", &[("device", "dom0:00_1f.3:0x8086:0x02c8::p040380"), options]),
+            told("00_1f.3", "0x8086:0x02c8::p040380", "permissive=True,no-strict-reset=True")
+        );
+        assert_eq!(
+            device("device-assign:pci", &[("device", "dom0:*:0x8086:0x02c8::p040380"), ("options", "{}")]),
+            told("*", "0x8086:0x02c8::p040380", "")
+        );
+        assert_eq!(
+            device("device-detach:pci", &[("port", "dom0:00_08.1-00_00.4")]),
+            told("00_08.1-00_00.4", "", "")
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_kept_escaped() {
+        let strange = device("device-attach:pci", &[("device", "x\x1b["), ("options", "{'a': \x1b")]);
+        assert_eq!(strange, told("x\\x1b[", "", "{'a': \\x1b"));
+        assert_eq!(device("device-attach:pci", &[]), told("", "", ""));
+        let quotes = ("options", "{'x': \"a'b\", 'y': 'c\\\\d\\'e'}");
+        assert_eq!(device("device-attach:pci", &[("device", "dom0:00_1f.6"), quotes]).2, "x=a'b,y=c\\\\d'e");
+    }
+
+    #[test]
+    fn what_happens_to_a_qube() {
+        let of = |name: &str, pairs: &[(&str, &str)]| {
+            happening("work", name, pairs).map(|happening| happening.what)
+        };
+        assert_eq!(of("domain-pre-start", &[]), Some(Happened::Starting));
+        assert_eq!(of("domain-start", &[]), Some(Happened::Started));
+        assert_eq!(of("domain-shutdown", &[]), Some(Happened::Stopped));
+        assert_eq!(
+            of("property-set:label", &[("name", "label"), ("newvalue", "orange"), ("oldvalue", "blue")]),
+            Some(Happened::Label { now: "orange".into(), before: "blue".into() })
+        );
+        for name in
+            ["property-set:netvm", "device-pre-attach:pci", "device-attach:block", "domain-paused", ""]
+        {
+            assert_eq!(of(name, &[]), None, "{name}");
+        }
+        let removed = happening("", "domain-delete", &[("vm", "tmp1")]).unwrap();
+        assert_eq!((removed.qube.to_string(), removed.what), ("tmp1".to_owned(), Happened::Removed));
+    }
+
+    proptest! {
+        #[test]
+        fn no_texts_make_it_panic(device in "[dom0:_.*x-]{0,20}", options in "[{}'\"\\\\:, a]{0,30}") {
+            let _ = happening("x", "device-attach:pci", &[("device", &device), ("options", &options)]);
+        }
+    }
+}

@@ -9,7 +9,10 @@
 
 mod assignment;
 mod happening;
+mod lists;
 mod read;
+mod stored;
+mod xml;
 
 pub use assignment::{Assignment, Identity, Mode, Port};
 pub use happening::{Device, Happened, Happening};

@@ -2,17 +2,117 @@
 
 #![forbid(unsafe_code)]
 
-use super::Qubes;
+use super::lists::{self, Listed};
+use super::{stored, Assignment, Qube, Qubes, QubesSource};
+use crate::error::{Exit, Failure};
+use crate::names::escape;
 use crate::observe::Reading;
+use crate::system::qubesd::wire::Refusal;
 use crate::system::qubesd::Qubesd;
-use crate::system::root::Sysroot;
+use crate::system::root::{read_text, Sysroot};
 use crate::system::sysfs::PciSysfs;
+
+/// Where Qubes keeps its qubes.
+const STORE: &str = "/var/lib/qubes/qubes.xml";
 
 /// Everything Qubes knows of qubes and PCI devices; `None` where there is no Qubes.
 ///
 /// # Errors
 /// This is Qubes, and neither qubesd nor its file can be read.
-pub fn read(root: &Sysroot, _sysfs: &PciSysfs) -> Reading<Option<Qubes>> {
-    let _ = Qubesd::new(root).is_there();
-    Ok(None)
+pub fn read(root: &Sysroot, sysfs: &PciSysfs) -> Reading<Option<Qubes>> {
+    let qubesd = Qubesd::new(root);
+    let store = root.path(STORE);
+    if !qubesd.is_there() && !store.exists() && !root.path("/etc/qubes-release").exists() {
+        return Ok(None);
+    }
+    let mut known = match ask(&qubesd) {
+        Ok(known) => known,
+        Err(failure) => {
+            let why = failure.message;
+            let text = read_text(&store).map_err(|error| error.to_string());
+            let qubes = text.and_then(|text| stored::qubes(&text));
+            let qubes = qubes.map_err(|error| format!("{why}; {STORE}: {error}"))?;
+            Qubes { source: QubesSource::Xml { why }, qubes }
+        }
+    };
+    for assignment in known.qubes.iter_mut().flat_map(|qube| &mut qube.assignments) {
+        assignment.sbdf = assignment.port.function(sysfs).map_err(|failure| failure.message)?;
+    }
+    Ok(Some(known))
+}
+
+/// One request for the list, one or two a qube for its devices, three more where it has some or is not halted.
+fn ask(qubesd: &Qubesd) -> Result<Qubes, Failure> {
+    let listed = lists::listed(&whole(qubesd.call("admin.vm.List", "", "dom0", b"")?)?);
+    let is_43 = listed.iter().any(|qube| qube.uuid.is_some());
+    let mut qubes = Vec::new();
+    for one in listed {
+        qubes.extend(qube(qubesd, one, is_43)?);
+    }
+    let source = if is_43 { QubesSource::Qubesd43 } else { QubesSource::Qubesd42 };
+    Ok(Qubes { source, qubes })
+}
+
+/// One qube; `None` where it is gone meanwhile.
+fn qube(qubesd: &Qubesd, listed: Listed, is_43: bool) -> Result<Option<Qube>, Failure> {
+    let mut qube = Qube {
+        name: listed.name,
+        uuid: listed.uuid.unwrap_or_default(),
+        class: listed.class,
+        state: listed.state,
+        label: String::new(),
+        provides_network: None,
+        autostart: None,
+        assignments: Vec::new(),
+    };
+    // Nothing can be asked about a name that Qubes would not take.
+    let Some(name) = qube.known_name() else {
+        qube.assignments.push(Assignment::unreadable(b"a qube of a strange name"));
+        return Ok(Some(qube));
+    };
+    let name = name.as_str();
+    let list = |method: &str| qubesd.ask(&format!("admin.vm.device.pci.{method}"), "", name, b"");
+    // dom0 needs no assignment to have a device.
+    if name != "dom0" {
+        let of = if is_43 { lists::list_43 } else { lists::list_42 };
+        qube.assignments = match list(if is_43 { "Assigned" } else { "List" })? {
+            Ok(bytes) => of(&whole(bytes)?),
+            Err(refusal) if is_gone(&refusal) => return Ok(None),
+            Err(_) => vec![Assignment::unreadable(b"qubesd does not say which")],
+        };
+        if is_43 && qube.state.is_live() {
+            let attached = list("Attached")?.map(whole).ok().transpose()?;
+            let attached = attached.map(|bytes| of(&bytes)).unwrap_or_default();
+            qube.assignments = lists::joined(std::mem::take(&mut qube.assignments), attached);
+        }
+    }
+    if !qube.assignments.is_empty() || qube.state.is_live() {
+        let property = |property: &str| -> Result<Option<Vec<u8>>, Failure> {
+            let answer = qubesd.ask("admin.vm.property.Get", property, name, b"")?;
+            Ok(answer.ok().and_then(|bytes| lists::property(&bytes).map(<[u8]>::to_vec)))
+        };
+        qube.label = property("label")?.map(|label| escape(&label)).unwrap_or_default();
+        // dom0 has neither.
+        if name != "dom0" {
+            let truth = |value: Option<Vec<u8>>| value.and_then(|value| lists::truth(&value));
+            qube.provides_network = truth(property("provides_network")?);
+            qube.autostart = truth(property("autostart")?);
+        }
+    }
+    Ok(Some(qube))
+}
+
+/// A list that was not cut.
+fn whole(bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    let cut = || Failure::new(Exit::Io, "qubesd-nonsense", "an answer of qubesd is cut", "try again");
+    if lists::is_whole(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(cut())
+    }
+}
+
+/// Whether qubesd says that there is no such qube any more.
+fn is_gone(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Exception(kind, _) if kind.to_string() == "QubesVMNotFoundError")
 }

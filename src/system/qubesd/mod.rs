@@ -7,6 +7,8 @@
 // The recorder and the rollback use the rest of it.
 #![allow(dead_code, unused_imports)]
 
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 use super::root::Sysroot;
@@ -72,6 +74,21 @@ impl Qubesd {
         destination: &str,
         payload: &[u8],
     ) -> Result<Vec<u8>, Failure> {
+        let answer = self.ask(method, argument, destination, payload)?;
+        answer.map_err(|refusal| refused(method, destination, &refusal))
+    }
+
+    /// The same, with qubesd's refusal as an answer of its own.
+    ///
+    /// # Errors
+    /// qubesd does not run, or does not answer in time.
+    pub fn ask(
+        &self,
+        method: &str,
+        argument: &str,
+        destination: &str,
+        payload: &[u8],
+    ) -> Result<Result<Vec<u8>, Refusal>, Failure> {
         let until = Instant::now() + self.patience;
         let request = wire::request(method, argument, destination, payload).ok_or_else(|| {
             failed("qubesd-nonsense", format!("{} cannot be asked", escape(method.as_bytes())))
@@ -80,8 +97,7 @@ impl Qubesd {
         let mut stream = UnixStream::connect(&self.socket).map_err(broken)?;
         send(&mut stream, &request, until).map_err(broken)?;
         let bytes = receive(&mut stream, until).map_err(broken)?;
-        let data = wire::answer(&bytes).map_err(|refusal| refused(method, destination, &refusal))?;
-        Ok(data.to_vec())
+        Ok(wire::answer(&bytes).map(<[u8]>::to_vec))
     }
 
     /// Opens the stream of events. Nothing of the past comes: read everything once it is open.

@@ -1,0 +1,179 @@
+//! A qubesd that replays what the real one was recorded to answer (`tests/data/qubesd`).
+//!
+//! As the real one it answers nothing before the request's half-close, one request a connection, and gives no byte at
+//! all where it refuses. A transcript has `> request`, `< reply   [n bytes, EOF]` and `E event` lines, with `\0`, `\n`
+//! and `\\` for what cannot stand in a line.
+
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// What qubesd of Qubes 4.2 answered.
+pub const QUBES_42: &str =
+    concat!(include_str!("../data/qubesd/transcript-4.2.txt"), include_str!("../data/qubesd/transcript-4.2-detach.txt"));
+/// What qubesd of Qubes 4.3 answered.
+pub const QUBES_43: &str =
+    concat!(include_str!("../data/qubesd/transcript-4.3.txt"), include_str!("../data/qubesd/transcript-4.3-detach.txt"));
+
+/// How qubesd goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QubesdFault {
+    /// It takes requests and answers none.
+    Silent,
+    /// It refuses everything.
+    Refuses,
+    /// It answers something else.
+    Nonsense,
+    /// It never stops answering.
+    Endless,
+    /// Every answer comes in pieces of one byte.
+    ByteByByte,
+    /// Every answer comes in two pieces, the first of so many bytes.
+    CutAt(usize),
+    /// Every answer ends after so many bytes.
+    EndsAt(usize),
+}
+
+#[derive(Default)]
+struct Script {
+    answers: BTreeMap<Vec<u8>, Vec<u8>>,
+    fault: Option<QubesdFault>,
+    asked: Vec<String>,
+    listeners: Vec<UnixStream>,
+}
+
+/// The daemon; its threads end with the test.
+#[derive(Clone, Default)]
+pub struct Qubesd(Arc<Mutex<Script>>);
+
+impl Qubesd {
+    /// One that answers each request as the recorded one did the first time: all qubes were halted then.
+    pub fn replaying(transcript: &str) -> Self {
+        let qubesd = Self::default();
+        let mut request = None;
+        for line in transcript.lines() {
+            if let Some(text) = line.strip_prefix("> ") {
+                request = Some(bytes_of(text));
+            } else if let (Some(text), Some(asked)) = (line.strip_prefix("< "), request.take()) {
+                let text = text.rsplit_once("   [").map_or(text, |(text, _)| text);
+                let answer = if text == "(nothing)" { Vec::new() } else { bytes_of(text) };
+                qubesd.0.lock().unwrap().answers.entry(asked).or_insert(answer);
+            }
+        }
+        qubesd
+    }
+
+    /// It answers this request otherwise; both as transcripts write them, the answer without `0\0`.
+    pub fn answers(&self, method: &str, qube: &str, answer: &str) {
+        self.answers_bytes(method, qube, &[b"0\0", &bytes_of(answer)[..]].concat());
+    }
+
+    /// The same, with all bytes of the answer.
+    pub fn answers_bytes(&self, method: &str, qube: &str, answer: &[u8]) {
+        let request = format!("{method} dom0 name {qube}\0").into_bytes();
+        self.0.lock().unwrap().answers.insert(request, answer.to_vec());
+    }
+
+    /// It goes wrong from now on.
+    pub fn fails(&self, fault: QubesdFault) {
+        self.0.lock().unwrap().fault = Some(fault);
+    }
+
+    /// The requests that came.
+    pub fn asked(&self) -> Vec<String> {
+        self.0.lock().unwrap().asked.clone()
+    }
+
+    /// Tells everyone who listens for events.
+    pub fn tells(&self, event: &[u8]) {
+        for listener in &mut self.0.lock().unwrap().listeners {
+            let _ = listener.write_all(event);
+        }
+    }
+
+    /// Closes every stream of events, as a qubesd that is restarted does.
+    pub fn hangs_up(&self) {
+        self.0.lock().unwrap().listeners.clear();
+    }
+
+    /// How many listen for events.
+    pub fn listeners(&self) -> usize {
+        self.0.lock().unwrap().listeners.len()
+    }
+
+    /// Serves a socket.
+    pub fn serve(&self, socket: &Path) {
+        let listener = UnixListener::bind(socket).unwrap();
+        let script = Arc::clone(&self.0);
+        thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                let script = Arc::clone(&script);
+                // A client that goes away ends its thread.
+                thread::spawn(move || converse(stream, &script));
+            }
+        });
+    }
+}
+
+fn converse(mut stream: UnixStream, script: &Mutex<Script>) -> Option<()> {
+    let mut request = Vec::new();
+    stream.read_to_end(&mut request).ok()?;
+    let (fault, answer) = {
+        let mut script = script.lock().unwrap();
+        script.asked.push(String::from_utf8_lossy(&request).trim_end_matches('\0').to_owned());
+        if request == b"admin.Events+ dom0 name dom0\0" && script.fault.is_none() {
+            stream.write_all(b"1\0\0connection-established\0\0").ok()?;
+            script.listeners.push(stream);
+            return Some(());
+        }
+        (script.fault, script.answers.get(&request).cloned().unwrap_or_default())
+    };
+    match fault {
+        None => stream.write_all(&answer).ok(),
+        Some(QubesdFault::Silent) => {
+            thread::sleep(Duration::from_secs(600));
+            None
+        }
+        Some(QubesdFault::Refuses) => None,
+        Some(QubesdFault::Nonsense) => stream.write_all(b"\x1b[2Jsys-net class=AppVM state=Halted\n").ok(),
+        Some(QubesdFault::Endless) => loop {
+            stream.write_all(&[b'0'; 65536]).ok()?;
+        },
+        Some(QubesdFault::ByteByByte) => answer.chunks(1).try_for_each(|byte| stream.write_all(byte)).ok(),
+        Some(QubesdFault::CutAt(at)) => {
+            let (first, second) = answer.split_at(at.min(answer.len()));
+            stream.write_all(first).ok()?;
+            thread::sleep(Duration::from_millis(2));
+            stream.write_all(second).ok()
+        }
+        Some(QubesdFault::EndsAt(at)) => stream.write_all(&answer[..at.min(answer.len())]).ok(),
+    }
+}
+
+/// The events of a transcript, in order.
+pub fn recorded_events(transcript: &str) -> Vec<Vec<u8>> {
+    transcript.lines().filter_map(|line| line.strip_prefix("E ")).map(bytes_of).collect()
+}
+
+/// The bytes that a line of a transcript shows.
+pub fn bytes_of(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, behind)) = rest.split_first() {
+        let (byte, used) = match (byte, behind.first()) {
+            (b'\\', Some(b'0')) => (0, 1),
+            (b'\\', Some(b'n')) => (b'\n', 1),
+            (b'\\', Some(b'\\')) => (b'\\', 1),
+            _ => (byte, 0),
+        };
+        bytes.push(byte);
+        rest = &behind[used..];
+    }
+    bytes
+}
