@@ -79,6 +79,7 @@ pub const KNOWN_HAZARDS: &[(&str, Severity)] = &[
     ("storage", Severity::Warn),
     ("display", Severity::Warn),
     ("firmware", Severity::Warn),
+    ("still-assigned", Severity::Warn),
     ("driver-ambiguous", Severity::Warn),
     ("driver-differs", Severity::Warn),
     ("driver-blacklisted", Severity::Warn),

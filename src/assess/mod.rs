@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod assigned;
 // The exposure of a function comes to use all of it.
 #[allow(dead_code)]
 mod coverage;

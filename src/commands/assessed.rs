@@ -4,7 +4,8 @@ use super::Context;
 use crate::assess::{advice, of_return, siblings, state_of, Hazard, Reboot, State, Verdict};
 use crate::error::{Exit, Failure};
 use crate::names::{DriverName, Sbdf};
-use crate::observe::{Claims, Dom0, Function, Sources};
+use crate::observe::qubes::QubesSource;
+use crate::observe::{Claims, Dom0, Function, Qubes, Sources};
 use crate::report::Described;
 use crate::system::pci_ids::PciIds;
 use crate::system::sysfs::PciSysfs;
@@ -97,6 +98,13 @@ impl Assessed {
         }
         if let Err(why) = &dom0.uses {
             unseen.push(format!("which qubes have devices: {why}"));
+        }
+        match &dom0.qubes_known {
+            Err(why) => unseen.push(format!("what Qubes assigned: {why}")),
+            Ok(Some(Qubes { source: QubesSource::Xml { why }, .. })) => {
+                unseen.push(format!("which qubes run, by Qubes: {why}"));
+            }
+            Ok(_) => {}
         }
         unseen
     }

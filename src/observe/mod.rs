@@ -69,7 +69,6 @@ pub struct Dom0 {
     /// What the admin forbids besides.
     pub policy: Reading<Policy>,
     /// What Qubes knows of qubes and the devices they are assigned; `None` on a Xen without Qubes.
-    #[allow(dead_code)]
     pub qubes_known: Reading<Option<Qubes>>,
 }
 

@@ -9,6 +9,7 @@
 mod model;
 
 mod arguments;
+mod assigned;
 mod consent;
 mod drivers;
 mod hazards;

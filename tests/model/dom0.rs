@@ -1,6 +1,7 @@
 //! The directory.
 
 use super::modules::index;
+use super::qubesd::{Qubesd, QUBES_42};
 use super::terminal;
 use super::xenstored::{Fault, Xenstored};
 use super::{Function, Said};
@@ -223,6 +224,15 @@ impl Dom0 {
     /// A node of xenstore.
     pub fn node(&self, path: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.store.write(path, value);
+    }
+
+    /// Qubes is there, and its qubesd answers as it was recorded.
+    pub fn qubes(&self, transcript: &str) -> Qubesd {
+        let qubesd = Qubesd::replaying(transcript);
+        qubesd.serve(&self.root.join("run/qubesd.sock"));
+        let release = if transcript == QUBES_42 { "4.2.4 (R4.2)" } else { "4.3.0 (R4.3)" };
+        self.write("etc/qubes-release", format!("Qubes release {release}\n"));
+        qubesd
     }
 
     /// xenstored goes wrong.

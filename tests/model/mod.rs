@@ -6,11 +6,13 @@ mod dom0;
 mod function;
 mod modules;
 mod past;
+mod qubesd;
 mod said;
 mod terminal;
 mod xenstored;
 
 pub use dom0::Dom0;
 pub use function::Function;
+pub use qubesd::{QubesdFault, QUBES_42, QUBES_43};
 pub use said::Said;
 pub use xenstored::Fault;

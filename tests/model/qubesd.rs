@@ -15,11 +15,15 @@ use std::thread;
 use std::time::Duration;
 
 /// What qubesd of Qubes 4.2 answered.
-pub const QUBES_42: &str =
-    concat!(include_str!("../data/qubesd/transcript-4.2.txt"), include_str!("../data/qubesd/transcript-4.2-detach.txt"));
+pub const QUBES_42: &str = concat!(
+    include_str!("../data/qubesd/transcript-4.2.txt"),
+    include_str!("../data/qubesd/transcript-4.2-detach.txt")
+);
 /// What qubesd of Qubes 4.3 answered.
-pub const QUBES_43: &str =
-    concat!(include_str!("../data/qubesd/transcript-4.3.txt"), include_str!("../data/qubesd/transcript-4.3-detach.txt"));
+pub const QUBES_43: &str = concat!(
+    include_str!("../data/qubesd/transcript-4.3.txt"),
+    include_str!("../data/qubesd/transcript-4.3-detach.txt")
+);
 
 /// How qubesd goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +61,8 @@ impl Qubesd {
     pub fn replaying(transcript: &str) -> Self {
         let qubesd = Self::default();
         let mut request = None;
-        for line in transcript.lines() {
+        // Before this there was no qube yet.
+        for line in transcript.lines().skip_while(|line| *line != "### admin.vm.List") {
             if let Some(text) = line.strip_prefix("> ") {
                 request = Some(bytes_of(text));
             } else if let (Some(text), Some(asked)) = (line.strip_prefix("< "), request.take()) {
@@ -65,6 +70,16 @@ impl Qubesd {
                 let answer = if text == "(nothing)" { Vec::new() } else { bytes_of(text) };
                 qubesd.0.lock().unwrap().answers.entry(asked).or_insert(answer);
             }
+        }
+        // Not every qube was asked everything: these are the answers of those that were and have nothing.
+        let lists = if transcript == QUBES_42 { &["List"][..] } else { &["Assigned", "Attached"] };
+        for qube in ["fedora-42-xfce", "sys-net", "sys-usb", "vault", "work"] {
+            for list in lists {
+                qubesd.has_by_default(&format!("admin.vm.device.pci.{list}+"), qube, b"0\0");
+            }
+            let off = b"0\0default=True type=bool False";
+            qubesd.has_by_default("admin.vm.property.Get+autostart", qube, off);
+            qubesd.has_by_default("admin.vm.property.Get+provides_network", qube, off);
         }
         qubesd
     }
@@ -78,6 +93,11 @@ impl Qubesd {
     pub fn answers_bytes(&self, method: &str, qube: &str, answer: &[u8]) {
         let request = format!("{method} dom0 name {qube}\0").into_bytes();
         self.0.lock().unwrap().answers.insert(request, answer.to_vec());
+    }
+
+    fn has_by_default(&self, method: &str, qube: &str, answer: &[u8]) {
+        let request = format!("{method} dom0 name {qube}\0").into_bytes();
+        self.0.lock().unwrap().answers.entry(request).or_insert(answer.to_vec());
     }
 
     /// It goes wrong from now on.

@@ -8,6 +8,7 @@ mod topology;
 
 pub use topology::shared_bridge;
 
+use super::assigned;
 use super::hazard::{Hazard, Severity};
 use super::policy;
 use super::state::State;
@@ -64,6 +65,8 @@ fn found(
     if state.is_fine() {
         return hazards;
     }
+    hazards.extend(assigned::in_use(dom0, function, state));
+    hazards.extend(assigned::still_assigned(dom0, function));
     hazards.extend(topology::not_one_by_one(dom0, function));
     hazards.extend(topology::shared_dma(dom0, function));
     if function.config.is_none() {
@@ -89,6 +92,7 @@ fn found(
 #[must_use]
 pub fn of_hold(dom0: &Dom0, function: &Function, state: &State, dom0_uses: &[String]) -> Vec<Hazard> {
     let mut hazards = in_use::in_use(dom0, function, state);
+    hazards.extend(assigned::in_use(dom0, function, state));
     hazards.extend(topology::not_one_by_one(dom0, function));
     if function.config.is_none() {
         hazards.push(stop("dead", "it does not answer", "its config space reads all ones"));

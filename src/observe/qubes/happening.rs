@@ -166,7 +166,7 @@ fn literal(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::unreachable)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

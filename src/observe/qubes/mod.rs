@@ -4,10 +4,9 @@
 //! states). Everything in both was written by others: what is not understood is kept and counts as the worse case.
 
 #![forbid(unsafe_code)]
-// The recorder and the rollback use the rest of it.
-#![allow(dead_code, unused_imports)]
 
 mod assignment;
+#[allow(dead_code)] // the recorder's
 mod happening;
 mod lists;
 mod read;
@@ -15,6 +14,7 @@ mod stored;
 mod xml;
 
 pub use assignment::{Assignment, Identity, Mode, Port};
+#[allow(unused_imports)] // the recorder's
 pub use happening::{Device, Happened, Happening};
 pub use read::read;
 
@@ -158,11 +158,5 @@ impl Qubes {
     pub fn assigned(&self, function: &Function) -> Vec<(&Qube, &Assignment)> {
         let all = self.qubes.iter().flat_map(|qube| qube.assignments.iter().map(move |one| (qube, one)));
         all.filter(|(_, assignment)| assignment.names(function)).collect()
-    }
-
-    /// The qube of a name.
-    #[must_use]
-    pub fn qube(&self, name: &str) -> Option<&Qube> {
-        self.qubes.iter().find(|qube| qube.name.as_qube_name() == Some(name))
     }
 }

@@ -70,7 +70,7 @@ fn assignment(device: &Element) -> Option<Assignment> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::unreachable)]
 mod tests {
     use super::*;
 

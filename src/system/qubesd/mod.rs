@@ -4,8 +4,7 @@
 //! writes is read until it ends, or the connection is closed.
 
 #![forbid(unsafe_code)]
-// The recorder and the rollback use the rest of it.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code)] // events are the recorder's
 
 #[cfg(test)]
 mod tests;

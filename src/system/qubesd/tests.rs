@@ -1,5 +1,6 @@
 //! The client against a qubesd that replays recordings, whole, in pieces and wrong.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../../../tests/model/qubesd.rs"]
