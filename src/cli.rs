@@ -50,6 +50,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Bring one function back into dom0's use, each step proved.
     Reattach(ReattachArgs),
+    /// Undo a misattachment: give back every function that was taken from dom0 with it.
+    Rollback(RollbackArgs),
     /// Give one function to pciback, quarantined: the way back.
     Hold(HoldArgs),
     /// Settle what a crash or a power cut interrupted.
@@ -96,6 +98,29 @@ pub struct ReattachArgs {
 /// Arguments of `recover`.
 #[derive(Args, Debug)]
 pub struct RecoverArgs {
+    /// Seconds after which a step that does not return counts as hung.
+    #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
+    pub timeout: u64,
+}
+
+/// Arguments of `rollback`.
+#[derive(Args, Debug)]
+pub struct RollbackArgs {
+    /// One of the functions, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6: the newest act that took it is undone.
+    #[arg(value_name = "BDF", required_unless_present = "last", conflicts_with = "last")]
+    pub device: Option<String>,
+    /// Undo the newest act of this boot; off a terminal it must be named with --plan.
+    #[arg(long)]
+    pub last: bool,
+    /// Also take back the assignment in Qubes, so that the qube's next start does not take the devices again.
+    #[arg(long)]
+    pub unassign: bool,
+    /// Hazards accepted, of all its functions.
+    #[arg(long, value_name = "ID[:QUBE],...", value_delimiter = ',')]
+    pub accept: Vec<String>,
+    /// Go on only if act and plan are still those with this id.
+    #[arg(long = "plan", value_name = "ID")]
+    pub plan_id: Option<String>,
     /// Seconds after which a step that does not return counts as hung.
     #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
     pub timeout: u64,

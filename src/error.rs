@@ -33,6 +33,8 @@ pub enum Exit {
     NotDom0 = 10,
     /// The journal, or something that had to be read, could not be read.
     Io = 11,
+    /// A rollback brought back some of its functions; the answer lists each.
+    Partly = 12,
 }
 
 impl Exit {

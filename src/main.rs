@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Show { device } => ("show", commands::show::run(&context, device)),
         Command::Plan(args) => ("plan", commands::plan::run(&context, args)),
         Command::Reattach(args) => ("reattach", commands::reattach::run(&context, args)),
+        Command::Rollback(args) => ("rollback", commands::rollback::run(&context, args)),
         Command::Hold(args) => ("hold", commands::hold::run(&context, args)),
         Command::Recover(args) => ("recover", commands::recover::run(&context, args)),
         Command::Audit { command } => commands::audit::run(&context, command),

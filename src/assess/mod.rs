@@ -5,6 +5,7 @@
 
 mod assigned;
 // The exposure of a function comes to use all of it.
+mod act;
 #[allow(dead_code)]
 mod coverage;
 mod hazard;
@@ -13,6 +14,7 @@ mod policy;
 mod reboot;
 mod state;
 
+pub use act::{Act, Acts, Taken};
 #[allow(unused_imports)]
 pub use coverage::{Coverage, Stretch};
 pub use hazard::{Hazard, Severity, KNOWN_HAZARDS};

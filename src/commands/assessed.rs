@@ -44,7 +44,11 @@ impl Assessed {
         }
     }
 
-    fn from(
+    /// The same from facts that were just observed.
+    ///
+    /// # Errors
+    /// It is not there, or something cannot be read.
+    pub fn from(
         sources: &mut Sources,
         dom0: Rc<Dom0>,
         sbdf: Sbdf,

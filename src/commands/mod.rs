@@ -10,6 +10,7 @@ mod operation;
 pub mod plan;
 pub mod reattach;
 pub mod recover;
+pub mod rollback;
 pub mod show;
 
 use crate::error::{Exit, Failure};

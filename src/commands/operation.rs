@@ -68,14 +68,29 @@ pub fn carry_out(
     follow: impl FnOnce(Operation<'_>) -> Ending,
 ) -> Result<Exit, Failure> {
     let mut signals = HeldSignals::hold();
+    let ending = perform(context, sources, order, record, &mut signals, follow)?;
+    conclude(context, command, &ending)
+}
+
+/// Runs an operation to its end; says its steps, but not how it ended.
+///
+/// # Errors
+/// Something it needs cannot be opened: nothing was changed.
+pub fn perform(
+    context: &Context,
+    sources: &mut Sources,
+    order: Order<'_>,
+    record: Record,
+    signals: &mut HeldSignals,
+    follow: impl FnOnce(Operation<'_>) -> Ending,
+) -> Result<Ending, Failure> {
     let json = context.json;
     let mut progress = |report: &StepReport| {
         if !json {
             note(&step_line(report));
         }
     };
-    let ending = follow(Operation::prepare(sources, order, record, &mut signals, &mut progress)?);
-    conclude(context, command, &ending)
+    Ok(follow(Operation::prepare(sources, order, record, signals, &mut progress)?))
 }
 
 /// Says how an operation ended.

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod accepted;
+mod confirm;
 mod prompt;
 
 pub use accepted::Accepted;
+pub use confirm::confirm;
 pub use prompt::{ask, Asked};

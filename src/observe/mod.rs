@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod boot_records;
 mod claims;
 pub mod config_space;
 mod dom0_use;

@@ -19,6 +19,7 @@ mod output;
 mod policy;
 mod reboot;
 mod recover;
+mod rollback;
 mod source;
 mod states;
 mod timeline;

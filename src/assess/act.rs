@@ -1,0 +1,272 @@
+//! Acts: functions taken from dom0's drivers together, by one qube's start or one assignment.
+//!
+//! The recorder journals each seizure by itself. What belongs together is told from what is around it: seizures follow
+//! each other closely, and the qube that is given one of them is the qube of all.
+
+use crate::history::{seconds, DeviceEvent, Entry, QubeEvent, StayEvent};
+use crate::names::{DriverName, Sbdf};
+use std::collections::BTreeMap;
+
+/// Seizures with more between them are not of one act, in seconds: libvirt detaches all of a qube's functions, one reset
+/// each, before it starts it.
+const TOGETHER: i64 = 60;
+
+/// A function that was taken from a driver of dom0.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// Where it stood.
+    pub bdf: Sbdf,
+    /// What it was ([`crate::history::Identity::id`]); empty where that was not recorded.
+    pub id: String,
+    /// The driver it was taken from.
+    pub driver: DriverName,
+}
+
+/// What one qube's start or one assignment took.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Act {
+    /// Number of the journal's record of the first seizure: names the act.
+    pub seq: u64,
+    /// When, as the journal writes it.
+    pub time: String,
+    /// Time of the last seizure, in seconds.
+    last: i64,
+    /// The qube it was done for, escaped, where that can be told.
+    pub qube: Option<String>,
+    /// The functions, in the order they were taken.
+    pub taken: Vec<Taken>,
+    /// Whether a qube has been given one of them: what is seized later is another act.
+    given: bool,
+}
+
+/// The acts of one boot, put together record by record.
+#[derive(Default, Debug)]
+pub struct Acts {
+    acts: Vec<Act>,
+    /// The driver of dom0 that each function had last.
+    drivers: BTreeMap<Sbdf, DriverName>,
+    /// The qube that began to start last, and when.
+    starting: Option<(String, i64)>,
+    /// Functions an operation of this program works on: what it seizes is no misattachment.
+    own: BTreeMap<String, Sbdf>,
+}
+
+/// Acts kept; older ones are forgotten.
+const KEPT: usize = 64;
+
+impl Acts {
+    /// An operation of this program begins or ends.
+    pub fn operation(&mut self, operation: &str, bdf: Option<Sbdf>, begins: bool) {
+        match bdf.filter(|_| begins) {
+            Some(bdf) => drop(self.own.insert(operation.to_owned(), bdf)),
+            None => drop(self.own.remove(operation)),
+        }
+    }
+
+    /// The next record of the history.
+    pub fn take(&mut self, seq: u64, time: &str, entry: &Entry) {
+        let now = seconds(time).unwrap_or(0);
+        match entry {
+            Entry::Device(device) => {
+                let driver = DriverName::parse(&device.driver).filter(|driver| !driver.is_holder());
+                if let (DeviceEvent::Bound | DeviceEvent::Present, Some(driver)) = (device.event, driver) {
+                    self.drivers.insert(device.bdf, driver);
+                }
+                if device.event == DeviceEvent::Seized && !self.own.values().any(|own| *own == device.bdf) {
+                    let before = DriverName::parse(&device.before).filter(|driver| !driver.is_holder());
+                    let remembered = self.drivers.remove(&device.bdf);
+                    let before = before.or(remembered.filter(|_| device.before.is_empty()));
+                    if let Some(driver) = before {
+                        let taken = Taken { bdf: device.bdf, id: device.identity.id.clone(), driver };
+                        self.seized(seq, time, now, taken);
+                    }
+                }
+            }
+            Entry::Stay(stay) if stay.event == StayEvent::Begin => {
+                let act = self.acts.iter_mut().rev();
+                let mut mine = act.filter(|act| act.taken.iter().any(|taken| taken.bdf == stay.bdf));
+                if let Some(act) = mine.next() {
+                    // Only the first qube after the seizure is the one it was seized for.
+                    if !act.given {
+                        act.qube = Some(stay.qube.clone());
+                    }
+                    act.given = true;
+                }
+            }
+            Entry::Qube(qube) if matches!(qube.event, QubeEvent::Started | QubeEvent::Assigned) => {
+                self.starting = Some((qube.qube.clone(), now));
+            }
+            _ => {}
+        }
+    }
+
+    fn seized(&mut self, seq: u64, time: &str, now: i64, taken: Taken) {
+        let near = |then: i64| (0..=TOGETHER).contains(&(now - then));
+        let starting = self.starting.as_ref().filter(|(_, then)| near(*then)).map(|(qube, _)| qube.clone());
+        let open = self.acts.last_mut().filter(|act| {
+            let same_qube = act.qube.is_none() || starting.is_none() || act.qube == starting;
+            !act.given && near(act.last) && same_qube && act.taken.iter().all(|other| other.bdf != taken.bdf)
+        });
+        if let Some(act) = open {
+            act.qube = act.qube.take().or(starting);
+            act.last = now;
+            act.taken.push(taken);
+            return;
+        }
+        if self.acts.len() >= KEPT {
+            self.acts.remove(0);
+        }
+        self.acts.push(Act {
+            seq,
+            time: time.to_owned(),
+            last: now,
+            qube: starting,
+            taken: vec![taken],
+            given: false,
+        });
+    }
+
+    /// The newest act, or the newest that took this function.
+    #[must_use]
+    pub fn newest(&self, of: Option<Sbdf>) -> Option<&Act> {
+        let wanted = |act: &&Act| of.is_none_or(|bdf| act.taken.iter().any(|taken| taken.bdf == bdf));
+        self.acts.iter().rev().find(wanted)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::history::{Device, Identity, Qube, Stay};
+
+    fn bdf(text: &str) -> Sbdf {
+        Sbdf::from_sysfs(text).unwrap()
+    }
+
+    fn seized(at: &str, before: &str) -> Entry {
+        Entry::Device(Device {
+            event: DeviceEvent::Seized,
+            bdf: bdf(at),
+            identity: Identity { id: "8086:10d3".to_owned(), ..Identity::default() },
+            driver: "pciback".to_owned(),
+            before: before.to_owned(),
+            way: String::new(),
+            owner: String::new(),
+            source: "uevent".to_owned(),
+            at: String::new(),
+        })
+    }
+
+    fn given(at: &str, qube: &str) -> Entry {
+        Entry::Stay(Stay {
+            event: StayEvent::Begin,
+            bdf: bdf(at),
+            id: String::new(),
+            qube: qube.to_owned(),
+            uuid: String::new(),
+            label: String::new(),
+            class: String::new(),
+            network: None,
+            domain: 3,
+            stub: -1,
+            options: String::new(),
+            source: "xenstore".to_owned(),
+            at: String::new(),
+        })
+    }
+
+    fn started(qube: &str) -> Entry {
+        Entry::Qube(Qube {
+            event: QubeEvent::Started,
+            qube: qube.to_owned(),
+            uuid: String::new(),
+            label: String::new(),
+            before: String::new(),
+            port: String::new(),
+            bdf: None,
+            options: String::new(),
+            source: "qubesd".to_owned(),
+            at: String::new(),
+        })
+    }
+
+    /// Seconds after noon, and what happened.
+    fn acts(story: &[(u32, Entry)]) -> Acts {
+        let mut acts = Acts::default();
+        for (seq, (second, entry)) in story.iter().enumerate() {
+            let time = format!("2026-11-22T12:{:02}:{:02}.000000Z", second / 60, second % 60);
+            acts.take(seq as u64, &time, entry);
+        }
+        acts
+    }
+
+    fn functions(act: &Act) -> Vec<String> {
+        act.taken.iter().map(|taken| format!("{} {}", taken.bdf, taken.driver)).collect()
+    }
+
+    #[test]
+    fn what_one_start_takes_is_one_act_of_that_qube() {
+        let acts = acts(&[
+            (0, started("sys-net")),
+            (1, seized("0000:03:00.0", "e1000e")),
+            (2, seized("0000:03:00.1", "e1000e")),
+            (4, given("0000:03:00.0", "sys-net")),
+            (4, given("0000:03:00.1", "sys-net")),
+        ]);
+        let act = acts.newest(None).unwrap();
+        assert_eq!(act.qube.as_deref(), Some("sys-net"));
+        assert_eq!(functions(act), ["0000:03:00.0 e1000e", "0000:03:00.1 e1000e"]);
+        assert_eq!(acts.newest(Some(bdf("0000:03:00.1"))), Some(act));
+        assert_eq!(acts.newest(Some(bdf("0000:04:00.0"))), None);
+    }
+
+    #[test]
+    fn the_next_qubes_start_is_another_act() {
+        let acts = acts(&[
+            (0, seized("0000:03:00.0", "e1000e")),
+            (2, given("0000:03:00.0", "sys-net")),
+            (3, started("sys-usb")),
+            (4, seized("0000:00:14.0", "xhci_hcd")),
+        ]);
+        let act = acts.newest(None).unwrap();
+        assert_eq!(
+            (act.qube.as_deref(), functions(act)),
+            (Some("sys-usb"), vec!["0000:00:14.0 xhci_hcd".to_owned()])
+        );
+        assert_eq!(acts.newest(Some(bdf("0000:03:00.0"))).unwrap().qube.as_deref(), Some("sys-net"));
+    }
+
+    #[test]
+    fn seizures_far_apart_are_two_acts() {
+        let acts = acts(&[(0, seized("0000:03:00.0", "e1000e")), (300, seized("0000:04:00.0", "nvme"))]);
+        assert_eq!(functions(acts.newest(None).unwrap()), ["0000:04:00.0 nvme"]);
+    }
+
+    #[test]
+    fn a_boots_seizure_of_a_driverless_function_is_no_act() {
+        let acts = acts(&[(0, seized("0000:03:00.0", "")), (1, seized("0000:04:00.0", "pciback"))]);
+        assert_eq!(acts.newest(None), None);
+    }
+
+    #[test]
+    fn what_this_program_holds_is_no_act() {
+        let mut acts = Acts::default();
+        acts.operation("aa", Some(bdf("0000:03:00.0")), true);
+        acts.take(1, "2026-11-22T12:00:00.000000Z", &seized("0000:03:00.0", "e1000e"));
+        acts.operation("aa", None, false);
+        assert_eq!(acts.newest(None), None);
+        acts.take(2, "2026-11-22T12:00:01.000000Z", &seized("0000:03:00.0", "e1000e"));
+        assert!(acts.newest(None).is_some());
+    }
+
+    #[test]
+    fn a_second_qube_does_not_become_the_one_it_was_taken_for() {
+        let acts = acts(&[
+            (0, seized("0000:03:00.0", "e1000e")),
+            (2, given("0000:03:00.0", "sys-net")),
+            (9, given("0000:03:00.0", "work")),
+        ]);
+        assert_eq!(acts.newest(None).unwrap().qube.as_deref(), Some("sys-net"));
+    }
+}

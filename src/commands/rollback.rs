@@ -1,0 +1,310 @@
+//! `rollback`: undo a misattachment, every function of it.
+
+mod act;
+mod member;
+
+use super::operation::{nothing_pending, open_all};
+use super::Context;
+use crate::assess::Act;
+use crate::cli::RollbackArgs;
+use crate::consent::{ask, confirm, Accepted, Asked};
+use crate::error::{Exit, Failure};
+use crate::names::{escape, Sbdf};
+use crate::observe::Sources;
+use crate::report::{complain, ending_block, hazards_block, json, note};
+use crate::run::{new_operation_id, Ending, Record};
+use crate::system::lock::OperationLock;
+use crate::system::signals::HeldSignals;
+use member::{Fate, Member, Return};
+use serde_json::{json, Value};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// Runs it.
+///
+/// # Errors
+/// Nothing is known to undo, it is refused, not consented to, or not possible here; nothing was changed.
+pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
+    let accepted = Accepted::parse(&args.accept)?;
+    let wanted = args.device.as_deref().map(|text| Sources::find(&context.root, text)).transpose()?;
+    context.must_be_root()?;
+    let mut sources = open_all(context)?;
+    let _lock = OperationLock::take(&context.root, "rollback")?;
+    let boot_id = crate::observe::boot_id(&context.root)?;
+    // A journal that cannot be written refuses before anything is asked.
+    drop(Record::open(&context.journal, &boot_id, new_operation_id(&sources)?)?);
+    nothing_pending(context)?;
+    let act = act::find(context, &boot_id, wanted)?.ok_or_else(|| nothing_known(wanted))?;
+    let members = member::assess(&mut sources, &act)?;
+    let id = identity(&act, &members);
+    let undo = Undo { context, args, act: &act, id: &id };
+    if args.plan_id.as_ref().is_some_and(|given| *given != id) {
+        return Err(undo.stale(args.plan_id.as_deref().unwrap_or_default()));
+    }
+    if members.iter().all(|member| member.fate == Fate::Back) {
+        return undo.answer(&members, Vec::new());
+    }
+    if !members.iter().any(|member| member.fate == Fate::Open) {
+        return undo.refuse(&members);
+    }
+    match undo.consent(&members, accepted) {
+        Ok(accepted) => undo.carry_out(&mut sources, members, &accepted, &boot_id),
+        Err(failure) => undo.fail(&members, failure),
+    }
+}
+
+fn nothing_known(wanted: Option<Sbdf>) -> Failure {
+    let of = wanted.map(|sbdf| format!(" of {sbdf}")).unwrap_or_default();
+    Failure::new(
+        Exit::Refused,
+        "nothing-known",
+        format!("nothing known to undo: the journal of this boot has no seizure{of} from a driver of dom0"),
+        "`plan BDF` and `reattach BDF` return one function; a reboot is recommended",
+    )
+}
+
+/// Hashes what a reviewer saw: the act and the plan of each function.
+fn identity(act: &Act, members: &[Member]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("act {} {} {:?}\n", act.seq, act.time, act.qube));
+    for member in members {
+        let (plan, why) = (member.plan_id(), member.why());
+        hash.update(format!("{} {} {plan} {why}\n", member.taken.bdf, member.taken.driver));
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One rollback: what it was called with, and what it found.
+struct Undo<'a> {
+    context: &'a Context,
+    args: &'a RollbackArgs,
+    act: &'a Act,
+    id: &'a str,
+}
+
+impl Undo<'_> {
+    fn stale(&self, given: &str) -> Failure {
+        Failure::new(
+            Exit::Consent,
+            "plan-stale",
+            format!("the reviewed plan {} no longer holds; it is {} now", escape(given.as_bytes()), self.id),
+            "review it again: run `rollback` without --plan; a reboot is recommended",
+        )
+    }
+
+    /// Every function of it is refused.
+    fn refuse(&self, members: &[Member]) -> Result<Exit, Failure> {
+        self.show(members);
+        let failure = Failure::new(
+            Exit::Refused,
+            "refused",
+            "none of its functions can be given back now; nothing was changed",
+            "shut down the qube that has them; `show BDF` says more; a reboot is recommended",
+        );
+        self.fail(members, failure)
+    }
+
+    /// Ends with an error that carries what was found, so that a script can review it.
+    fn fail(&self, members: &[Member], failure: Failure) -> Result<Exit, Failure> {
+        if !self.context.json {
+            return Err(failure);
+        }
+        let mut document = self.document(members, &[]);
+        if let Some(object) = document.as_object_mut() {
+            object.insert("error".to_owned(), json::failure(&failure));
+            object.insert("exit".to_owned(), json!(failure.exit.status()));
+            object.insert("outcome".to_owned(), json!(failure.code));
+        }
+        crate::report::emit(&json::document("rollback", document))?;
+        Ok(failure.exit)
+    }
+
+    /// Shows the act and what would become of each function.
+    fn show(&self, members: &[Member]) {
+        if self.context.json {
+            return;
+        }
+        note(&act::block(self.act));
+        for member in members {
+            note(&member.line());
+            if let Some(one) = member.assessed.as_ref().filter(|_| member.fate != Fate::Back) {
+                note(hazards_block(&one.hazards).trim_end());
+            }
+        }
+        note(&format!("Plan {}", self.id));
+    }
+
+    /// Refuses what is not accepted; asks where somebody can be asked.
+    fn consent(&self, members: &[Member], accepted: Accepted) -> Result<Accepted, Failure> {
+        let open = || members.iter().filter(|member| member.fate == Fate::Open);
+        let hazards: Vec<_> = open().flat_map(Member::hazards).cloned().collect();
+        let mut missing = accepted.missing(&hazards);
+        missing.sort_by_key(|hazard| hazard.acceptance());
+        missing.dedup_by_key(|hazard| hazard.acceptance());
+        let json = self.context.json;
+        if self.args.last && self.args.plan_id.is_none() || !missing.is_empty() {
+            self.show(members);
+        }
+        let latest = missing.iter().find_map(|hazard| hazard.qube.clone());
+        let first = open().next().map(|member| member.taken.bdf.to_string()).unwrap_or_default();
+        let word = latest.or_else(|| self.act.qube.clone()).unwrap_or(first);
+        let asked = match (missing.is_empty(), self.args.last && self.args.plan_id.is_none()) {
+            (true, true) => confirm("give them back to dom0", &word, json)?,
+            (false, true) if no_terminal(json) => Asked::NoTerminal,
+            _ => ask(&missing, &word, json)?,
+        };
+        let words: Vec<String> = missing.iter().map(|hazard| hazard.acceptance()).collect();
+        match asked {
+            Asked::GoOn => Ok(accepted.with(&missing)),
+            Asked::Reboot => Err(Failure::new(
+                Exit::Consent,
+                "reboot-chosen",
+                "nothing was changed",
+                "reboot; `show BDF` says for each function whether that returns it",
+            )),
+            Asked::NoTerminal => {
+                let mut wanting = Vec::new();
+                if self.args.last && self.args.plan_id.is_none() {
+                    wanting.push(format!("the act is not named (--plan {})", self.id));
+                }
+                if !words.is_empty() {
+                    wanting.push(format!("not accepted: {}", words.join(", ")));
+                }
+                let accept =
+                    if words.is_empty() { String::new() } else { format!(" --accept {}", words.join(",")) };
+                Err(Failure::new(
+                    Exit::Consent,
+                    "consent-missing",
+                    format!("{}; nothing was changed", wanting.join("; ")),
+                    format!("reboot (recommended), or review the act and add --plan {}{accept}", self.id),
+                ))
+            }
+        }
+    }
+
+    /// Gives back one function after the other: all, or as many as is safe.
+    fn carry_out(
+        &self,
+        sources: &mut Sources,
+        members: Vec<Member>,
+        accepted: &Accepted,
+        boot_id: &str,
+    ) -> Result<Exit, Failure> {
+        let mut signals = HeldSignals::hold();
+        let timeout = Duration::from_secs(self.args.timeout);
+        let order = Return { context: self.context, accepted, timeout, boot_id, act: self.act };
+        let mut endings = Vec::new();
+        let mut members = members;
+        let mut stopped = None;
+        for member in &mut members {
+            if member.fate != Fate::Open {
+                endings.push(None);
+                continue;
+            }
+            if let Some(why) = &stopped {
+                member.leave(format!("not begun: {why}"));
+                endings.push(None);
+                continue;
+            }
+            if !self.context.json {
+                note(&member.line());
+            }
+            let ending = member.bring_back(&order, sources, &mut signals);
+            if let Some(ending) = &ending {
+                // Where the kernel hangs or somebody else acts, the next function is not touched.
+                if matches!(ending.exit, Exit::Hung | Exit::NotUndone | Exit::Io | Exit::JournalBroken) {
+                    stopped = Some(format!("{} ended with {}", member.taken.bdf, ending.code));
+                } else if signals.arrived() {
+                    stopped = Some("a signal asked to end".to_owned());
+                }
+                if !self.context.json {
+                    note(ending_block(ending).trim_end());
+                }
+            }
+            endings.push(ending);
+        }
+        self.answer(&members, endings)
+    }
+
+    /// The answer, and the exit status that sums it up.
+    fn answer(&self, members: &[Member], endings: Vec<Option<Ending>>) -> Result<Exit, Failure> {
+        let exit = sum(members, &endings);
+        let mut document = self.document(members, &endings);
+        let left: Vec<String> = members
+            .iter()
+            .filter(|member| !matches!(member.fate, Fate::Back | Fate::Returned))
+            .map(|member| format!("{} ({})", member.taken.bdf, member.why()))
+            .collect();
+        let hint = "`show BDF` says what state each is in; a reboot is recommended";
+        let failure = (exit != Exit::Done).then(|| {
+            let message = format!("not given back: {}", left.join("; "));
+            Failure::new(exit, if exit == Exit::Partly { "partly" } else { "not-returned" }, message, hint)
+        });
+        if self.context.json {
+            let outcome =
+                failure.as_ref().map_or(if endings.is_empty() { "nothing" } else { "done" }, |it| it.code);
+            if let Some(object) = document.as_object_mut() {
+                object.insert("outcome".to_owned(), json!(outcome));
+                object.insert("exit".to_owned(), json!(exit.status()));
+                if let Some(failure) = &failure {
+                    object.insert("error".to_owned(), json::failure(failure));
+                }
+            }
+            crate::report::emit(&json::document("rollback", document))?;
+            return Ok(exit);
+        }
+        if endings.is_empty() {
+            note(&act::block(self.act));
+            note("All of it is dom0's already; there is nothing to do");
+        }
+        for warning in self.warnings(members) {
+            crate::report::warn(&warning);
+        }
+        if let Some(failure) = &failure {
+            complain(failure);
+        }
+        Ok(exit)
+    }
+
+    /// What the next start of the qube would do.
+    fn warnings(&self, members: &[Member]) -> Vec<String> {
+        let back = members.iter().any(|member| matches!(member.fate, Fate::Returned));
+        let qube = self.act.qube.as_deref().unwrap_or("the qube");
+        let text = format!("as long as it is assigned to it, the next start of {qube} takes it again");
+        if back && !self.args.unassign {
+            vec![text]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn document(&self, members: &[Member], endings: &[Option<Ending>]) -> Value {
+        let functions: Vec<Value> = members
+            .iter()
+            .enumerate()
+            .map(|(at, member)| member.value(endings.get(at).and_then(Option::as_ref)))
+            .collect();
+        json!({ "act": act::value(self.act), "plan": self.id, "functions": functions, "warnings": self.warnings(members) })
+    }
+}
+
+fn no_terminal(json: bool) -> bool {
+    use std::io::IsTerminal;
+    json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal()
+}
+
+/// All back: done. Some: partly. None: as the first that was tried ended, or refused.
+fn sum(members: &[Member], endings: &[Option<Ending>]) -> Exit {
+    let good = |member: &&Member| matches!(member.fate, Fate::Back | Fate::Returned);
+    if members.iter().all(|member| good(&member)) {
+        return Exit::Done;
+    }
+    if members.iter().any(|member| member.fate == Fate::Returned) {
+        return Exit::Partly;
+    }
+    endings
+        .iter()
+        .flatten()
+        .find(|ending| ending.exit != Exit::Done)
+        .map_or(Exit::Refused, |ending| ending.exit)
+}

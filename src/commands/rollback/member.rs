@@ -1,0 +1,228 @@
+//! One function of the act: what is found, what can be done, what became of it.
+
+use super::super::assessed::{gone, Assessed};
+use super::super::operation::perform;
+use super::Context;
+use crate::assess::{Act, Hazard, Taken, Verdict};
+use crate::consent::Accepted;
+use crate::error::{Exit, Failure};
+use crate::names::DriverName;
+use crate::observe::{identity, Snapshot, Sources};
+use crate::plan::{plan_return, Plan};
+use crate::report::json;
+use crate::run::{new_operation_id, Ending, Order, Record};
+use crate::system::signals::HeldSignals;
+use serde_json::{json, Value};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What is, or became, of a function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// dom0 drives it already.
+    Back,
+    /// It can be given back.
+    Open,
+    /// It is not touched.
+    Left(String),
+    /// It was given back, each step proved.
+    Returned,
+    /// It was tried and did not come to its end.
+    Failed(String),
+}
+
+/// One function of the act.
+pub struct Member {
+    /// What was taken.
+    pub taken: Taken,
+    /// What is found now; `None` where it is gone.
+    pub assessed: Option<Assessed>,
+    /// The steps back.
+    pub plan: Option<Plan>,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// Assesses each function of the act by the same facts.
+pub fn assess(sources: &mut Sources, act: &Act) -> Result<Vec<Member>, Failure> {
+    let dom0 = Rc::new(sources.observe()?);
+    act.taken
+        .iter()
+        .map(|taken| {
+            if !dom0.functions.contains_key(&taken.bdf) {
+                let fate = Fate::Left("it is gone".to_owned());
+                return Ok(Member { taken: taken.clone(), assessed: None, plan: None, fate });
+            }
+            let driver = driver_of(sources, taken);
+            let one = Assessed::from(sources, Rc::clone(&dom0), taken.bdf, driver.as_ref())?;
+            member(sources, taken, one)
+        })
+        .collect()
+}
+
+/// The driver it was taken from, where it is still registered; otherwise the kernel's aliases say.
+fn driver_of(sources: &Sources, taken: &Taken) -> Option<DriverName> {
+    sources.sysfs.driver_folder(&taken.driver).exists().then(|| taken.driver.clone())
+}
+
+fn member(sources: &Sources, taken: &Taken, one: Assessed) -> Result<Member, Failure> {
+    let driver = driver_of(sources, taken);
+    let function = &one.function;
+    let id = identity::of(&sources.sysfs, function).id;
+    let fate = if one.verdict == Verdict::Nothing {
+        Fate::Back
+    } else if !taken.id.is_empty() && id != taken.id {
+        Fate::Left(format!("another device stands there now ({id}, it was {})", taken.id))
+    } else if let Verdict::Refused(ids) = &one.verdict {
+        Fate::Left(format!("refused: {}", ids.join(", ")))
+    } else if let Some(failure) = &one.claims.unreadable {
+        Fate::Left(failure.message.clone())
+    } else {
+        match dom0_needs(sources, &one)? {
+            Some(what) => Fate::Left(format!("refused: dom0-needs-it: {what}")),
+            None => Fate::Open,
+        }
+    };
+    let plan = plan_return(&one.dom0, function, &one.state, &one.hazards, &one.claims, driver.as_ref());
+    Ok(Member { taken: taken.clone(), assessed: Some(one), plan: Some(plan), fate })
+}
+
+/// A function that dom0 drives in a way that does not hold must not be torn from what uses it.
+fn dom0_needs(sources: &Sources, one: &Assessed) -> Result<Option<String>, Failure> {
+    if one.function.driver.as_ref().is_none_or(DriverName::is_holder) {
+        return Ok(None);
+    }
+    Ok(sources.dom0_uses(&one.function)?.into_iter().next())
+}
+
+impl Member {
+    /// The id of its plan.
+    pub fn plan_id(&self) -> &str {
+        self.plan.as_ref().map_or("", |plan| plan.id.as_str())
+    }
+
+    /// Its hazards.
+    pub fn hazards(&self) -> &[Hazard] {
+        self.assessed.as_ref().map_or(&[], |one| one.hazards.as_slice())
+    }
+
+    /// Why it is not, or was not, given back.
+    pub fn why(&self) -> &str {
+        match &self.fate {
+            Fate::Left(why) | Fate::Failed(why) => why,
+            Fate::Back | Fate::Open | Fate::Returned => "",
+        }
+    }
+
+    /// It is not begun.
+    pub fn leave(&mut self, why: String) {
+        self.fate = Fate::Left(why);
+    }
+
+    /// One line for people.
+    pub fn line(&self) -> String {
+        let what = match &self.fate {
+            Fate::Back => "dom0's already".to_owned(),
+            Fate::Open => format!("back to {}", self.taken.driver),
+            Fate::Left(why) => format!("left alone: {why}"),
+            Fate::Returned => format!("given back to {}", self.taken.driver),
+            Fate::Failed(why) => format!("not given back: {why}"),
+        };
+        format!("{}  {what}", self.taken.bdf)
+    }
+
+    /// The same for scripts.
+    pub fn value(&self, ending: Option<&Ending>) -> Value {
+        let word = match &self.fate {
+            Fate::Back => "back",
+            Fate::Open => "open",
+            Fate::Left(_) => "left",
+            Fate::Returned => "returned",
+            Fate::Failed(_) => "failed",
+        };
+        let never = self.hazards().iter().any(|hazard| hazard.id == "never-exposed");
+        json!({
+            "bdf": self.taken.bdf.to_string(),
+            "driver": self.taken.driver.as_str(),
+            "fate": word,
+            "why": self.why(),
+            "never_exposed": never,
+            "hazards": json::hazards(self.hazards()),
+            "operation": ending.map(json::ending),
+        })
+    }
+
+    /// Gives it back. What was consented to is held against the machine once more: the functions before it took time,
+    /// and changed its siblings.
+    pub fn bring_back(
+        &mut self,
+        order: &Return<'_>,
+        sources: &mut Sources,
+        signals: &mut HeldSignals,
+    ) -> Option<Ending> {
+        match self.try_back(order, sources, signals) {
+            Ok(Some(ending)) => {
+                self.fate = match ending.exit {
+                    Exit::Done => Fate::Returned,
+                    _ => Fate::Failed(ending.message.clone()),
+                };
+                Some(ending)
+            }
+            Ok(None) => None,
+            Err(failure) => {
+                self.fate = Fate::Left(failure.message);
+                None
+            }
+        }
+    }
+
+    fn try_back(
+        &mut self,
+        order: &Return<'_>,
+        sources: &mut Sources,
+        signals: &mut HeldSignals,
+    ) -> Result<Option<Ending>, Failure> {
+        let driver = driver_of(sources, &self.taken);
+        let one = Assessed::of(sources, self.taken.bdf, driver.as_ref())?;
+        let now = member(sources, &self.taken, one)?;
+        let missing: Vec<String> =
+            order.accepted.missing(now.hazards()).iter().map(|it| it.acceptance()).collect();
+        *self = now;
+        if self.fate != Fate::Open {
+            return Ok(None);
+        }
+        if !missing.is_empty() {
+            self.leave(format!("new since it was reviewed: {}", missing.join(", ")));
+            return Ok(None);
+        }
+        let (Some(one), Some(plan)) = (&self.assessed, &self.plan) else { return Ok(None) };
+        let function = &one.function;
+        let start = Snapshot::observed(&one.dom0, function).ok_or_else(|| gone(function.sbdf))?;
+        let mut record = Record::open(&order.context.journal, order.boot_id, new_operation_id(sources)?)?;
+        record.start("rollback", function.sbdf, &start, |draft| {
+            draft
+                .text("device", &format!("{:04x}:{:04x}", function.vendor, function.device))
+                .text("class", &format!("{:06x}", function.class))
+                .text("found", &one.state.words())
+                .text("plan", &plan.id)
+                .number("act", i64::try_from(order.act.seq).unwrap_or(-1))
+                .list("accepted", order.accepted.words())
+        });
+        let run = Order { function, start, plan, accepted: order.accepted, timeout: order.timeout };
+        perform(order.context, sources, run, record, signals, |operation| operation.reattach()).map(Some)
+    }
+}
+
+/// What each return is started with.
+pub struct Return<'a> {
+    /// Root, journal, form of the output.
+    pub context: &'a Context,
+    /// The hazards that were accepted, of all functions.
+    pub accepted: &'a Accepted,
+    /// When a step counts as hung.
+    pub timeout: Duration,
+    /// The kernel's id of this boot.
+    pub boot_id: &'a str,
+    /// The act that is undone.
+    pub act: &'a Act,
+}

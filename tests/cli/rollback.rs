@@ -1,0 +1,170 @@
+//! `rollback`: what it takes for one act, and everything it refuses. That it brings devices back is shown where writes
+//! are answered, on the real Xen.
+
+use crate::model::{Dom0, Function};
+use audit::{Draft, Journal};
+
+const ONE: &str = "0000:03:00.0";
+const TWO: &str = "0000:03:00.1";
+
+/// The recorder's word for a function that pciback took.
+fn seized(bdf: &str, before: &str) -> Draft {
+    let draft = Draft::new("device").text("event", "seized").text("bdf", bdf).text("driver", "pciback");
+    draft.text("before", before).text("source", "uevent")
+}
+
+fn qube(event: &str, name: &str) -> Draft {
+    Draft::new("qube").text("event", event).text("qube", name).text("source", "qubesd")
+}
+
+fn given(bdf: &str, name: &str) -> Draft {
+    let draft = Draft::new("stay").text("event", "begin").text("bdf", bdf).text("qube", name);
+    draft.number("domain", 3).text("source", "xenstore")
+}
+
+fn recorded(dom0: &Dom0, records: &[Draft]) {
+    let folder = dom0.path("var/lib/qubes/dom0-pci/journal");
+    std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    Journal::open(&folder, "11111111").unwrap().append(records).unwrap();
+}
+
+/// sys-net was started with the wrong card, and is gone again.
+fn misattached() -> Dom0 {
+    let mut dom0 = Dom0::with(Function::nic(ONE).held().quarantined());
+    dom0.add(Function::nic(TWO).held().quarantined());
+    recorded(
+        &dom0,
+        &[
+            qube("started", "sys-net"),
+            seized(ONE, "e1000e"),
+            seized(TWO, "e1000e"),
+            given(ONE, "sys-net"),
+            given(TWO, "sys-net"),
+        ],
+    );
+    dom0
+}
+
+#[test]
+fn without_a_record_of_the_act_nothing_is_known_to_undo() {
+    let dom0 = Dom0::with(Function::nic(ONE).held().quarantined());
+    for arguments in [&["--json", "rollback", "--last"][..], &["--json", "rollback", ONE]] {
+        dom0.run_changing_nothing(arguments).fails(3, "nothing-known");
+    }
+}
+
+#[test]
+fn a_function_that_was_held_since_the_boot_was_not_taken_from_dom0() {
+    let dom0 = Dom0::with(Function::nic(ONE).held());
+    recorded(&dom0, &[seized(ONE, ""), seized(ONE, "pciback")]);
+    dom0.run_changing_nothing(&["--json", "rollback", ONE]).fails(3, "nothing-known");
+}
+
+#[test]
+fn another_boots_act_is_not_undone() {
+    let dom0 = misattached();
+    dom0.write("proc/sys/kernel/random/boot_id", "22222222-2222-3333-4444-555555555555\n");
+    dom0.run_changing_nothing(&["--json", "rollback", "--last"]).fails(3, "nothing-known");
+}
+
+#[test]
+fn a_script_is_shown_the_whole_act_and_how_to_name_it() {
+    let dom0 = misattached();
+    let said =
+        dom0.run_changing_nothing(&["--json", "rollback", "--last"]).fails(4, "consent-missing").json();
+    assert_eq!(said["act"]["qube"], "sys-net");
+    assert_eq!(said["act"]["functions"][0]["bdf"], ONE);
+    assert_eq!(said["act"]["functions"][0]["driver"], "e1000e");
+    assert_eq!(said["act"]["functions"][1]["bdf"], TWO);
+    assert_eq!(said["functions"][0]["fate"], "open");
+    let (plan, hint) = (said["plan"].as_str().unwrap(), said["error"]["hint"].as_str().unwrap());
+    assert!(hint.contains(&format!("--plan {plan} --accept ")), "{hint}");
+    // The same facts name the same plan.
+    let again = dom0.run_changing_nothing(&["--json", "rollback", TWO]).fails(4, "consent-missing").json();
+    assert_eq!(again["plan"], plan);
+}
+
+#[test]
+fn the_newest_act_needs_its_name_even_where_all_is_accepted() {
+    let dom0 = misattached();
+    let said = dom0.run_changing_nothing(&["--json", "rollback", "--last"]).json();
+    let hint = said["error"]["hint"].as_str().unwrap();
+    let accept = hint.split("--accept ").nth(1).unwrap();
+    let said = dom0.run_changing_nothing(&["--json", "rollback", "--last", "--accept", accept]);
+    let said = said.fails(4, "consent-missing").json();
+    assert!(said["error"]["message"].as_str().unwrap().contains("the act is not named"), "{said}");
+}
+
+#[test]
+fn a_plan_that_no_longer_holds_is_stale() {
+    let dom0 = misattached();
+    let plan = dom0.run(&["--json", "rollback", "--last"]).json()["plan"].as_str().unwrap().to_owned();
+    dom0.run_changing_nothing(&["--json", "rollback", "--last", "--plan", "0123456789abcdef"])
+        .fails(4, "plan-stale");
+    dom0.qube_has(5, "work", TWO);
+    dom0.run_changing_nothing(&["--json", "rollback", "--last", "--plan", &plan]).fails(4, "plan-stale");
+}
+
+#[test]
+fn what_a_qube_still_has_is_left_alone_and_named() {
+    let dom0 = misattached();
+    dom0.runs(5, "work");
+    dom0.qube_has(5, "work", TWO);
+    let said =
+        dom0.run_changing_nothing(&["--json", "rollback", "--last"]).fails(4, "consent-missing").json();
+    assert_eq!(
+        (&said["functions"][0]["fate"], &said["functions"][1]["fate"]),
+        (&"open".into(), &"left".into())
+    );
+    assert!(said["functions"][1]["why"].as_str().unwrap().contains("in-use"), "{said}");
+}
+
+#[test]
+fn an_act_of_which_nothing_can_be_given_back_is_refused() {
+    let dom0 = misattached();
+    dom0.runs(5, "work");
+    dom0.runs(6, "vault");
+    dom0.qube_has(5, "work", ONE);
+    dom0.qube_has(6, "vault", TWO);
+    let said = dom0.run_changing_nothing(&["--json", "rollback", "--last"]).fails(3, "refused").json();
+    assert_eq!(said["functions"][0]["fate"], "left");
+    let said = dom0.run_changing_nothing(&["rollback", "--last"]).exits(3);
+    said.says("Taken ").says("left alone: refused: in-use");
+}
+
+#[test]
+fn another_device_at_the_same_place_is_not_the_one_that_was_taken() {
+    let dom0 = Dom0::with(Function::nic(ONE).held());
+    let other = seized(ONE, "e1000e").text("id", "10ec:8168 10ec:0123 020000");
+    recorded(&dom0, &[other]);
+    let said = dom0.run_changing_nothing(&["--json", "rollback", ONE]).fails(3, "refused").json();
+    assert!(said["functions"][0]["why"].as_str().unwrap().contains("another device"), "{said}");
+}
+
+#[test]
+fn what_is_back_already_is_nothing_to_do() {
+    let dom0 = Dom0::with(Function::nic(ONE).driven("e1000e"));
+    recorded(&dom0, &[seized(ONE, "e1000e"), given(ONE, "sys-net")]);
+    let said = dom0.run_changing_nothing(&["--json", "rollback", "--last"]).exits(0).json();
+    assert_eq!((&said["outcome"], &said["functions"][0]["fate"]), (&"nothing".into(), &"back".into()));
+    dom0.run_changing_nothing(&["rollback", ONE]).exits(0).says("there is nothing to do");
+}
+
+#[test]
+fn either_a_device_or_the_newest_act_is_named() {
+    let dom0 = misattached();
+    dom0.run_changing_nothing(&["--json", "rollback"]).fails(2, "usage");
+    dom0.run_changing_nothing(&["--json", "rollback", ONE, "--last"]).fails(2, "usage");
+    dom0.run_changing_nothing(&["--json", "rollback", "--last", "--accept", "in-use"]).fails(2, "usage");
+    dom0.run_changing_nothing(&["--json", "rollback", "0000:09:00.0"]).fails(2, "no-such-device");
+}
+
+#[test]
+fn at_a_prompt_anything_but_the_name_changes_nothing() {
+    let dom0 = misattached();
+    for answer in ["", "yes", "sys-usb"] {
+        let (said, status) = dom0.talk(&["rollback", "--last"], &format!("{answer}\n"));
+        assert_eq!(status, Some(4), "{said}");
+        assert!(said.contains("nothing was changed"), "{said}");
+    }
+}
