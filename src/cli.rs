@@ -56,6 +56,8 @@ pub enum Command {
     Hold(HoldArgs),
     /// Settle what a crash or a power cut interrupted.
     Recover(RecoverArgs),
+    /// Journal what happens to PCI devices until it is told to stop: the recorder.
+    Record(RecordArgs),
     /// Read, verify, mend and prune the journal.
     Audit {
         /// What to do with it.
@@ -135,4 +137,15 @@ pub struct HoldArgs {
     /// Seconds after which a step that does not return counts as hung.
     #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
     pub timeout: u64,
+}
+
+/// Arguments of `record`.
+#[derive(Args, Debug)]
+pub struct RecordArgs {
+    /// Tell how things stand now, and end.
+    #[arg(long)]
+    pub once: bool,
+    /// How often to note that it still runs.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub heartbeat: u32,
 }

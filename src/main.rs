@@ -13,6 +13,7 @@ mod history;
 mod names;
 mod observe;
 mod plan;
+mod recorder;
 mod report;
 mod run;
 mod system;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Rollback(args) => ("rollback", commands::rollback::run(&context, args)),
         Command::Hold(args) => ("hold", commands::hold::run(&context, args)),
         Command::Recover(args) => ("recover", commands::recover::run(&context, args)),
+        Command::Record(args) => ("record", commands::record::run(&context, args)),
         Command::Audit { command } => commands::audit::run(&context, command),
         Command::Worker => return worker(&context),
     };

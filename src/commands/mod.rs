@@ -9,6 +9,7 @@ pub mod list;
 mod operation;
 pub mod plan;
 pub mod reattach;
+pub mod record;
 pub mod recover;
 pub mod rollback;
 pub mod show;

@@ -16,6 +16,7 @@ pub mod past;
 mod policy;
 pub mod qubes;
 mod snapshot;
+pub mod traces;
 mod usage;
 
 use crate::error::{Exit, Failure};

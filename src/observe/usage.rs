@@ -54,7 +54,6 @@ pub struct Uses(Vec<Use>);
 
 impl Uses {
     /// All nodes.
-    #[allow(dead_code)] // for the recorder
     pub fn iter(&self) -> impl Iterator<Item = &Use> {
         self.0.iter()
     }

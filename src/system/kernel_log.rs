@@ -100,3 +100,76 @@ impl KernelLog {
         Ok((&self.lines, self.overrun))
     }
 }
+
+/// What the kernel's log still holds of this boot.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct SinceBoot {
+    /// Whether that begins with the kernel's first message: nothing was overwritten.
+    pub whole: bool,
+    /// The kernel's own messages that were asked for, escaped; what processes wrote there is left out.
+    pub lines: Vec<String>,
+}
+
+/// Reads it from its beginning, keeping the lines that are wanted.
+///
+/// # Errors
+/// The log cannot be opened or read.
+pub fn since_boot(root: &Sysroot, wanted: impl Fn(&str) -> bool) -> Result<SinceBoot, Failure> {
+    let path = root.path("/dev/kmsg");
+    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path);
+    let mut file = opened.map_err(|error| Failure::unreadable(&path, &error))?;
+    let mut since_boot = SinceBoot::default();
+    let (mut buffer, mut rest, mut first) = (vec![0; RECORD_MAX], Vec::new(), true);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => rest.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            // What stood there was overwritten just now; the next read goes on behind it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => first = false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::unreadable(&path, &error)),
+        }
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            let Some(record) = kernel_record(line.trim_ascii_end()) else { continue };
+            since_boot.whole |= first && record.0 == 0;
+            first = false;
+            let text = escape(record.1);
+            if wanted(&text) {
+                since_boot.lines.push(text);
+            }
+        }
+    }
+    Ok(since_boot)
+}
+
+/// Number and text of a record of the kernel's own, from `priority,sequence,time,flags;text`; the priority's facility is
+/// 0 for the kernel (`syslog(2)`).
+fn kernel_record(line: &[u8]) -> Option<(u64, &[u8])> {
+    let at = line.iter().position(|&byte| byte == b';')?;
+    let (head, text) = (std::str::from_utf8(line.get(..at)?).ok()?, line.get(at + 1..)?);
+    let mut words = head.split(',');
+    let (priority, number) = (words.next()?.parse::<u32>().ok()?, words.next()?.parse().ok()?);
+    (priority < 8).then_some((number, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_the_kernel_itself_is_believed() {
+        assert_eq!(kernel_record(b"6,0,0,-;Linux version"), Some((0, &b"Linux version"[..])));
+        assert_eq!(kernel_record(b"14,7,0,-;registering for 1"), None);
+        assert_eq!(kernel_record(b" SUBSYSTEM=pci"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_makes_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = kernel_record(&bytes);
+        }
+    }
+}

@@ -5,6 +5,7 @@
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Signals that ask a program to end, held back while this lives.
 pub struct HeldSignals {
@@ -35,6 +36,14 @@ impl HeldSignals {
             asked_to_end |= signal.ssi_signo != Signal::SIGTSTP as u32;
         }
         asked_to_end
+    }
+}
+
+impl HeldSignals {
+    /// What can be read once one has come, to wait for it.
+    #[must_use]
+    pub fn source(&self) -> Option<BorrowedFd<'_>> {
+        self.descriptor.as_ref().map(AsFd::as_fd)
     }
 }
 

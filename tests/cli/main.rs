@@ -18,6 +18,7 @@ mod machine;
 mod output;
 mod policy;
 mod reboot;
+mod recorder;
 mod recover;
 mod rollback;
 mod source;

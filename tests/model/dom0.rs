@@ -235,6 +235,39 @@ impl Dom0 {
         qubesd
     }
 
+    /// xenstore itself.
+    pub fn store(&self) -> &Xenstored {
+        &self.store
+    }
+
+    /// xenstored begins to answer.
+    pub fn serve_xenstore(&self) {
+        let socket = self.root.join("run/xenstored/socket");
+        let _ = fs::remove_file(&socket);
+        self.store.serve(&socket);
+    }
+
+    /// A domain is gone from Xen's list, and xenstored says so.
+    pub fn ends(&self, id: u16) {
+        let path = self.root.join("proc/xen/model/domains");
+        let before = fs::read_to_string(&path).unwrap();
+        let left: String =
+            before.lines().filter(|line| *line != id.to_string()).map(|line| format!("{line}\n")).collect();
+        fs::write(path, left).unwrap();
+        self.store.remove(&format!("/local/domain/{id}"));
+        self.store.announce("@releaseDomain");
+    }
+
+    /// Another driver, or none, has a function.
+    pub fn drives(&self, bdf: &str, driver: Option<&str>) {
+        let link = self.device(bdf).join("driver");
+        let _ = fs::remove_file(&link);
+        if let Some(driver) = driver {
+            self.register(driver);
+            symlink(self.root.join("sys/bus/pci/drivers").join(driver), link).unwrap();
+        }
+    }
+
     /// xenstored goes wrong.
     pub fn xenstored_fails(&self, fault: Fault) {
         self.store.fail(fault);

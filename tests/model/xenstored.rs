@@ -1,4 +1,4 @@
-//! A xenstored that only answers reads, on a Unix socket.
+//! A xenstored that answers reads and watches, on a Unix socket.
 //!
 //! The protocol is Xen's `xen/include/public/io/xs_wire.h`; listings above one
 //! payload are refused with E2BIG and given in parts, as xenstored's
@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -13,6 +14,8 @@ use std::thread;
 
 const XS_DIRECTORY: u32 = 1;
 const XS_READ: u32 = 2;
+const XS_WATCH: u32 = 4;
+const XS_WATCH_EVENT: u32 = 15;
 const XS_ERROR: u32 = 16;
 const XS_DIRECTORY_PART: u32 = 17;
 const PAYLOAD_MAX: usize = 4096;
@@ -38,6 +41,20 @@ struct Nodes {
     values: BTreeMap<Vec<u8>, Vec<u8>>,
     fault: Option<Fault>,
     generation: u64,
+    clients: Vec<UnixStream>,
+    /// Who watches what, and with which token.
+    watches: Vec<(UnixStream, Vec<u8>, Vec<u8>)>,
+}
+
+impl Nodes {
+    /// Tells everybody who watches this node or one above it.
+    fn fire(&mut self, path: &[u8]) {
+        self.watches.retain_mut(|(stream, watched, token)| {
+            let concerned = path == watched || path.starts_with(&[watched.as_slice(), b"/"].concat());
+            let payload = [path, &[0], token, &[0]].concat();
+            !concerned || stream.write_all(&message(XS_WATCH_EVENT, 0, 0, &payload)).is_ok()
+        });
+    }
 }
 
 /// The store, and the threads that serve it for as long as the test runs.
@@ -52,6 +69,7 @@ impl Xenstored {
         thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 let nodes = Arc::clone(&nodes);
+                nodes.lock().unwrap().clients.push(stream.try_clone().unwrap());
                 // A client that goes away ends its thread.
                 thread::spawn(move || converse(stream, &nodes));
             }
@@ -60,7 +78,44 @@ impl Xenstored {
 
     /// Writes a node.
     pub fn write(&self, path: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        self.0.lock().unwrap().values.insert(path.as_ref().to_vec(), value.as_ref().to_vec());
+        let mut nodes = self.0.lock().unwrap();
+        nodes.values.insert(path.as_ref().to_vec(), value.as_ref().to_vec());
+        nodes.fire(path.as_ref());
+    }
+
+    /// Removes a node and what is below it.
+    pub fn remove(&self, path: &str) {
+        let below = format!("{path}/");
+        let mut nodes = self.0.lock().unwrap();
+        nodes.values.retain(|node, _| node != path.as_bytes() && !node.starts_with(below.as_bytes()));
+        nodes.generation += 1;
+        nodes.fire(path.as_bytes());
+    }
+
+    /// Tells those who watch `@releaseDomain` and its like.
+    pub fn announce(&self, what: &str) {
+        self.0.lock().unwrap().fire(what.as_bytes());
+    }
+
+    /// Closes every connection, as a store that restarts does.
+    pub fn hang_up(&self) {
+        let mut nodes = self.0.lock().unwrap();
+        nodes.watches.clear();
+        for client in nodes.clients.drain(..) {
+            let _ = client.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Sends bytes that nobody asked for to those who watch.
+    pub fn babble(&self, bytes: &[u8]) {
+        for (stream, ..) in &mut self.0.lock().unwrap().watches {
+            let _ = stream.write_all(bytes);
+        }
+    }
+
+    /// Makes sense again.
+    pub fn mend(&self) {
+        self.0.lock().unwrap().fault = None;
     }
 
     /// Goes wrong from now on.
@@ -77,6 +132,16 @@ fn converse(mut stream: UnixStream, nodes: &Mutex<Nodes>) -> Option<()> {
         let mut payload = vec![0; word(3) as usize];
         stream.read_exact(&mut payload).ok()?;
         let mut nodes = nodes.lock().unwrap();
+        if word(0) == XS_WATCH {
+            let mut words = payload.split(|&byte| byte == 0);
+            let (path, token) = (words.next().unwrap().to_vec(), words.next().unwrap().to_vec());
+            stream.write_all(&message(XS_WATCH, word(1), word(2), b"OK\0")).ok()?;
+            // A new watch fires once.
+            let payload = [&path, &[0][..], &token, &[0]].concat();
+            stream.write_all(&message(XS_WATCH_EVENT, 0, 0, &payload)).ok()?;
+            nodes.watches.push((stream.try_clone().ok()?, path, token));
+            continue;
+        }
         let (mut kind, answer) = match answer(&mut nodes, word(0), &payload) {
             Ok(answer) => (word(0), answer),
             Err(name) => (XS_ERROR, [name.as_bytes(), &[0]].concat()),
@@ -97,6 +162,11 @@ fn converse(mut stream: UnixStream, nodes: &Mutex<Nodes>) -> Option<()> {
         }
         stream.write_all(&reply).ok()?;
     }
+}
+
+fn message(kind: u32, request: u32, transaction: u32, payload: &[u8]) -> Vec<u8> {
+    let words = [kind, request, transaction, u32::try_from(payload.len()).unwrap()];
+    words.iter().flat_map(|word| word.to_ne_bytes()).chain(payload.iter().copied()).collect()
 }
 
 fn answer(nodes: &mut Nodes, kind: u32, payload: &[u8]) -> Result<Vec<u8>, &'static str> {

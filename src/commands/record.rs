@@ -1,0 +1,29 @@
+//! `record`: the recorder, as a service or once.
+
+use super::Context;
+use crate::cli::RecordArgs;
+use crate::error::{Exit, Failure};
+use crate::recorder::Recorder;
+use crate::report::{emit, json, warn};
+use std::time::Duration;
+
+/// Runs it.
+///
+/// # Errors
+/// Exit 10: no dom0, no right; 7 or 11: the journal cannot be written; 11: it cannot wait.
+pub fn run(context: &Context, args: &RecordArgs) -> Result<Exit, Failure> {
+    context.must_be_root()?;
+    let say: fn(&str) = if context.json { |_| {} } else { warn };
+    let interval = Duration::from_secs(args.heartbeat.into());
+    let mut recorder = Recorder::begin(&context.root, &context.journal, interval, say)?;
+    let followed = if args.once { Ok(()) } else { recorder.follow() };
+    recorder.end();
+    followed?;
+    let written = recorder.written();
+    if context.json {
+        emit(&json::document("record", serde_json::json!({ "records": written })))?;
+    } else {
+        emit(&format!("{written} records written\n"))?;
+    }
+    Ok(Exit::Done)
+}

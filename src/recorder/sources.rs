@@ -1,0 +1,218 @@
+//! The recorder's open connections: each may be missing, go away, and come back.
+
+use super::backoff::Backoff;
+use crate::error::Failure;
+use crate::observe::qubes::{self, Happening, QubesSource};
+use crate::observe::{Qubes, Sources};
+use crate::system::qubesd::{EventStream, Qubesd};
+use crate::system::uevents::{Heard, Uevent, Uevents};
+use crate::system::xen::Xen;
+use crate::system::xenstore::Xenstore;
+use crate::system::xenstore_watch::XenstoreWatch;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+/// Where xenstore says who gets and loses functions. A domain that ends may leave its nodes as they are: hence its end.
+const WATCHED: [&str; 4] =
+    ["/local/domain/0/backend/pci", "/libxl/pci", "@introduceDomain", "@releaseDomain"];
+/// Messages of the kernel that are taken before anything is written.
+const UEVENTS_AT_ONCE: usize = 256;
+
+/// Where a person is told what the journal says in fewer words.
+pub type Say = fn(&str);
+
+/// One source that may be missing.
+struct Line<T> {
+    say: Say,
+    name: &'static str,
+    open: Option<T>,
+    retry: Backoff,
+    /// Why it is missing, as it was said last.
+    said: String,
+}
+
+impl<T> Line<T> {
+    fn new(name: &'static str, say: Say) -> Self {
+        Self { say, name, open: None, retry: Backoff::new(), said: String::new() }
+    }
+
+    /// Tries to open it where it is missing and due; whether it came back.
+    fn try_open(&mut self, clock: Duration, open: impl FnOnce() -> Result<T, Failure>) -> bool {
+        if self.open.is_some() || clock < self.retry.due() {
+            return false;
+        }
+        match open() {
+            Ok(opened) => {
+                self.open = Some(opened);
+                self.retry.worked(clock);
+                self.said.clear();
+                true
+            }
+            Err(failure) => {
+                self.lose(clock, &failure.message);
+                false
+            }
+        }
+    }
+
+    fn lose(&mut self, clock: Duration, why: &str) {
+        self.open = None;
+        self.retry.failed(clock);
+        if self.said != why {
+            (self.say)(&format!("{} is not heard: {why}", self.name));
+            self.said = why.to_owned();
+        }
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.open.is_none().then(|| self.retry.due())
+    }
+}
+
+/// All of them.
+pub struct Connections {
+    /// What is read beside the news: sysfs, Xen, xenstore.
+    pub read: Sources,
+    uevents: Line<Uevents>,
+    xenstore: Line<XenstoreWatch>,
+    qubesd: Line<EventStream>,
+    /// Whether this Qubes is 4.2; it has other words for the same.
+    pub of_4_2: bool,
+    version: &'static str,
+}
+
+/// What the kernel said since the last time.
+#[derive(Default)]
+pub struct News {
+    /// News of functions, in their order.
+    pub events: Vec<Uevent>,
+    /// Whether some were lost.
+    pub overflow: bool,
+    /// Whether more may wait.
+    pub more: bool,
+}
+
+impl Connections {
+    /// Nothing but what is read is open yet.
+    pub fn new(read: Sources, say: Say) -> Self {
+        Self {
+            read,
+            uevents: Line::new("uevents", say),
+            xenstore: Line::new("xenstore", say),
+            qubesd: Line::new("qubesd", say),
+            of_4_2: false,
+            version: "qubesd",
+        }
+    }
+
+    /// Opens what is missing and due; whether anything came back: then everything has to be read anew.
+    pub fn reopen(&mut self, clock: Duration) -> bool {
+        let root = self.read.root.clone();
+        let mut back = self.uevents.try_open(clock, || Uevents::open(&root));
+        let read = &mut self.read;
+        back |= self.xenstore.try_open(clock, || {
+            let watch = XenstoreWatch::open(&root, &WATCHED)?;
+            if read.xen.is_err() {
+                read.xen = Xen::open(&root);
+            }
+            read.xenstore = Xenstore::open(&root);
+            if let Err(failure) = &read.xenstore {
+                return Err(failure.clone());
+            }
+            Ok(watch)
+        });
+        back | self.qubesd.try_open(clock, || Qubesd::new(&root).events())
+    }
+
+    /// What is waited for.
+    pub fn waiting(&self) -> Vec<BorrowedFd<'_>> {
+        let uevents = self.uevents.open.as_ref().map(AsFd::as_fd);
+        let xenstore = self.xenstore.open.as_ref().map(AsFd::as_fd);
+        let qubesd = self.qubesd.open.as_ref().map(AsFd::as_fd);
+        [uevents, xenstore, qubesd].into_iter().flatten().collect()
+    }
+
+    /// When the next missing one is tried.
+    pub fn due(&self) -> Option<Duration> {
+        [self.uevents.due(), self.xenstore.due(), self.qubesd.due()].into_iter().flatten().min()
+    }
+
+    /// Those that are heard, and those that are not.
+    pub fn names(&self) -> (Vec<String>, Vec<String>) {
+        let lines = [
+            ("uevents", self.uevents.open.is_some()),
+            ("xenstore", self.xenstore.open.is_some()),
+            (self.version, self.qubesd.open.is_some()),
+        ];
+        let named =
+            |wanted| lines.iter().filter(|line| line.1 == wanted).map(|line| line.0.to_owned()).collect();
+        (named(true), named(false))
+    }
+
+    /// The kernel's news, some of them at a time.
+    pub fn uevents(&mut self, clock: Duration) -> News {
+        let mut news = News::default();
+        let Some(uevents) = &mut self.uevents.open else { return news };
+        for _ in 0..UEVENTS_AT_ONCE {
+            match uevents.next() {
+                Ok(None) => return news,
+                Ok(Some(Heard::Event(event))) => news.events.push(event),
+                Ok(Some(Heard::Other)) => {}
+                Ok(Some(Heard::Overflow)) => news.overflow = true,
+                Err(error) => {
+                    self.uevents.lose(clock, &error.to_string());
+                    news.overflow = true;
+                    return news;
+                }
+            }
+        }
+        news.more = true;
+        news
+    }
+
+    /// Whether xenstore has changed.
+    pub fn xenstore_changed(&mut self, clock: Duration) -> bool {
+        let Some(watch) = &mut self.xenstore.open else { return false };
+        match watch.fired() {
+            Ok(fired) => fired,
+            Err(error) => {
+                self.lose_xenstore(clock, &error.to_string());
+                false
+            }
+        }
+    }
+
+    /// xenstore does not make sense, or went away.
+    pub fn lose_xenstore(&mut self, clock: Duration, why: &str) {
+        self.xenstore.lose(clock, why);
+    }
+
+    /// Whether xenstore is heard.
+    pub fn has_xenstore(&self) -> bool {
+        self.xenstore.open.is_some()
+    }
+
+    /// What Qubes says has happened.
+    pub fn qubesd(&mut self, clock: Duration) -> Vec<Happening> {
+        let Some(stream) = &mut self.qubesd.open else { return Vec::new() };
+        match stream.read() {
+            Ok(events) => events.iter().filter_map(Happening::of).collect(),
+            Err(failure) => {
+                self.qubesd.lose(clock, &failure.message);
+                Vec::new()
+            }
+        }
+    }
+
+    /// What Qubes knows of its qubes; `None` where it does not say.
+    pub fn qubes(&mut self) -> Option<Qubes> {
+        self.qubesd.open.as_ref()?;
+        let known = qubes::read(&self.read.root, &self.read.sysfs).ok().flatten()?;
+        (self.of_4_2, self.version) = match known.source {
+            QubesSource::Qubesd42 => (true, "qubesd 4.2"),
+            QubesSource::Qubesd43 => (false, "qubesd 4.3"),
+            QubesSource::Xml { .. } => (self.of_4_2, self.version),
+        };
+        Some(known)
+    }
+}

@@ -1,0 +1,460 @@
+//! `record`: what is journaled of what happens, and what is when a source is missing, goes away, or talks nonsense.
+
+use crate::model::{Dom0, Fault, Function};
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+const NIC: &str = "0000:00:07.0";
+const USB: &str = "0000:00:08.0";
+
+/// A recorder that runs; it is killed with the value.
+struct Running<'a> {
+    dom0: &'a Dom0,
+    child: Child,
+    kernel: UnixDatagram,
+    number: u64,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A dom0 before any qube ran, whose kernel log is whole.
+fn fresh() -> Dom0 {
+    let dom0 = Dom0::with(Function::nic(NIC).driven("e1000e"));
+    prepare(&dom0);
+    dom0
+}
+
+fn prepare(dom0: &Dom0) {
+    dom0.write("dev/kmsg", "6,0,0,-;Linux version 6.12.0-model\n6,1,10,-;Command line: x\n");
+    std::fs::create_dir_all(dom0.path("run/model")).unwrap();
+}
+
+impl<'a> Running<'a> {
+    fn start(dom0: &'a Dom0, arguments: &[&str]) -> Self {
+        let before = count(dom0, "recorder", "phase=start");
+        let mut command = dom0.command(&[&["record"], arguments].concat());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let running = Self { dom0, child, kernel: UnixDatagram::unbound().unwrap(), number: 1000 };
+        running.until(|| count(dom0, "recorder", "phase=start") > before);
+        running
+    }
+
+    #[track_caller]
+    fn until(&self, what: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !what() {
+            assert!(Instant::now() < end, "not in time; journal:\n{}", log(self.dom0));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The kernel says something of a function.
+    fn uevent(&mut self, action: &str, bdf: &str, driver: &str) {
+        self.number += 1;
+        let path = format!("/devices/pci0000:00/{bdf}");
+        let driver = if driver.is_empty() { String::new() } else { format!("DRIVER={driver}\0") };
+        let text = format!(
+            "{action}@{path}\0ACTION={action}\0DEVPATH={path}\0SUBSYSTEM=pci\0{driver}PCI_SLOT_NAME={bdf}\0SEQNUM={}\0",
+            self.number
+        );
+        self.says(text.as_bytes());
+    }
+
+    fn says(&self, bytes: &[u8]) {
+        self.kernel.send_to(bytes, self.dom0.path("run/model/uevents")).unwrap();
+    }
+
+    /// It is asked to end, and does.
+    fn stop(mut self) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), Some(0));
+    }
+
+    fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
+    }
+}
+
+fn records(dom0: &Dom0) -> Vec<Value> {
+    log(dom0).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The journal's whole lines.
+fn log(dom0: &Dom0) -> String {
+    let file = dom0.path("var/lib/qubes/dom0-pci/journal/000000000000.jsonl");
+    let mut text = std::fs::read_to_string(file).unwrap_or_default();
+    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    text
+}
+
+/// Records of a kind with these members, `key=value`, a comma between them.
+fn found(dom0: &Dom0, kind: &str, members: &str) -> Vec<Value> {
+    let wanted: Vec<(&str, &str)> = members.split(',').filter_map(|member| member.split_once('=')).collect();
+    let fits = |record: &Value| {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        record["kind"] == kind && wanted.iter().all(|(key, value)| text(&record[*key]) == *value)
+    };
+    records(dom0).into_iter().filter(fits).collect()
+}
+
+fn count(dom0: &Dom0, kind: &str, members: &str) -> usize {
+    found(dom0, kind, members).len()
+}
+
+#[test]
+fn the_story_of_two_functions() {
+    let mut dom0 = fresh();
+    dom0.add(Function::usb(USB).driven("xhci_hcd"));
+    let mut recorder = Running::start(&dom0, &["--heartbeat", "600"]);
+    let start = &found(&dom0, "recorder", "phase=start")[0];
+    assert_eq!(start["first"], true, "{start}");
+    assert_eq!(start["sources"], serde_json::json!(["uevents", "xenstore"]));
+
+    // libvirt takes the card; the boot scripts' way takes the controller.
+    recorder.uevent("unbind", NIC, "");
+    dom0.write(&format!("sys/bus/pci/devices/{NIC}/driver_override"), "pciback\n");
+    dom0.drives(NIC, Some("pciback"));
+    recorder.uevent("bind", NIC, "pciback");
+    recorder.uevent("unbind", USB, "");
+    dom0.write("sys/bus/pci/drivers/pciback/slots", format!("{USB}\n"));
+    dom0.drives(USB, Some("pciback"));
+    recorder.uevent("bind", USB, "pciback");
+    recorder.until(|| count(&dom0, "device", "event=seized") == 2);
+    assert_eq!(count(&dom0, "device", &format!("event=seized,bdf={NIC},way=override,before=e1000e")), 1);
+    assert_eq!(count(&dom0, "device", &format!("event=seized,bdf={USB},way=slot,before=xhci_hcd")), 1);
+
+    // A qube behind a stub domain gets both, then gives one back, then ends.
+    dom0.runs(7, "sys-net");
+    dom0.runs(8, "sys-net-dm");
+    dom0.node("/local/domain/8/target", "7");
+    dom0.node("/local/domain/7/vm", "/vm/cb084001-53d5-4ae7-809b-ec7b16c397a8");
+    for (index, bdf) in [NIC, USB].iter().enumerate() {
+        dom0.node(format!("/local/domain/0/backend/pci/8/0/opts-{index}"), "permissive=1");
+        dom0.node(format!("/local/domain/0/backend/pci/8/0/dev-{index}"), bdf);
+    }
+    recorder.until(|| count(&dom0, "stay", "event=begin") == 2);
+    let begin = &found(&dom0, "stay", &format!("event=begin,bdf={NIC}"))[0];
+    assert_eq!(begin["qube"], "sys-net");
+    assert_eq!((begin["domain"].as_i64(), begin["stub"].as_i64()), (Some(7), Some(8)));
+    assert_eq!(begin["uuid"], "cb084001-53d5-4ae7-809b-ec7b16c397a8");
+    assert_eq!(begin["options"], "permissive=1");
+    assert_eq!(begin["source"], "xenstore");
+    dom0.store().remove("/local/domain/0/backend/pci/8/0/dev-1");
+    recorder.until(|| count(&dom0, "stay", &format!("event=end,bdf={USB}")) == 1);
+    // It powers itself off: its nodes stay.
+    dom0.ends(7);
+    dom0.ends(8);
+    recorder.until(|| count(&dom0, "stay", &format!("event=end,bdf={NIC}")) == 1);
+
+    // It comes back to dom0.
+    recorder.uevent("unbind", NIC, "");
+    dom0.drives(NIC, Some("e1000e"));
+    recorder.uevent("bind", NIC, "e1000e");
+    recorder.until(|| {
+        count(&dom0, "device", &format!("event=bound,bdf={NIC},driver=e1000e,before=pciback")) == 1
+    });
+    recorder.stop();
+    assert_eq!(count(&dom0, "recorder", "phase=stop"), 1);
+    assert_eq!(count(&dom0, "stay", ""), 4, "{}", log(&dom0));
+    dom0.run(&["audit", "verify"]).exits(0);
+}
+
+#[test]
+fn it_is_the_first_only_where_that_is_proved() {
+    let proofs: [fn(&Dom0); 6] = [
+        |dom0| dom0.write("dev/kmsg", "6,812,0,-;the beginning is overwritten\n"),
+        |dom0| dom0.write("dev/kmsg", "6,0,0,-;Linux\n6,9,9,-;pciback 0000:00:07.0: registering for 1\n"),
+        |dom0| dom0.runs(3, "work"),
+        |dom0| dom0.node("/libxl/pci/0000-00-07-0/domid", "3"),
+        |dom0| dom0.node("/local/domain/3/name", "left"),
+        |dom0| dom0.xenstored_fails(Fault::Error("EIO")),
+    ];
+    for (number, spoil) in proofs.iter().enumerate() {
+        let dom0 = fresh();
+        spoil(&dom0);
+        dom0.run(&["record", "--once"]).exits(0);
+        assert_eq!(found(&dom0, "recorder", "phase=start")[0]["first"], false, "{number}");
+    }
+    let dom0 = fresh();
+    dom0.run(&["record", "--once"]).exits(0);
+    assert_eq!(found(&dom0, "recorder", "phase=start")[0]["first"], true);
+}
+
+#[test]
+fn once_tells_how_things_stand() {
+    let mut dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
+    dom0.add(Function::usb(USB).driven("xhci_hcd"));
+    prepare(&dom0);
+    dom0.qube_has(7, "sys-net", NIC);
+    let said = dom0.run(&["--json", "record", "--once"]).exits(0).json();
+    assert_eq!(said["records"], 4, "{}", log(&dom0));
+    let device = &found(&dom0, "device", "event=present")[0];
+    assert_eq!(
+        (&device["bdf"], &device["driver"], &device["owner"]),
+        (&NIC.into(), &"pciback".into(), &"DomIO".into())
+    );
+    assert_eq!(device["way"], "slot");
+    assert!(device["id"].as_str().unwrap().starts_with("8086:10d3"), "{device}");
+    assert_eq!(count(&dom0, "stay", "event=present,qube=sys-net,domain=7"), 1);
+}
+
+#[test]
+fn what_was_there_at_boot_was_taken_at_boot() {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    prepare(&dom0);
+    dom0.run(&["record", "--once"]).exits(0);
+    assert_eq!(count(&dom0, "device", "event=present,way=boot"), 1);
+}
+
+#[test]
+fn a_qube_that_came_and_went_unseen_is_found_by_its_traces() {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    prepare(&dom0);
+    dom0.run(&["record", "--once"]).exits(0);
+    // One left nodes, the other only a line in the kernel's log.
+    dom0.node("/local/domain/0/backend/pci/5/0/dev-0", NIC);
+    dom0.node("/local/domain/0/backend/pci/5/0/domain", "tired");
+    dom0.write("dev/kmsg", "6,0,0,-;Linux\n6,9,9,-;pciback 0000:00:07.0: registering for 6\n");
+    for _ in 0..2 {
+        dom0.run(&["record", "--once"]).exits(0);
+        assert_eq!(count(&dom0, "stay", "event=end,domain=5,qube=tired,source=snapshot"), 1);
+        assert_eq!(count(&dom0, "stay", "event=end,domain=6,qube=domain-6,source=snapshot"), 1);
+    }
+}
+
+#[test]
+fn a_stay_that_ended_while_nobody_recorded_is_ended() {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    prepare(&dom0);
+    dom0.qube_has(7, "sys-net", NIC);
+    dom0.write("dev/kmsg", "6,0,0,-;Linux\n6,9,9,-;pciback 0000:00:07.0: registering for 7\n");
+    let recorder = Running::start(&dom0, &[]);
+    drop(recorder);
+    dom0.store().remove("/local/domain/0/backend/pci/7");
+    dom0.ends(7);
+    let recorder = Running::start(&dom0, &[]);
+    recorder.stop();
+    assert_eq!(count(&dom0, "stay", "event=end,domain=7,qube=sys-net"), 1, "{}", log(&dom0));
+    assert_eq!(count(&dom0, "stay", "event=end"), 1);
+    // The one that was killed never said that it stops.
+    assert_eq!(count(&dom0, "recorder", "phase=stop"), 1);
+}
+
+#[test]
+fn a_store_that_is_not_there_is_missing_until_it_comes() {
+    let mut dom0 = Dom0::without_xenstored();
+    dom0.add(Function::nic(NIC).held());
+    prepare(&dom0);
+    let recorder = Running::start(&dom0, &[]);
+    let start = &found(&dom0, "recorder", "phase=start")[0];
+    assert_eq!(
+        (&start["missing"], &start["first"]),
+        (&serde_json::json!(["xenstore", "qubesd"]), &Value::Bool(false))
+    );
+    dom0.qube_has(7, "sys-net", NIC);
+    dom0.serve_xenstore();
+    recorder.until(|| count(&dom0, "stay", "event=present,qube=sys-net,source=snapshot") == 1);
+    assert_eq!(count(&dom0, "recorder", "phase=source"), 1);
+    recorder.stop();
+}
+
+#[test]
+fn a_store_that_restarts_is_read_anew() {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    prepare(&dom0);
+    dom0.qube_has(7, "sys-net", NIC);
+    let recorder = Running::start(&dom0, &[]);
+    std::fs::remove_file(dom0.path("run/xenstored/socket")).unwrap();
+    dom0.store().hang_up();
+    recorder.until(|| count(&dom0, "recorder", "phase=source") == 1);
+    dom0.store().remove("/local/domain/0/backend/pci/7");
+    dom0.serve_xenstore();
+    recorder.until(|| count(&dom0, "stay", "event=end,qube=sys-net,source=snapshot") == 1);
+    recorder.stop();
+}
+
+#[test]
+fn a_store_that_talks_nonsense_is_left_and_tried_again() {
+    for nonsense in [[0xff; 40], [0; 40]] {
+        let dom0 = Dom0::with(Function::nic(NIC).held());
+        prepare(&dom0);
+        let recorder = Running::start(&dom0, &[]);
+        dom0.store().babble(&nonsense);
+        recorder.until(|| count(&dom0, "recorder", "phase=source") == 2);
+        dom0.qube_has(7, "sys-net", NIC);
+        recorder.until(|| count(&dom0, "stay", "event=begin,qube=sys-net") == 1);
+        recorder.stop();
+    }
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    prepare(&dom0);
+    let recorder = Running::start(&dom0, &[]);
+    dom0.xenstored_fails(Fault::TooLong);
+    dom0.qube_has(7, "sys-net", NIC);
+    recorder.until(|| count(&dom0, "recorder", "phase=source") >= 1);
+    dom0.store().mend();
+    recorder.until(|| count(&dom0, "stay", "event=present,qube=sys-net") == 1);
+    recorder.stop();
+}
+
+#[test]
+fn ten_thousand_uevents_at_once_lose_nothing() {
+    let mut dom0 = Dom0::new();
+    let functions: Vec<String> =
+        (0..250).map(|number| format!("0000:{:02x}:{:02x}.0", 1 + number / 32, number % 32)).collect();
+    for bdf in &functions {
+        dom0.add(Function::nic(bdf).driven("e1000e"));
+    }
+    prepare(&dom0);
+    let mut recorder = Running::start(&dom0, &[]);
+    // The last datagrams wait in the socket while the journal is written.
+    for _ in 0..20 {
+        for bdf in &functions {
+            recorder.uevent("unbind", bdf, "");
+            recorder.uevent("bind", bdf, "e1000e");
+        }
+    }
+    recorder.until(|| log(&dom0).lines().count() >= 10_000);
+    let memory = peak(&recorder);
+    recorder.stop();
+    assert_eq!(
+        (count(&dom0, "device", "event=unbound"), count(&dom0, "device", "event=bound")),
+        (5000, 5000)
+    );
+    assert_eq!(count(&dom0, "lost", ""), 0);
+    assert!(memory < 12 * 1024, "{memory} KiB");
+}
+
+#[test]
+fn uevents_that_did_not_fit_are_recorded_as_lost_and_all_is_read_anew() {
+    let dom0 = fresh();
+    let recorder = Running::start(&dom0, &[]);
+    dom0.drives(NIC, Some("pciback"));
+    recorder.says(b"overflow");
+    recorder.until(|| {
+        count(&dom0, "device", &format!("event=present,bdf={NIC},driver=pciback,before=e1000e")) == 1
+    });
+    let lost = &found(&dom0, "lost", "source=uevent,why=overflow,count=0")[0];
+    assert!(lost["since"].as_str().unwrap() < lost["time"].as_str().unwrap(), "{lost}");
+    recorder.stop();
+}
+
+#[test]
+fn words_that_are_no_uevents_are_nothing() {
+    let dom0 = fresh();
+    let recorder = Running::start(&dom0, &[]);
+    let before = records(&dom0).len();
+    for bytes in [&b""[..], b"\0\0\0", b"bind@/devices/x\0", &[0xff; 8000], b"libudev\0\xfe\xed\xca\xfe"] {
+        recorder.says(bytes);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(records(&dom0).len(), before);
+    recorder.stop();
+}
+
+#[test]
+fn a_qube_that_restarts_for_ever_does_not_fill_the_disk() {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    prepare(&dom0);
+    let recorder = Running::start(&dom0, &[]);
+    for round in 0..100u16 {
+        let id = 100 + round;
+        dom0.qube_has(id, "mad", NIC);
+        std::thread::sleep(Duration::from_millis(130));
+        dom0.store().remove(&format!("/local/domain/0/backend/pci/{id}"));
+        dom0.ends(id);
+    }
+    dom0.qube_has(900, "calm", NIC);
+    recorder.until(|| count(&dom0, "stay", "event=begin,qube=calm") == 1);
+    recorder.stop();
+    let told = count(&dom0, "stay", "qube=mad");
+    assert!((50..75).contains(&told), "{told}");
+    let lost: i64 =
+        found(&dom0, "lost", "qube=mad,why=rate").iter().map(|it| it["count"].as_i64().unwrap()).sum();
+    assert!(lost >= 20, "{lost}");
+}
+
+#[test]
+fn idle_it_uses_no_processor_and_little_memory() {
+    let mut dom0 = Dom0::with(Function::nic(NIC).held());
+    for number in 0..100 {
+        dom0.add(
+            Function::nic(&format!("0000:{:02x}:{:02x}.0", 1 + number / 32, number % 32)).driven("e1000e"),
+        );
+    }
+    prepare(&dom0);
+    let recorder = Running::start(&dom0, &[]);
+    // qubesd is missing here: its tries grow apart, and cost little.
+    std::thread::sleep(Duration::from_secs(4));
+    let used = || -> u64 {
+        let stat = recorder.proc("stat");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let before = used();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(used(), before);
+    assert!(peak(&recorder) < 12 * 1024, "{} KiB", peak(&recorder));
+    recorder.stop();
+}
+
+/// The most memory it ever had, in KiB.
+fn peak(recorder: &Running) -> u64 {
+    let status = recorder.proc("status");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_heartbeat_says_up_to_when_time_is_covered() {
+    let dom0 = fresh();
+    let recorder = Running::start(&dom0, &["--heartbeat", "1"]);
+    recorder.until(|| count(&dom0, "recorder", "phase=heartbeat,interval=1") >= 2);
+    recorder.stop();
+}
+
+#[test]
+fn the_space_that_operations_need_is_left_and_the_gap_is_told() {
+    let dom0 = fresh();
+    let place = dom0.path("var/lib/qubes/dom0-pci/journal");
+    std::fs::create_dir_all(&place).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=20m,mode=0700", "none"])
+        .arg(&place)
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no right to mount a small file system");
+        return;
+    }
+    let outcome = std::panic::catch_unwind(|| full_disk(&dom0));
+    let _ = std::process::Command::new("umount").arg("-l").arg(&place).status();
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn full_disk(dom0: &Dom0) {
+    let filler = dom0.path("var/lib/qubes/dom0-pci/journal/filler");
+    let mut recorder = Running::start(dom0, &[]);
+    std::fs::write(&filler, vec![0; 14 << 20]).unwrap();
+    let before = records(dom0).len();
+    recorder.uevent("unbind", NIC, "");
+    dom0.drives(NIC, Some("pciback"));
+    recorder.uevent("bind", NIC, "pciback");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(records(dom0).len(), before);
+    std::fs::remove_file(filler).unwrap();
+    recorder.until(|| count(dom0, "device", &format!("event=present,bdf={NIC},driver=pciback")) == 1);
+    let lost = &found(dom0, "lost", "source=journal,why=space")[0];
+    assert!(lost["count"].as_i64().unwrap() >= 1, "{lost}");
+    recorder.stop();
+}
