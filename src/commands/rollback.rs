@@ -12,7 +12,7 @@ use crate::error::{Exit, Failure};
 use crate::names::{escape, Sbdf};
 use crate::observe::Sources;
 use crate::report::{complain, ending_block, hazards_block, json, note};
-use crate::run::{new_operation_id, Ending, Record};
+use crate::run::{can_unassign, new_operation_id, Ending, Record};
 use crate::system::lock::OperationLock;
 use crate::system::signals::HeldSignals;
 use member::{Fate, Member, Return};
@@ -46,6 +46,9 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     }
     if !members.iter().any(|member| member.fate == Fate::Open) {
         return undo.refuse(&members);
+    }
+    if args.unassign {
+        can_unassign(&sources)?;
     }
     match undo.consent(&members, accepted) {
         Ok(accepted) => undo.carry_out(&mut sources, members, &accepted, &boot_id),
@@ -192,7 +195,14 @@ impl Undo<'_> {
     ) -> Result<Exit, Failure> {
         let mut signals = HeldSignals::hold();
         let timeout = Duration::from_secs(self.args.timeout);
-        let order = Return { context: self.context, accepted, timeout, boot_id, act: self.act };
+        let order = Return {
+            unassign: self.args.unassign,
+            context: self.context,
+            accepted,
+            timeout,
+            boot_id,
+            act: self.act,
+        };
         let mut endings = Vec::new();
         let mut members = members;
         let mut stopped = None;

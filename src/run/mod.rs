@@ -11,12 +11,14 @@ mod outcome;
 mod record;
 mod recover;
 mod returned;
+mod unassign;
 mod undo;
 mod verify;
 
 pub use outcome::{Ending, Outcome, StepReport};
 pub use record::{journal_boot, Record};
 pub use recover::{pending, settle, Interrupted};
+pub use unassign::{can_unassign, unassign};
 
 use crate::consent::Accepted;
 use crate::error::{Exit, Failure};

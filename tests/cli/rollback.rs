@@ -1,7 +1,7 @@
 //! `rollback`: what it takes for one act, and everything it refuses. That it brings devices back is shown where writes
 //! are answered, on the real Xen.
 
-use crate::model::{Dom0, Function};
+use crate::model::{Dom0, Function, QUBES_43};
 use audit::{Draft, Journal};
 
 const ONE: &str = "0000:03:00.0";
@@ -167,4 +167,47 @@ fn at_a_prompt_anything_but_the_name_changes_nothing() {
         assert_eq!(status, Some(4), "{said}");
         assert!(said.contains("nothing was changed"), "{said}");
     }
+}
+
+/// Everything accepted and named, as a script would after a review.
+fn reviewed(dom0: &Dom0, more: &[&str]) -> Vec<String> {
+    let said = dom0.run(&["--json", "rollback", "--last"]).json();
+    let hint = said["error"]["hint"].as_str().unwrap();
+    let named = hint.split(" add ").nth(1).unwrap().split(' ').map(str::to_owned);
+    ["--json", "rollback", "--last"]
+        .iter()
+        .map(|word| (*word).to_owned())
+        .chain(named)
+        .chain(more.iter().map(|word| (*word).to_owned()))
+        .collect()
+}
+
+#[test]
+fn an_assignment_is_taken_back_only_by_qubesd() {
+    let dom0 = misattached();
+    let arguments = reviewed(&dom0, &["--unassign"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    dom0.run_changing_nothing(&arguments).fails(10, "no-qubesd");
+}
+
+#[test]
+fn an_assignment_that_qubes_still_lists_afterwards_leaves_the_device_alone() {
+    let dom0 = Dom0::with(Function::nic(ONE).held().quarantined());
+    recorded(&dom0, &[seized(ONE, "e1000e"), given(ONE, "sys-net")]);
+    let qubesd = dom0.qubes(QUBES_43);
+    let line = "dom0+03_00.0:* device_id='*' port_id='03_00.0' devclass='pci' backend_domain='dom0' mode='required'\\n";
+    qubesd.answers("admin.vm.device.pci.Assigned+", "sys-net", line);
+    qubesd.answers("admin.vm.device.pci.Unassign+dom0+03_00.0+_", "sys-net", "");
+    let arguments = reviewed(&dom0, &["--unassign"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let before = dom0.state(ONE);
+    let said = dom0.run(&arguments).fails(1, "not-returned").json();
+    let why = said["functions"][0]["why"].as_str().unwrap();
+    assert!(why.contains("Qubes still lists 03_00.0 of sys-net"), "{said}");
+    assert_eq!(dom0.state(ONE), before);
+    let asked = qubesd.asked();
+    assert!(
+        asked.iter().any(|request| request.contains("Unassign+dom0+03_00.0+_ dom0 name sys-net")),
+        "{asked:?}"
+    );
 }

@@ -10,7 +10,7 @@ use crate::names::DriverName;
 use crate::observe::{identity, Snapshot, Sources};
 use crate::plan::{plan_return, Plan};
 use crate::report::json;
-use crate::run::{new_operation_id, Ending, Order, Record};
+use crate::run::{new_operation_id, unassign, Ending, Order, Record};
 use crate::system::signals::HeldSignals;
 use serde_json::{json, Value};
 use std::rc::Rc;
@@ -41,6 +41,8 @@ pub struct Member {
     pub plan: Option<Plan>,
     /// What becomes of it.
     pub fate: Fate,
+    /// The status of an error before the first step.
+    pub exit: Option<Exit>,
 }
 
 /// Assesses each function of the act by the same facts.
@@ -51,7 +53,7 @@ pub fn assess(sources: &mut Sources, act: &Act) -> Result<Vec<Member>, Failure> 
         .map(|taken| {
             if !dom0.functions.contains_key(&taken.bdf) {
                 let fate = Fate::Left("it is gone".to_owned());
-                return Ok(Member { taken: taken.clone(), assessed: None, plan: None, fate });
+                return Ok(Member { taken: taken.clone(), assessed: None, plan: None, fate, exit: None });
             }
             let driver = driver_of(sources, taken);
             let one = Assessed::from(sources, Rc::clone(&dom0), taken.bdf, driver.as_ref())?;
@@ -84,7 +86,7 @@ fn member(sources: &Sources, taken: &Taken, one: Assessed) -> Result<Member, Fai
         }
     };
     let plan = plan_return(&one.dom0, function, &one.state, &one.hazards, &one.claims, driver.as_ref());
-    Ok(Member { taken: taken.clone(), assessed: Some(one), plan: Some(plan), fate })
+    Ok(Member { taken: taken.clone(), assessed: Some(one), plan: Some(plan), fate, exit: None })
 }
 
 /// A function that dom0 drives in a way that does not hold must not be torn from what uses it.
@@ -170,7 +172,8 @@ impl Member {
             }
             Ok(None) => None,
             Err(failure) => {
-                self.fate = Fate::Left(failure.message);
+                self.exit = Some(failure.exit);
+                self.fate = Fate::Failed(failure.message);
                 None
             }
         }
@@ -208,6 +211,12 @@ impl Member {
                 .number("act", i64::try_from(order.act.seq).unwrap_or(-1))
                 .list("accepted", order.accepted.words())
         });
+        if order.unassign {
+            if let Err(failure) = unassign(sources, function, order.act.qube.as_deref(), &mut record) {
+                record.finish("not-begun", &one.state.words())?;
+                return Err(failure);
+            }
+        }
         let run = Order { function, start, plan, accepted: order.accepted, timeout: order.timeout };
         perform(order.context, sources, run, record, signals, |operation| operation.reattach()).map(Some)
     }
@@ -223,6 +232,8 @@ pub struct Return<'a> {
     pub timeout: Duration,
     /// The kernel's id of this boot.
     pub boot_id: &'a str,
+    /// Whether the assignment is taken back too.
+    pub unassign: bool,
     /// The act that is undone.
     pub act: &'a Act,
 }
