@@ -113,10 +113,7 @@ impl Coverage {
     }
 
     fn recorder(&mut self, runs: &mut Vec<Run>, time: Moment, boot: &str, it: &Recorder) {
-        let heard = NEEDED.iter().all(|needed| {
-            let named = |list: &[String]| list.iter().any(|word| word.split(' ').next() == Some(*needed));
-            named(&it.sources) && !named(&it.missing)
-        });
+        let heard = hears(it);
         if it.phase == RecorderPhase::Start {
             self.end(runs, &it.run);
             let open =
@@ -197,8 +194,16 @@ impl Run {
     }
 }
 
+/// Whether a recorder hears all it needs.
+pub fn hears(it: &Recorder) -> bool {
+    NEEDED.iter().all(|needed| {
+        let named = |list: &[String]| list.iter().any(|word| word.split(' ').next() == Some(*needed));
+        named(&it.sources) && !named(&it.missing)
+    })
+}
+
 /// The longest silence that is covered, in seconds: a heartbeat may be late by a quarter.
-fn silence(interval: u32) -> u64 {
+pub fn silence(interval: u32) -> u64 {
     let interval = if interval == 0 { LONGEST_INTERVAL } else { interval.min(LONGEST_INTERVAL) };
     u64::from(interval + interval / 4) + 1
 }

@@ -66,7 +66,10 @@ pub const KNOWN_HAZARDS: &[(&str, Severity)] = &[
     ("dom0-needs-it", Severity::Stop),
     ("policy", Severity::Stop),
     ("exposed", Severity::Warn),
+    ("exposed-before", Severity::Warn),
     ("unknown-history", Severity::Warn),
+    ("journal-broken", Severity::Warn),
+    ("identity-changed", Severity::Warn),
     ("no-reset", Severity::Warn),
     ("bus-reset-only", Severity::Warn),
     ("reset-doubtful", Severity::Warn),
@@ -84,4 +87,5 @@ pub const KNOWN_HAZARDS: &[(&str, Severity)] = &[
     ("driver-differs", Severity::Warn),
     ("driver-blacklisted", Severity::Warn),
     ("reboot-would-not-return", Severity::Note),
+    ("never-exposed", Severity::Note),
 ];

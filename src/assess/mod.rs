@@ -8,19 +8,25 @@ mod assigned;
 mod act;
 #[allow(dead_code)]
 mod coverage;
+mod exposure;
 mod hazard;
 mod hazards;
+mod identity;
 mod policy;
 mod reboot;
 mod state;
+mod words;
 
 pub use act::{Act, Acts, Taken};
 #[allow(unused_imports)]
 pub use coverage::{Coverage, Stretch};
+pub use exposure::{had, Ended, Exposure, Fold, Had, Past};
 pub use hazard::{Hazard, Severity, KNOWN_HAZARDS};
 pub use hazards::{of_hold, of_return};
+pub use identity::same;
 pub use reboot::{advice, Reboot};
 pub use state::{state_of, Kind, State};
+pub use words::{gap_words, span, when};
 
 use crate::observe::{Dom0, Function};
 

@@ -1,7 +1,8 @@
 //! A function led through observe and assess.
 
+use super::history::{past_of, unseen};
 use super::Context;
-use crate::assess::{advice, of_return, siblings, state_of, Hazard, Reboot, State, Verdict};
+use crate::assess::{advice, of_return, siblings, state_of, Hazard, Past, Reboot, State, Verdict};
 use crate::error::{Exit, Failure};
 use crate::names::{DriverName, Sbdf};
 use crate::observe::qubes::QubesSource;
@@ -22,6 +23,8 @@ pub struct Assessed {
     pub claims: Claims,
     /// Its state.
     pub state: State,
+    /// What the journal tells of it.
+    pub past: Rc<Past>,
     /// Hazards of its return.
     pub hazards: Vec<Hazard>,
     /// What a reboot would do.
@@ -35,9 +38,15 @@ impl Assessed {
     ///
     /// # Errors
     /// It is not there, or something cannot be read.
-    pub fn of(sources: &mut Sources, sbdf: Sbdf, driver: Option<&DriverName>) -> Result<Self, Failure> {
+    pub fn of(
+        context: &Context,
+        sources: &mut Sources,
+        sbdf: Sbdf,
+        driver: Option<&DriverName>,
+    ) -> Result<Self, Failure> {
         let dom0 = Rc::new(sources.observe()?);
-        let one = Self::from(sources, dom0, sbdf, driver)?;
+        let past = Rc::new(past_of(context, sources, &dom0, &[sbdf]));
+        let one = Self::from(sources, dom0, past, sbdf, driver)?;
         match &one.claims.unreadable {
             Some(failure) => Err(failure.clone()),
             None => Ok(one),
@@ -51,6 +60,7 @@ impl Assessed {
     pub fn from(
         sources: &mut Sources,
         dom0: Rc<Dom0>,
+        past: Rc<Past>,
         sbdf: Sbdf,
         driver: Option<&DriverName>,
     ) -> Result<Self, Failure> {
@@ -64,13 +74,13 @@ impl Assessed {
             let unreadable = |failure: Failure| Claims { unreadable: Some(failure), ..Claims::default() };
             sources.claims(&dom0, &function).unwrap_or_else(unreadable)
         };
-        let mut hazards = of_return(&dom0, &function, &state, &claims, driver);
+        let mut hazards = of_return(&dom0, &function, &state, &claims, &past, driver);
         let reboot = advice(&dom0, &function, &hazards);
         if !state.is_fine() {
             hazards.extend(reboot.note());
         }
         let verdict = Verdict::from(&state, &hazards);
-        Ok(Self { dom0, function, claims, state, hazards, reboot, verdict })
+        Ok(Self { dom0, function, claims, state, past, hazards, reboot, verdict })
     }
 
     /// Names of the functions of its slot and behind its bridge.
@@ -90,12 +100,13 @@ impl Assessed {
             hazards: &self.hazards,
             verdict: &self.verdict,
             siblings: &siblings,
+            past: &self.past,
         })
     }
 
     /// What could not be seen, in words.
     #[must_use]
-    pub fn unseen(dom0: &Dom0) -> Vec<String> {
+    pub fn unseen(dom0: &Dom0, past: &Past) -> Vec<String> {
         let mut unseen = Vec::new();
         if let Err(why) = &dom0.owners {
             unseen.push(format!("Xen's owners: {why}"));
@@ -110,6 +121,7 @@ impl Assessed {
             }
             Ok(_) => {}
         }
+        unseen.extend(self::unseen(past));
         unseen
     }
 
@@ -118,18 +130,30 @@ impl Assessed {
     /// # Errors
     /// Something cannot be read.
     pub fn all(
+        context: &Context,
         sources: &mut Sources,
         wanted: impl Fn(&Dom0, &State) -> bool,
-    ) -> Result<(Rc<Dom0>, Vec<Self>), Failure> {
+    ) -> Result<All, Failure> {
         let dom0 = Rc::new(sources.observe()?);
+        let wanted = dom0.functions.values().filter(|function| wanted(&dom0, &state_of(&dom0, function)));
+        let wanted: Vec<Sbdf> = wanted.map(|function| function.sbdf).collect();
+        let past = Rc::new(past_of(context, sources, &dom0, &wanted));
         let mut all = Vec::new();
-        for (sbdf, function) in &dom0.functions {
-            if wanted(&dom0, &state_of(&dom0, function)) {
-                all.push(Self::from(sources, Rc::clone(&dom0), *sbdf, None)?);
-            }
+        for sbdf in wanted {
+            all.push(Self::from(sources, Rc::clone(&dom0), Rc::clone(&past), sbdf, None)?);
         }
-        Ok((dom0, all))
+        Ok(All { dom0, past, assessed: all })
     }
+}
+
+/// Several functions of one observation.
+pub struct All {
+    /// All facts.
+    pub dom0: Rc<Dom0>,
+    /// What the journal tells of them.
+    pub past: Rc<Past>,
+    /// Each function.
+    pub assessed: Vec<Assessed>,
 }
 
 /// A function that is not there any more, or that Xen does not list.

@@ -1,6 +1,6 @@
 //! `list`: every function that dom0 does not drive.
 
-use super::assessed::{names_of, Assessed};
+use super::assessed::{names_of, All, Assessed};
 use super::Context;
 use crate::error::{Exit, Failure};
 use crate::observe::Sources;
@@ -15,13 +15,13 @@ use serde_json::json;
 pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
     let mut sources = Sources::open(&context.root)?;
     // Where Xen cannot be asked, sysfs has to do; what it cannot show is said below.
-    let (dom0, assessed) = Assessed::all(&mut sources, |dom0, state| {
+    let All { dom0, past, assessed } = Assessed::all(context, &mut sources, |dom0, state| {
         let fine =
             if dom0.owners.is_ok() && dom0.uses.is_ok() { state.is_fine() } else { state.looks_fine() };
         all || !fine
     })?;
     let names = names_of(context, assessed.iter().map(|one| &one.function));
-    let unseen = Assessed::unseen(&dom0);
+    let unseen = Assessed::unseen(&dom0, &past);
     let describe =
         |one: &Assessed| names.describe(one.function.class, one.function.vendor, one.function.device);
     if context.json {

@@ -4,6 +4,7 @@
 
 mod assessed;
 pub mod audit;
+mod history;
 pub mod hold;
 pub mod list;
 mod operation;

@@ -2,6 +2,7 @@
 //! exits as `reattach` would.
 
 use super::assessed::{named_driver, names_of, Assessed};
+use super::history::usable;
 use super::Context;
 use crate::assess::Verdict;
 use crate::cli::PlanArgs;
@@ -23,7 +24,8 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let sbdf = Sources::find(&context.root, &args.device)?;
     let driver = named_driver(context, args.driver.as_deref())?;
     let mut sources = Sources::open(&context.root)?;
-    let one = Assessed::of(&mut sources, sbdf, driver.as_ref())?;
+    let one = Assessed::of(context, &mut sources, sbdf, driver.as_ref())?;
+    usable(context, &one.past)?;
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
     let missing: Vec<String> =
         accepted.missing(&one.hazards).iter().map(|hazard| hazard.acceptance()).collect();
@@ -46,7 +48,7 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
             "plan": json::plan(&plan, &one.reboot),
             "pending": pending.as_ref().map(Interrupted::words),
             "exit": exit.status(),
-            "unseen": Assessed::unseen(&one.dom0),
+            "unseen": Assessed::unseen(&one.dom0, &one.past),
         });
         emit(&json::document("plan", members))?;
         return Ok(exit);

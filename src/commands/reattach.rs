@@ -26,7 +26,7 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     context.must_be_root()?;
     let mut sources = open_all(context)?;
     let _lock = OperationLock::take(&context.root, "reattach")?;
-    let one = Assessed::of(&mut sources, sbdf, driver.as_ref())?;
+    let one = Assessed::of(context, &mut sources, sbdf, driver.as_ref())?;
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
     let mut record = Record::open(&context.journal, &one.dom0.boot_id, new_operation_id(&sources)?)?;
     nothing_pending(context)?;
@@ -35,7 +35,7 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
         return nothing_to_do(context, "reattach", sbdf, &one.state);
     }
     let accepted = consent(context, &one, accepted)?;
-    still_holds(&mut sources, &one, driver.as_ref(), &plan, &accepted, &args.plan.accept)?;
+    still_holds(context, &mut sources, &one, driver.as_ref(), &plan, &accepted, &args.plan.accept)?;
 
     let function = &one.function;
     let start = Snapshot::observed(&one.dom0, function).ok_or_else(|| gone(sbdf))?;
@@ -60,6 +60,7 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
 /// A person at a prompt takes time: what was shown is held against the machine
 /// once more before anything is done.
 fn still_holds(
+    context: &Context,
     sources: &mut Sources,
     one: &Assessed,
     driver: Option<&DriverName>,
@@ -70,7 +71,7 @@ fn still_holds(
     if accepted.words().len() == given.len() {
         return Ok(());
     }
-    let now = Assessed::of(sources, one.function.sbdf, driver)?;
+    let now = Assessed::of(context, sources, one.function.sbdf, driver)?;
     let again = plan_return(&now.dom0, &now.function, &now.state, &now.hazards, &now.claims, driver);
     if again.id == plan.id {
         return Ok(());

@@ -5,7 +5,7 @@ use super::Context;
 use crate::error::{Exit, Failure};
 use crate::observe::Sources;
 use crate::report::text::wrapped;
-use crate::report::{device_block, emit, hazards_block, json};
+use crate::report::{device_block, emit, hazards_block, history_block, json};
 use serde_json::json;
 
 /// Runs it.
@@ -15,10 +15,10 @@ use serde_json::json;
 pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
     let sbdf = Sources::find(&context.root, device)?;
     let mut sources = Sources::open(&context.root)?;
-    let one = Assessed::of(&mut sources, sbdf, None)?;
+    let one = Assessed::of(context, &mut sources, sbdf, None)?;
     let names = names_of(context, std::iter::once(&one.function));
     let description = names.describe(one.function.class, one.function.vendor, one.function.device);
-    let unseen = Assessed::unseen(&one.dom0);
+    let unseen = Assessed::unseen(&one.dom0, &one.past);
     let identity = identity(&one);
     if context.json {
         let device = one.described(&description, json::device);
@@ -36,6 +36,7 @@ pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let mut text = one.described(&description, device_block);
+    text.push_str(&one.described(&description, history_block));
     text.push_str(&wrapped("  identity  ", &identity));
     let reset = match &one.function.reset_methods {
         None => "none".to_owned(),

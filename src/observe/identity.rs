@@ -70,6 +70,15 @@ pub fn of(sysfs: &PciSysfs, function: &Function) -> Identity {
     }
 }
 
+/// The id without looking for a serial number: enough to tell which functions may be alike.
+#[must_use]
+pub fn rough(function: &Function) -> String {
+    let Some(config) = &function.config else {
+        return id((function.vendor, function.device), (0, 0), function.class, UNREAD);
+    };
+    id((config.vendor, config.device), config.subsystem, config.class, UNREAD)
+}
+
 fn id(ids: (u16, u16), subsystem: (u16, u16), class: u32, serial: &str) -> String {
     let text =
         format!("{:04x}:{:04x} {:04x}:{:04x} {class:06x} {serial}", ids.0, ids.1, subsystem.0, subsystem.1);

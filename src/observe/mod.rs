@@ -8,10 +8,8 @@ pub mod config_space;
 mod dom0_use;
 pub mod evidence;
 mod functions;
-#[allow(dead_code)]
 pub mod identity;
 mod owners;
-#[allow(dead_code)]
 pub mod past;
 mod policy;
 pub mod qubes;
@@ -20,6 +18,7 @@ pub mod traces;
 mod usage;
 
 use crate::error::{Exit, Failure};
+use crate::history::Moment;
 use crate::names::{DeviceArgument, Sbdf};
 use crate::system::modules::Modules;
 use crate::system::root::{read_text, Sysroot};
@@ -261,6 +260,14 @@ fn shown_address(text: &str) -> String {
         Some(DeviceArgument::Address(sbdf)) => sbdf.to_string(),
         _ => crate::names::escape(text.as_bytes()),
     }
+}
+
+/// When this boot began, by the kernel's clock; `None` where that cannot be read.
+#[must_use]
+pub fn boot_began(root: &Sysroot) -> Option<Moment> {
+    let text = read_text(&root.path("/proc/stat")).ok()?;
+    let seconds = text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    Some(Moment::from_micros(0).after(seconds))
 }
 
 /// The kernel's id of this boot, as it writes it.

@@ -1,6 +1,7 @@
 //! The journal as a source: what it tells of functions, in one pass. Nothing is kept here.
 
 use super::identity::UNREAD;
+use crate::error::Failure;
 use crate::history::Told;
 use crate::names::Sbdf;
 use audit::{Kind, Query, Record};
@@ -27,9 +28,9 @@ pub enum Journal {
     /// There is none.
     Absent,
     /// A committed record is gone or altered.
-    Broken(String),
+    Broken(Failure),
     /// It cannot be read: no right, a disk error.
-    Unreadable(String),
+    Unreadable(Failure),
 }
 
 /// Reads what the journal tells of these functions (all functions, where none is given), of recorders in this boot,
@@ -39,8 +40,8 @@ pub fn read(folder: &Path, functions: &[Named], boot: &str, each: &mut dyn FnMut
     if let Err(error) = audit::head(folder) {
         return match error.kind() {
             Kind::Absent => Journal::Absent,
-            Kind::Broken => Journal::Broken(error.to_string()),
-            _ => Journal::Unreadable(error.to_string()),
+            Kind::Broken => Journal::Broken(Failure::of_journal(&error)),
+            _ => Journal::Unreadable(Failure::of_journal(&error)),
         };
     }
     let query = Query { any: alternatives(functions, boot), ..Query::default() };
@@ -53,7 +54,7 @@ pub fn read(folder: &Path, functions: &[Named], boot: &str, each: &mut dyn FnMut
     match read {
         Ok(skipped) => Journal::Read { odd: skipped.lines },
         Err(error) if error.kind() == Kind::Absent => Journal::Absent,
-        Err(error) => Journal::Unreadable(error.to_string()),
+        Err(error) => Journal::Unreadable(Failure::of_journal(&error)),
     }
 }
 

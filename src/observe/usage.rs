@@ -32,20 +32,6 @@ impl Use {
     pub fn who(&self) -> String {
         self.qube.as_ref().map_or_else(|| format!("domain {}", self.domain), ToString::to_string)
     }
-
-    /// Whether the qube was given the device though it could not be reset, or with
-    /// its reserved memory taken lightly (Qubes' no-strict-reset, libvirt's relaxed
-    /// policy).
-    #[must_use]
-    pub fn is_relaxed(&self) -> bool {
-        self.options.split(',').any(|option| option == "rdm_policy=relaxed")
-    }
-
-    /// Whether the qube could write all of config space.
-    #[must_use]
-    pub fn is_permissive(&self) -> bool {
-        self.options.split(',').any(|option| option == "permissive=1")
-    }
 }
 
 /// Every such node.

@@ -1,7 +1,7 @@
 //! One device, its hazards and its plan, for people.
 
 use super::text::wrapped;
-use crate::assess::{Hazard, Severity, State, Verdict};
+use crate::assess::{Hazard, Past, Severity, State, Verdict};
 use crate::observe::{Dom0, Function, Owner};
 use crate::plan::Plan;
 use console::style;
@@ -22,6 +22,8 @@ pub struct Described<'a> {
     pub verdict: &'a Verdict,
     /// Functions of its slot and behind its bridge.
     pub siblings: &'a [String],
+    /// What the journal tells.
+    pub past: &'a Past,
 }
 
 impl Described<'_> {
@@ -55,6 +57,9 @@ pub fn device_block(described: &Described<'_>) -> String {
     line("state", &described.state.words());
     if !described.siblings.is_empty() {
         line("siblings", &described.siblings.join(" "));
+    }
+    if let Some(latest) = super::history::latest(described) {
+        line("had by", &latest);
     }
     line("verdict", &described.verdict.words());
     block

@@ -37,6 +37,7 @@ pub fn device(described: &Described<'_>) -> Value {
         "driver_override": function.driver_override.as_ref().map(|text| crate::names::escape(text.as_bytes())),
         "owner": described.owner(),
         "qube": described.qube(),
+        "history": super::history::history(described),
         "slot": described.state.slot,
         "quarantined": described.state.quarantined,
         "state": described.state.words(),

@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod device;
+mod history;
 pub mod json;
 mod operation;
 pub mod text;
 pub mod timeline;
 
 pub use device::{device_block, hazards_block, plan_block, Described};
+pub use history::history_block;
 pub use operation::{ending_block, step_line};
 
 use crate::error::{Exit, Failure};

@@ -93,3 +93,31 @@ fn started(pid: &str) -> Option<String> {
     let state = fields.next()?;
     fields.nth(18).filter(|_| !matches!(state, "Z" | "X")).map(str::to_owned)
 }
+
+/// Says that a recorder hears, for as long as it is held: time since its last record is covered only then. The kernel
+/// lets go of it when the recorder ends, however it ends.
+pub struct RecorderMark {
+    _held: Option<Flock<File>>,
+}
+
+const RECORDER: &str = "/run/qubes-dom0-pci.recorder";
+
+impl RecorderMark {
+    // The recorder takes it.
+    #[allow(dead_code)]
+    /// Takes it. Where that is not possible the recorder goes on; what it hears then counts only once it is written.
+    #[must_use]
+    pub fn take(root: &Sysroot) -> Self {
+        let mut open = OpenOptions::new();
+        open.create(true).truncate(false).read(true).write(true).mode(0o644);
+        let file = open.open(root.path(RECORDER)).ok();
+        Self { _held: file.and_then(|file| Flock::lock(file, FlockArg::LockSharedNonblock).ok()) }
+    }
+
+    /// Whether anybody holds it.
+    #[must_use]
+    pub fn is_held(root: &Sysroot) -> bool {
+        let Ok(file) = File::open(root.path(RECORDER)) else { return false };
+        matches!(Flock::lock(file, FlockArg::LockExclusiveNonblock), Err((_, nix::errno::Errno::EWOULDBLOCK)))
+    }
+}

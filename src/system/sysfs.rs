@@ -79,7 +79,6 @@ impl PciSysfs {
 
     /// How much config space a function has, in bytes; `None` where that cannot be seen.
     #[must_use]
-    #[allow(dead_code)]
     pub fn config_size(&self, sbdf: Sbdf) -> Option<u64> {
         Some(std::fs::metadata(self.attribute_path(sbdf, "config")).ok()?.len())
     }

@@ -64,6 +64,7 @@ fn show_says_who_it_is_and_what_it_risks() {
   driver    pciback, slot listed; Xen's owner DomIO
   state     held by pciback, in quarantine
   verdict   reboot; or reattach at a risk
+  history   nothing is recorded
   identity  8086:10d3, subsystem 8086:0001, class 020000, revision 01, serial
             001122ffff334455, function-level reset
   reset     flr

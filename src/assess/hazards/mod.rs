@@ -9,6 +9,7 @@ mod topology;
 pub use topology::shared_bridge;
 
 use super::assigned;
+use super::exposure::Past;
 use super::hazard::{Hazard, Severity};
 use super::policy;
 use super::state::State;
@@ -44,9 +45,10 @@ pub fn of_return(
     function: &Function,
     state: &State,
     claims: &Claims,
+    past: &Past,
     driver: Option<&DriverName>,
 ) -> Vec<Hazard> {
-    let hazards = found(dom0, function, state, claims, driver);
+    let hazards = found(dom0, function, state, claims, past, driver);
     if state.is_fine() {
         return hazards;
     }
@@ -59,6 +61,7 @@ fn found(
     function: &Function,
     state: &State,
     claims: &Claims,
+    past: &Past,
     driver: Option<&DriverName>,
 ) -> Vec<Hazard> {
     let mut hazards = in_use::in_use(dom0, function, state);
@@ -80,7 +83,7 @@ fn found(
         return hazards;
     }
     hazards.extend(drivers::drivers(function, claims, driver));
-    hazards.extend(past::past(dom0, function, state));
+    hazards.extend(past::past(dom0, function, state, past));
     hazards.extend(device::reset(function));
     hazards.extend(topology::containment(dom0, function));
     hazards.extend(device::class(function));

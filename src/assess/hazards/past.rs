@@ -1,56 +1,222 @@
-//! What the function has been through, as far as this boot shows it.
+//! What the function has been through: in this boot by the journal and xenstore together, in earlier ones by the journal.
 
 use super::warn;
+use crate::assess::exposure::{had, Before, Change, Exposure, Had, Past};
 use crate::assess::hazard::{Hazard, Severity};
 use crate::assess::state::State;
-use crate::observe::{Dom0, Function, Use};
+use crate::assess::words::{gap_words, span, when};
+use crate::observe::past::Journal;
+use crate::observe::{Dom0, Function};
 
-/// Who had it, and with which options.
-pub fn past(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
-    let mut hazards = Vec::new();
-    let mut permissive = dom0.permissive.contains(&function.sbdf) || dom0.all_permissive;
-    let mut relaxed = false;
-    let mut uses: Vec<&Use> =
-        dom0.uses.as_ref().map(|uses| uses.of(function.sbdf).collect()).unwrap_or_default();
-    // Ids rise with time: the latest first.
-    uses.sort_by_key(|use_| std::cmp::Reverse(use_.domain));
-    for use_ in uses {
-        permissive |= use_.is_permissive();
-        relaxed |= use_.is_relaxed();
-        // What is accepted by name must be typable.
-        let typable = use_.qube.as_ref().and_then(|name| name.as_qube_name());
-        let qube = typable.map_or_else(|| format!("domain-{}", use_.domain), str::to_owned);
-        if hazards.iter().any(|hazard: &Hazard| hazard.qube.as_ref() == Some(&qube)) {
-            continue;
-        }
-        hazards.push(Hazard {
-            id: "exposed",
-            severity: Severity::Warn,
-            sentence: format!("{} had it in this boot and could have turned it against dom0", use_.who()),
-            evidence: use_.node.clone(),
-            qube: Some(qube),
-            labels: Vec::new(),
-        });
-    }
-    if relaxed {
+/// How many qubes, gaps and changes a sentence names.
+const NAMED: usize = 5;
+
+const NO_RECORD: &str = "no record covers the time since it was taken from dom0";
+
+/// Who had it, with which options, what is not known, and whether it is still the same.
+pub fn past(dom0: &Dom0, function: &Function, state: &State, past: &Past) -> Vec<Hazard> {
+    let exposure = past.of.get(&function.sbdf);
+    let had = had(dom0, function.sbdf, exposure);
+    let mut hazards: Vec<Hazard> = had.iter().map(exposed).collect();
+    let option = |wanted: &[&str]| {
+        let who = had.iter().filter(|one| one.options.iter().any(|option| wanted.contains(&option.as_str())));
+        who.map(|one| one.who.clone()).collect::<Vec<_>>()
+    };
+    let relaxed = option(&["rdm_policy=relaxed", "no-strict-reset=True"]);
+    if !relaxed.is_empty() {
         hazards.push(warn(
             "no-strict-reset",
             "a qube was given it without a reset being required",
-            "rdm_policy=relaxed in xenstore",
+            format!("rdm_policy=relaxed for {}", few(&relaxed)),
         ));
     }
-    let quarantined = if state.quarantined {
-        "Xen holds it in quarantine, as it does when a qube that had it has ended"
-    } else {
-        "no record covers the time since it was taken from dom0"
-    };
-    hazards.push(warn("unknown-history", "which qubes had it is not known for sure", quarantined));
-    if permissive {
+    hazards.extend(exposure.and_then(before));
+    hazards.extend(known(dom0, state, past, exposure, &had));
+    hazards.extend(journal_broken(past));
+    hazards.extend(exposure.and_then(changed));
+    let permissive = option(&["permissive=1", "permissive=True"]);
+    if dom0.permissive.contains(&function.sbdf) || dom0.all_permissive {
         hazards.push(warn(
             "permissive",
             "a qube could write all of its config space",
             "pciback's permissive mode",
         ));
+    } else if !permissive.is_empty() {
+        let evidence = format!("permissive=1 for {}", few(&permissive));
+        hazards.push(warn("permissive", "a qube could write all of its config space", evidence));
     }
     hazards
+}
+
+/// A qube of this boot. Every qube is less trusted than dom0: its label only says how loudly.
+fn exposed(had: &Had) -> Hazard {
+    let mut details: Vec<&str> = had.labels.iter().map(String::as_str).collect();
+    if !had.class.is_empty() {
+        details.push(&had.class);
+    }
+    if had.network == Some(true) {
+        details.push("provides network");
+    }
+    let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) };
+    let distrusted = ["red", "orange"];
+    let loud =
+        had.network == Some(true) || had.labels.iter().any(|label| distrusted.contains(&label.as_str()));
+    let grade = match (loud, had.labels.is_empty()) {
+        (true, _) => "had it in this boot: take it that it was turned against dom0",
+        (false, true) => "had it in this boot and could have turned it against dom0",
+        (false, false) => "had it in this boot and could have turned it against dom0, whatever its label",
+    };
+    let mut evidence: Vec<String> = had.nodes.clone();
+    let kept = had.stays.len().saturating_sub(NAMED);
+    if kept > 0 {
+        evidence.push(format!("{kept} stays before"));
+    }
+    evidence.extend(had.stays.iter().skip(kept).map(|(from, to)| format!("with it {}", span(*from, *to))));
+    evidence.extend(had.options.iter().cloned());
+    Hazard {
+        id: "exposed",
+        severity: Severity::Warn,
+        sentence: format!("{}{details} {grade}", had.who),
+        evidence: evidence.join("; "),
+        qube: Some(had.name.clone()),
+        labels: had.labels.clone(),
+    }
+}
+
+/// Qubes of earlier boots.
+fn before(exposure: &Exposure) -> Option<Hazard> {
+    if exposure.before.is_empty() && exposure.more_before == 0 {
+        return None;
+    }
+    let words = |one: &Before| {
+        let times = if one.stays > 1 { format!(" {} times,", one.stays) } else { String::new() };
+        let last = one.last.map_or("when is not known".to_owned(), |last| format!("last {}", when(last)));
+        let mut more = String::new();
+        for (holds, text) in [
+            (one.imported, ", imported"),
+            (one.moved, ", at another address"),
+            (one.perhaps, ", or its twin"),
+        ] {
+            if holds {
+                more.push_str(text);
+            }
+        }
+        let options: String = one.options.iter().map(|option| format!(", {option}")).collect();
+        format!("{}{times} {last}{options}{more}", one.qube)
+    };
+    let mut all: Vec<String> = exposure.before.iter().take(NAMED).map(words).collect();
+    let rest = exposure.before.len().saturating_sub(NAMED);
+    if rest > 0 || exposure.more_before > 0 {
+        all.push("and more qubes".to_owned());
+    }
+    let unlabelled = exposure.more_before > 0 || exposure.before.iter().any(|one| one.labels.is_empty());
+    let mut hazard = warn(
+        "exposed-before",
+        "a qube had it in an earlier boot: neither a reboot nor a reset clears its firmware",
+        all.join("; "),
+    );
+    if !unlabelled {
+        hazard.labels = exposure.before.iter().flat_map(|one| one.labels.iter().cloned()).collect();
+        hazard.labels.sort();
+        hazard.labels.dedup();
+    }
+    Some(hazard)
+}
+
+/// Whether the journal covers the time since it was taken: `never-exposed`, `unknown-history`, or neither where all is
+/// known and it was with a qube. That is said by `exposed`.
+fn known(
+    dom0: &Dom0,
+    state: &State,
+    past: &Past,
+    exposure: Option<&Exposure>,
+    had: &[Had],
+) -> Option<Hazard> {
+    let mut missing = Vec::new();
+    // A hold and xl quarantine it themselves.
+    let way = exposure.and_then(|exposure| exposure.seized.as_ref()).map(|seized| seized.way.as_str());
+    if state.quarantined && had.is_empty() && !matches!(way, Some("hold" | "xl")) {
+        missing.push("Xen holds it in quarantine, as it does when a qube that had it has ended".to_owned());
+    }
+    if let Err(why) = &dom0.uses {
+        missing.push(format!("which qubes have it cannot be read: {why}"));
+    }
+    match (&past.journal, exposure) {
+        (Journal::Read { odd: 0 }, Some(exposure)) => {
+            if exposure.nobody_recorded() {
+                missing.extend(missing.is_empty().then(|| NO_RECORD.to_owned()));
+            } else {
+                missing.extend(exposure.uncovered.iter().take(NAMED).map(gap_words));
+            }
+            if exposure.uncovered.len() > NAMED {
+                missing.push(format!("and {} more gaps", exposure.uncovered.len() - NAMED));
+            }
+            if exposure.more_stays > 0 {
+                missing.push("more stays of this boot than are kept".to_owned());
+            }
+        }
+        (Journal::Read { .. }, _) => missing.push("the journal has lines that are no records".to_owned()),
+        (Journal::Broken(_), _) => missing.push("the journal is broken".to_owned()),
+        (Journal::Unreadable(_), _) => missing.push("the journal cannot be read".to_owned()),
+        (Journal::Absent, _) => missing.extend(missing.is_empty().then(|| NO_RECORD.to_owned())),
+    }
+    let unknown =
+        |evidence: String| warn("unknown-history", "which qubes had it is not known for sure", evidence);
+    if !missing.is_empty() {
+        return Some(unknown(missing.join("; ")));
+    }
+    if !had.is_empty() {
+        return None;
+    }
+    let since = match exposure.and_then(|exposure| exposure.seized.as_ref()) {
+        Some(seized) if seized.since > 0 => {
+            let time = seized.place.time.map_or("some time".to_owned(), when);
+            format!("the recorder heard everything since it was taken from dom0, {time}")
+        }
+        _ => "the recorder heard everything since before the first qube of this boot".to_owned(),
+    };
+    Some(Hazard {
+        id: "never-exposed",
+        severity: Severity::Note,
+        qube: None,
+        labels: Vec::new(),
+        sentence: "no qube had it since it was taken from dom0".to_owned(),
+        evidence: since,
+    })
+}
+
+/// A loss that a repair accepted, or one that nobody has accepted yet.
+fn journal_broken(past: &Past) -> Option<Hazard> {
+    let evidence = match &past.journal {
+        Journal::Broken(failure) => failure.message.clone(),
+        Journal::Read { odd } if *odd > 0 => "lines of it are altered or torn".to_owned(),
+        _ if past.repairs > 0 => "a repair accepted the loss".to_owned(),
+        _ => return None,
+    };
+    Some(warn("journal-broken", "records of its history are missing: what they told is not known", evidence))
+}
+
+/// It is not what was recorded.
+fn changed(exposure: &Exposure) -> Option<Hazard> {
+    if exposure.changes.is_empty() {
+        return None;
+    }
+    let words = |change: &Change| {
+        let time = change.known.time.map_or("once".to_owned(), when);
+        format!("recorded {time}: {}", change.fields.join("; "))
+    };
+    let all: Vec<String> = exposure.changes.iter().map(words).collect();
+    Some(warn(
+        "identity-changed",
+        "it is not the device that was recorded, or it was altered",
+        all.join("; "),
+    ))
+}
+
+fn few(names: &[String]) -> String {
+    let mut text = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > NAMED {
+        text.push_str(", and more");
+    }
+    text
 }

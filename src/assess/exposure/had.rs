@@ -1,0 +1,115 @@
+//! Which qubes had a function in this boot: what the journal and what xenstore say, joined by qube.
+
+use super::stays::is_loose;
+use super::{Ended, Exposure, Stayed};
+use crate::history::Moment;
+use crate::names::Sbdf;
+use crate::observe::{Dom0, Use};
+
+/// A qube that had it in this boot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Had {
+    /// What it is accepted by.
+    pub name: String,
+    /// What people call it, escaped.
+    pub who: String,
+    /// Labels it had then; none where one of them is not known.
+    pub labels: Vec<String>,
+    /// `AppVM`, ...; empty where not known.
+    pub class: String,
+    /// Whether it provides network; `None` where not known.
+    pub network: Option<bool>,
+    /// Options that leave something in the device.
+    pub options: Vec<String>,
+    /// When it had it, as far as is recorded.
+    pub stays: Vec<(Option<Moment>, Ended)>,
+    /// The nodes of xenstore that say so.
+    pub nodes: Vec<String>,
+    domain: i64,
+}
+
+impl Had {
+    fn of(name: String, who: String, domain: i64) -> Self {
+        Self {
+            name,
+            who,
+            labels: Vec::new(),
+            class: String::new(),
+            network: None,
+            options: Vec::new(),
+            stays: Vec::new(),
+            nodes: Vec::new(),
+            domain,
+        }
+    }
+
+    fn option(&mut self, options: &str) {
+        for option in options.split(',').filter(|option| is_loose(option)) {
+            if !self.options.iter().any(|one| one == option) {
+                self.options.push(option.to_owned());
+            }
+        }
+    }
+
+    fn add(&mut self, stayed: &Stayed) {
+        let stay = &stayed.stay;
+        if !stay.label.is_empty() && !self.labels.contains(&stay.label) {
+            self.labels.push(stay.label.clone());
+        }
+        if self.class.is_empty() {
+            self.class.clone_from(&stay.class);
+        }
+        self.network = match (self.network, stay.network) {
+            (Some(was), Some(is)) => Some(was || is),
+            (was, is) => was.or(is),
+        };
+        self.option(&stay.options);
+        self.stays.push((stayed.from, stayed.to));
+    }
+}
+
+/// The qubes that had it, the latest first.
+#[must_use]
+pub fn had(dom0: &Dom0, sbdf: Sbdf, exposure: Option<&Exposure>) -> Vec<Had> {
+    let mut all: Vec<Had> = Vec::new();
+    // The journal's order: the latest first.
+    for stayed in exposure.iter().flat_map(|exposure| exposure.stays.iter().rev()) {
+        let name = stayed.name();
+        let at = all.iter().position(|one| one.name == name).unwrap_or_else(|| {
+            all.push(Had::of(name, stayed.stay.qube.clone(), stayed.stay.domain));
+            all.len() - 1
+        });
+        if let Some(one) = all.get_mut(at) {
+            one.add(stayed);
+        }
+    }
+    for one in &mut all {
+        one.stays.reverse();
+        let unlabelled = |stayed: &&Stayed| stayed.name() == one.name && stayed.stay.label.is_empty();
+        if exposure.is_some_and(|exposure| exposure.stays.iter().any(|stayed| unlabelled(&stayed))) {
+            one.labels.clear();
+        }
+    }
+    let mut uses: Vec<&Use> = dom0.uses.as_ref().map(|uses| uses.of(sbdf).collect()).unwrap_or_default();
+    // Ids rise with time: the latest first.
+    uses.sort_by_key(|use_| std::cmp::Reverse(use_.domain));
+    for use_ in uses {
+        let typable = use_.qube.as_ref().and_then(|name| name.as_qube_name());
+        let name = typable.map_or_else(|| format!("domain-{}", use_.domain), str::to_owned);
+        let domain = i64::from(use_.domain);
+        let known = all.iter().position(|one| one.name == name || typable.is_none() && one.domain == domain);
+        let at = known.unwrap_or_else(|| {
+            // Before those of the journal whose domain is older.
+            let at = all.iter().position(|one| one.domain < domain).unwrap_or(all.len());
+            all.insert(at, Had::of(name, use_.who(), domain));
+            at
+        });
+        if let Some(one) = all.get_mut(at) {
+            one.option(&use_.options);
+            if !one.nodes.contains(&use_.node) {
+                one.nodes.push(use_.node.clone());
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,374 @@
+//! What a function has been through: a pure fold over what the journal tells, in its order. What is kept is bounded:
+//! the stays of this boot, earlier boots by qube, the rest counted.
+//!
+//! Who a record is about:
+//!
+//! - in this boot its address says so, because addresses do not move within a boot; where another device (or none) is
+//!   at that address now, also everything with the record's identity;
+//! - in earlier boots its identity says so, wherever it stood. Two devices that tell no difference share their past.
+//!
+//! What was imported adds stays; it covers nothing.
+
+mod had;
+mod recorded;
+mod stays;
+
+pub use had::{had, Had};
+pub use recorded::{Gap, Place, Why};
+pub use stays::{Before, Ended, Stayed};
+
+use super::identity::{differences, fill, same};
+use crate::history::{Device, DeviceEvent, Entry, Identity, Moment, Stay, Told, What};
+use crate::names::{DriverName, Sbdf};
+use crate::observe::past::{Journal, Named};
+use recorded::Recorded;
+use stays::Stays;
+use std::collections::BTreeMap;
+
+/// How many operations are kept of a function.
+const MOST_OPERATIONS: usize = 8;
+
+/// When pciback took it, in this boot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seizure {
+    /// Where the journal says so.
+    pub place: Place,
+    /// By which way, as far as is known.
+    pub way: String,
+    /// Who says so.
+    pub source: String,
+    /// The number since which everything has to be covered: that of this record, where it was dom0's till then.
+    pub since: u64,
+}
+
+/// A recorded identity that differs from what reads now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// What was recorded.
+    pub known: Known,
+    /// Each field, old and new.
+    pub fields: Vec<String>,
+}
+
+/// An identity that was recorded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// What it was.
+    pub identity: Identity,
+    /// Where it stood.
+    pub sbdf: Sbdf,
+    /// When.
+    pub time: Option<Moment>,
+    /// In which boot.
+    pub boot: String,
+}
+
+/// An operation of this program on it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Done {
+    /// `reattach`, ...
+    pub command: String,
+    /// When it began.
+    pub time: Option<Moment>,
+}
+
+/// The past of one function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Exposure {
+    /// When it was taken from dom0, where the journal tells.
+    pub seized: Option<Seizure>,
+    /// Its stays in this boot, in their order.
+    pub stays: Vec<Stayed>,
+    /// Stays of this boot that are not kept.
+    pub more_stays: u64,
+    /// Earlier boots, by qube.
+    pub before: Vec<Before>,
+    /// Earlier stays of qubes that are not kept.
+    pub more_before: u64,
+    /// What of the time since the seizure (of this boot, where that is not known) is not covered.
+    pub uncovered: Vec<Gap>,
+    /// Devices that cannot be told from it: their earlier boots count for it.
+    pub twins: Vec<Sbdf>,
+    /// What it is now.
+    pub identity: Identity,
+    /// Identities it is held against: of this boot, of earlier ones.
+    pub known: Vec<Known>,
+    /// Those of them that it differs from.
+    pub changes: Vec<Change>,
+    /// The latest operations on it.
+    pub operations: Vec<Done>,
+}
+
+impl Exposure {
+    /// Whether no recorder ran in this boot: a journal without one tells as little as none.
+    #[must_use]
+    pub fn nobody_recorded(&self) -> bool {
+        self.uncovered == [Gap { from: None, to: None, why: Why::NoRecorder }]
+    }
+}
+
+/// The past of the functions that were asked for, as far as it could be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Past {
+    /// How far the journal could be read.
+    pub journal: Journal,
+    /// Repairs that accepted a loss.
+    pub repairs: u64,
+    /// Whether older records were removed on purpose.
+    pub pruned: bool,
+    /// By function.
+    pub of: BTreeMap<Sbdf, Exposure>,
+}
+
+/// What is told, as it comes.
+pub struct Fold {
+    boot: String,
+    /// When this boot began, where that is known.
+    began: Option<Moment>,
+    present: Vec<Named>,
+    of: BTreeMap<Sbdf, One>,
+    recorded: Recorded,
+    repairs: u64,
+    pruned: bool,
+}
+
+/// What is gathered of one function.
+#[derive(Default)]
+struct One {
+    id: String,
+    identity: Identity,
+    seized: Option<Seizure>,
+    stays: Stays,
+    /// The first identity at its address in this boot, and what later ones add to it.
+    here: Option<Known>,
+    /// The latest of its id in earlier boots.
+    by_id: Option<Known>,
+    /// The latest at its address in earlier boots.
+    at_address: Option<Known>,
+    operations: Vec<Done>,
+}
+
+/// How a record concerns a function.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Concern {
+    /// It is about this function.
+    Surely,
+    /// It may be about a twin.
+    Perhaps,
+}
+
+impl Fold {
+    /// Begins. `present`: all functions of the machine; `wanted`: those whose past is asked for.
+    #[must_use]
+    pub fn new(
+        boot: &str,
+        began: Option<Moment>,
+        present: Vec<Named>,
+        wanted: BTreeMap<Sbdf, Identity>,
+    ) -> Self {
+        let of = wanted
+            .into_iter()
+            .map(|(sbdf, identity)| (sbdf, One { id: identity.id.clone(), identity, ..One::default() }));
+        let of = of.collect();
+        Self {
+            boot: boot.to_owned(),
+            began,
+            present,
+            of,
+            recorded: Recorded::default(),
+            repairs: 0,
+            pruned: false,
+        }
+    }
+
+    /// Takes one record.
+    pub fn tell(&mut self, told: &Told) {
+        let place = Place { seq: told.seq, time: told.time };
+        let now = told.boot == self.boot;
+        match &told.what {
+            What::Gap => self.repairs += 1,
+            What::Pruned => self.pruned = true,
+            What::Operation { command, bdf } if now => {
+                if let Some(one) = self.of.get_mut(bdf) {
+                    if one.operations.len() >= MOST_OPERATIONS {
+                        one.operations.remove(0);
+                    }
+                    one.operations.push(Done { command: command.clone(), time: told.time });
+                }
+            }
+            What::Operation { .. } => {}
+            What::Entry(Entry::Recorder(it)) if now => self.recorded.recorder(place, it),
+            What::Entry(Entry::Lost(it)) if now => self.recorded.lost(place, it),
+            What::Entry(Entry::Device(it)) => {
+                self.alive(now, place, &it.source);
+                self.device(now, place, &told.boot, it);
+            }
+            What::Entry(Entry::Stay(it)) => {
+                self.alive(now, place, &it.source);
+                self.stay(now, place, &told.boot, it);
+            }
+            What::Entry(Entry::Qube(it)) => self.alive(now, place, &it.source),
+            What::Entry(Entry::Recorder(_) | Entry::Lost(_)) => {}
+        }
+    }
+
+    /// Ends. `now` and `recorder_alive` say whether the recorder of this boot still hears.
+    #[must_use]
+    pub fn finish(self, now: Moment, recorder_alive: bool, journal: Journal) -> Past {
+        let (gaps, dropped) = self.recorded.finish(now, recorder_alive);
+        let present = self.present;
+        let of = self.of.into_iter().map(|(sbdf, one)| {
+            let since = one.seized.as_ref().map_or(0, |seized| seized.since);
+            let behind = |place: Option<Place>| place.is_none_or(|place| place.seq > since);
+            let mut uncovered: Vec<Gap> = gaps.iter().filter(|gap| behind(gap.to)).copied().collect();
+            if let Some(dropped) = dropped.filter(|dropped| dropped.seq > since) {
+                uncovered.insert(0, Gap { from: None, to: Some(dropped), why: Why::Lost });
+            }
+            let twins = present.iter().filter(|other| other.sbdf != sbdf && same(&other.id, &one.id));
+            let twins = twins.map(|other| other.sbdf).collect();
+            let known = one.known(&present);
+            let changes = known.iter().map(|known| Change {
+                known: known.clone(),
+                fields: differences(&known.identity, &one.identity),
+            });
+            let changes = changes.filter(|change| !change.fields.is_empty()).collect();
+            let (stays, more_stays, before, more_before) = one.stays.finish();
+            let exposure = Exposure {
+                seized: one.seized,
+                stays,
+                more_stays,
+                before,
+                more_before,
+                uncovered,
+                twins,
+                known,
+                changes,
+                identity: one.identity,
+                operations: one.operations,
+            };
+            (sbdf, exposure)
+        });
+        Past { of: of.collect(), journal, repairs: self.repairs, pruned: self.pruned }
+    }
+
+    /// A record of this boot that a recorder wrote.
+    fn alive(&mut self, now: bool, place: Place, source: &str) {
+        if now && ["uevent", "xenstore", "qubesd", "snapshot"].contains(&source) {
+            self.recorded.sign_of_life(place);
+        }
+    }
+
+    fn device(&mut self, now: bool, place: Place, boot: &str, it: &Device) {
+        let imported = it.source.starts_with("import:");
+        let known =
+            || Known { identity: it.identity.clone(), sbdf: it.bdf, time: place.time, boot: boot.to_owned() };
+        let named = !it.identity.id.is_empty() && !imported;
+        for (sbdf, one) in &mut self.of {
+            if *sbdf == it.bdf && now {
+                if !imported {
+                    one.happened(place, it);
+                }
+                if named {
+                    match &mut one.here {
+                        Some(here) => fill(&mut here.identity, &it.identity),
+                        None => one.here = Some(known()),
+                    }
+                }
+            } else if named && !now {
+                if *sbdf == it.bdf {
+                    one.at_address = Some(known());
+                }
+                if same(&one.id, &it.identity.id) {
+                    one.by_id = Some(known());
+                }
+            }
+        }
+    }
+
+    fn stay(&mut self, written_now: bool, place: Place, boot: &str, it: &Stay) {
+        let imported = it.source.starts_with("import:");
+        let at = Moment::parse(&it.at);
+        let time = if imported { at } else { place.time };
+        // The boot in which an import ran says nothing of the boot in which it happened.
+        let now = match (imported, at, self.began) {
+            (false, ..) => written_now,
+            (true, Some(at), Some(began)) => written_now && at.after(SLACK) >= began,
+            (true, Some(_), None) => written_now,
+            (true, None, _) => false,
+        };
+        let boot = if imported { "" } else { boot };
+        for (sbdf, concern) in self.concerned(now, it.bdf, &it.id) {
+            let Some(one) = self.of.get_mut(&sbdf) else { continue };
+            let moved = it.bdf != sbdf;
+            if now {
+                one.stays.now(Place { seq: place.seq, time }, boot, it);
+            } else {
+                one.stays.earlier(time, boot, it, moved, concern == Concern::Perhaps);
+            }
+        }
+    }
+
+    /// The functions that a record of this address and identity concerns.
+    fn concerned(&self, now: bool, bdf: Sbdf, id: &str) -> Vec<(Sbdf, Concern)> {
+        let there = self.present.iter().find(|one| one.sbdf == bdf);
+        let is_there = there.is_some_and(|one| id.is_empty() || same(&one.id, id));
+        let wanted = self.of.iter().filter_map(|(sbdf, one)| {
+            let here = *sbdf == bdf;
+            let alike = !id.is_empty() && same(&one.id, id);
+            let concern = match (now, here) {
+                (true, true) => Some(Concern::Surely),
+                (true, false) => (alike && !is_there).then_some(Concern::Perhaps),
+                (false, true) if id.is_empty() => Some(Concern::Perhaps),
+                (false, _) => alike.then(|| {
+                    let twin = self.present.iter().any(|other| other.sbdf != *sbdf && same(&other.id, id));
+                    if twin {
+                        Concern::Perhaps
+                    } else {
+                        Concern::Surely
+                    }
+                }),
+            };
+            concern.map(|concern| (*sbdf, concern))
+        });
+        wanted.collect()
+    }
+}
+
+/// How far a clock of this boot may have been off when an imported time was written, in seconds.
+const SLACK: u64 = 600;
+
+impl One {
+    /// What happened to it in this boot.
+    fn happened(&mut self, place: Place, it: &Device) {
+        match it.event {
+            DeviceEvent::Seized => {
+                // Taken from a driver of dom0 it was dom0's till then. Taken from nobody, or from pciback itself, it
+                // may have been anywhere before.
+                let was_dom0s = DriverName::parse(&it.before).is_some_and(|before| !before.is_holder());
+                let since = match &self.seized {
+                    _ if was_dom0s => place.seq,
+                    Some(earlier) => earlier.since,
+                    None => 0,
+                };
+                let way = it.way.clone();
+                self.seized = Some(Seizure { place, way, source: it.source.clone(), since });
+            }
+            // Another driver has it: what pciback held before is over.
+            DeviceEvent::Bound | DeviceEvent::Removed => self.seized = None,
+            DeviceEvent::Present | DeviceEvent::Added | DeviceEvent::Unbound => {}
+        }
+    }
+
+    /// The identities it is held against. A device that was at its address and stands elsewhere now is none.
+    fn known(&self, present: &[Named]) -> Vec<Known> {
+        let gone = |known: &&Known| {
+            !same(&known.identity.id, &self.id)
+                && !present.iter().any(|one| same(&one.id, &known.identity.id))
+        };
+        let before = self.at_address.as_ref().filter(gone).or(self.by_id.as_ref());
+        self.here.iter().chain(before).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

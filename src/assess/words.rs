@@ -1,0 +1,77 @@
+//! Times of the past in words, the same wherever they are shown.
+
+use super::exposure::{Ended, Gap};
+use crate::history::Moment;
+
+/// `2026-11-22 13:47:51 UTC`.
+#[must_use]
+pub fn when(moment: Moment) -> String {
+    format!("{} UTC", second(moment))
+}
+
+fn second(moment: Moment) -> String {
+    let text = moment.to_string();
+    text.get(..19).unwrap_or(&text).replace('T', " ")
+}
+
+/// From when to when: `2026-11-22 13:47:51 to 14:02:11 UTC`. What was not recorded is said to be so.
+#[must_use]
+pub fn span(from: Option<Moment>, to: Ended) -> String {
+    let begin = from.map(second);
+    let end = match to {
+        Ended::Open => return begin.map_or("now".to_owned(), |begin| format!("since {begin} UTC")),
+        Ended::At(end) => end.map(second),
+        Ended::Unrecorded => None,
+    };
+    match (begin, end) {
+        (Some(begin), Some(end)) => {
+            // The day is said once.
+            let end = match (begin.get(..11), end.strip_prefix(begin.get(..11).unwrap_or("?"))) {
+                (Some(_), Some(clock)) => clock.to_owned(),
+                _ => end,
+            };
+            format!("{begin} to {end} UTC")
+        }
+        (Some(begin), None) => format!("from {begin} UTC, its end was not recorded"),
+        (None, Some(end)) => format!("until {end} UTC, its beginning was not recorded"),
+        (None, None) => "at a time that was not recorded".to_owned(),
+    }
+}
+
+/// A gap: why, and from when to when.
+#[must_use]
+pub fn gap_words(gap: &Gap) -> String {
+    let time = |at: Option<Moment>, other: &str| at.map_or(other.to_owned(), when);
+    let why = gap.why.words();
+    let from = gap.from.map(|place| time(place.time, "some time"));
+    match (from, gap.to) {
+        (None, None) => format!("{why} in this boot"),
+        (Some(from), None) => format!("{why} since {from}"),
+        (from, Some(to)) => {
+            let from = from.unwrap_or("the beginning of this boot".to_owned());
+            format!("{why} from {from} to {}", time(to.time, "some time"))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_day_is_said_once() {
+        let at = |text: &str| Some(Moment::parse(text).unwrap());
+        let (from, to) = (at("2026-11-22T13:47:51.5"), at("2026-11-22T14:02:11"));
+        assert_eq!(span(from, Ended::At(to)), "2026-11-22 13:47:51 to 14:02:11 UTC");
+        assert_eq!(
+            span(from, Ended::At(at("2026-11-23T00:00:00"))),
+            "2026-11-22 13:47:51 to 2026-11-23 00:00:00 UTC"
+        );
+        assert_eq!(span(from, Ended::Open), "since 2026-11-22 13:47:51 UTC");
+        assert_eq!(
+            span(None, Ended::At(to)),
+            "until 2026-11-22 14:02:11 UTC, its beginning was not recorded"
+        );
+    }
+}

@@ -1,0 +1,74 @@
+//! What the journal tells of functions, led from the journal to what follows from it.
+
+use super::Context;
+use crate::assess::{same, Fold, Past};
+use crate::error::{Exit, Failure};
+use crate::history::{journal_boot, Moment};
+use crate::names::Sbdf;
+use crate::observe::past::{self, Journal, Named};
+use crate::observe::{boot_began, identity, Dom0, Sources};
+use crate::system::lock::RecorderMark;
+use std::collections::BTreeMap;
+
+/// Reading for this many functions looks for each; for more it takes in everything about any.
+const FEW: usize = 4;
+
+/// Reads the past of these functions in one pass.
+#[must_use]
+pub fn past_of(context: &Context, sources: &Sources, dom0: &Dom0, wanted: &[Sbdf]) -> Past {
+    let functions = wanted.iter().filter_map(|sbdf| dom0.functions.get(sbdf));
+    let identities: BTreeMap<Sbdf, _> =
+        functions.map(|function| (function.sbdf, identity::of(&sources.sysfs, function))).collect();
+    let present: Vec<Named> = dom0
+        .functions
+        .values()
+        .map(|function| {
+            let rough = identity::rough(function);
+            let id = match identities.get(&function.sbdf) {
+                Some(identity) => identity.id.clone(),
+                // Only one that may be a twin is asked for its serial number.
+                None if identities.values().any(|one| same(&one.id, &rough)) => {
+                    identity::of(&sources.sysfs, function).id
+                }
+                None => rough,
+            };
+            Named { sbdf: function.sbdf, id }
+        })
+        .collect();
+    let named: Vec<Named> =
+        present.iter().filter(|one| identities.contains_key(&one.sbdf)).cloned().collect();
+    let named = if named.len() > FEW { Vec::new() } else { named };
+    let boot = journal_boot(&dom0.boot_id);
+    let mut fold = Fold::new(&boot, boot_began(&context.root), present, identities);
+    // Asked first: a recorder that ends meanwhile may have missed something, one that begins has not.
+    let alive = RecorderMark::is_held(&context.root);
+    let journal = past::read(&context.journal, &named, &boot, &mut |told| fold.tell(told));
+    let alive = alive && RecorderMark::is_held(&context.root);
+    fold.finish(Moment::now(), alive, journal)
+}
+
+/// What a changing command would fail with for the journal's sake, before it changes anything.
+///
+/// # Errors
+/// Exit 7: it is broken; 11, and 10 for root: it cannot be read.
+pub fn usable(context: &Context, past: &Past) -> Result<(), Failure> {
+    match &past.journal {
+        Journal::Broken(failure) => Err(failure.clone()),
+        // Without root a changing command would not come that far.
+        Journal::Unreadable(failure) if failure.exit != Exit::NotDom0 || context.must_be_root().is_ok() => {
+            Err(failure.clone())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What of it could not be seen, in words.
+#[must_use]
+pub fn unseen(past: &Past) -> Option<String> {
+    match &past.journal {
+        Journal::Broken(failure) | Journal::Unreadable(failure) => {
+            Some(format!("the journal: {}", failure.message))
+        }
+        Journal::Read { .. } | Journal::Absent => None,
+    }
+}

@@ -1,0 +1,254 @@
+//! The past of one function, for people and for scripts.
+
+use super::text::wrapped;
+use super::Described;
+use crate::assess::{gap_words, had, span, when, Ended, Exposure, Had};
+use crate::history::{Identity, Moment};
+use serde_json::{json, Value};
+
+/// How many lines of one sort are shown to people; JSON has all that is kept.
+const SHOWN: usize = 12;
+
+fn exposure<'a>(described: &Described<'a>) -> Option<&'a Exposure> {
+    described.past.of.get(&described.function.sbdf)
+}
+
+fn about(label: &str, class: &str, network: Option<bool>) -> String {
+    let words = [label, class, if network == Some(true) { "provides network" } else { "" }];
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    if words.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", words.join(", "))
+    }
+}
+
+/// The latest qube that had it, in this boot or before.
+#[must_use]
+pub fn latest(described: &Described<'_>) -> Option<String> {
+    let had = had(described.dom0, described.function.sbdf, exposure(described));
+    if let Some(one) = had.first() {
+        let time = one.stays.last().map(|(from, to)| format!(", {}", span(*from, *to))).unwrap_or_default();
+        return Some(format!("{}{}{time}", one.who, about(&one.labels.join(", "), &one.class, one.network)));
+    }
+    let before = exposure(described)?.before.first()?;
+    let last = before.last.map(|last| format!(", {}", when(last))).unwrap_or_default();
+    Some(format!("{} in an earlier boot{last}", before.qube))
+}
+
+/// The block `show` adds.
+#[must_use]
+pub fn history_block(described: &Described<'_>) -> String {
+    let mut block = String::new();
+    let mut line = |text: &str| {
+        let first = if block.is_empty() { "  history   " } else { "            " };
+        block.push_str(&wrapped(first, text));
+    };
+    let Some(exposure) = exposure(described) else { return block };
+    let nobody = exposure.stays.is_empty() && exposure.more_stays == 0;
+    let silent = exposure.seized.is_none() && nobody && exposure.known.is_empty();
+    if silent && exposure.before.is_empty() && exposure.nobody_recorded() {
+        line("nothing is recorded");
+        return block;
+    }
+    match &exposure.seized {
+        Some(seized) => {
+            let time = seized.place.time.map_or("at some time".to_owned(), when);
+            let way = if seized.way.is_empty() { String::new() } else { format!(" ({})", seized.way) };
+            line(&format!("taken from dom0 {time}{way}"));
+        }
+        None => line("when it was taken from dom0 is not recorded in this boot"),
+    }
+    let stays = &exposure.stays;
+    let skipped = stays.len().saturating_sub(SHOWN);
+    if skipped > 0 || exposure.more_stays > 0 {
+        line(&format!("{} earlier stays in this boot", exposure.more_stays + skipped as u64));
+    }
+    for stayed in stays.iter().skip(skipped) {
+        let stay = &stayed.stay;
+        let options: String =
+            stay.options.split(',').filter(|it| !it.is_empty()).map(|it| format!(", {it}")).collect();
+        let source =
+            if stay.source.starts_with("import:") { format!(", {}", stay.source) } else { String::new() };
+        line(&format!(
+            "{}{} {}{options}{source}",
+            stay.qube,
+            about(&stay.label, &stay.class, stay.network),
+            span(stayed.from, stayed.to)
+        ));
+    }
+    if nobody {
+        line("no stay with a qube is recorded in this boot");
+    }
+    for before in exposure.before.iter().take(SHOWN) {
+        let labels: Vec<&str> = before.labels.iter().map(String::as_str).collect();
+        let time = match (before.first, before.last) {
+            (Some(first), Some(last)) if first != last => format!("{} to {}", when(first), when(last)),
+            (_, Some(last)) => when(last),
+            _ => "when is not known".to_owned(),
+        };
+        let boot = if before.boot.is_empty() {
+            "imported".to_owned()
+        } else {
+            format!("last in boot {}", before.boot)
+        };
+        let options: String = before.options.iter().map(|option| format!(", {option}")).collect();
+        let times = if before.stays == 1 { "once".to_owned() } else { format!("{} times", before.stays) };
+        let place = if before.moved { ", at another address" } else { "" };
+        let twin = if before.perhaps { ", it or a device like it" } else { "" };
+        line(&format!(
+            "earlier boots: {}{} {times}, {time}, {boot}{options}{place}{twin}",
+            before.qube,
+            about(&labels.join(", "), "", before.network)
+        ));
+    }
+    let rest = exposure.before.len().saturating_sub(SHOWN) as u64 + exposure.more_before;
+    if rest > 0 {
+        line(&format!("earlier boots: {rest} more"));
+    }
+    for gap in exposure.uncovered.iter().take(SHOWN) {
+        line(&format!("not recorded: {}", gap_words(gap)));
+    }
+    if exposure.uncovered.len() > SHOWN {
+        line(&format!("not recorded: {} more intervals", exposure.uncovered.len() - SHOWN));
+    }
+    if !exposure.twins.is_empty() && !exposure.before.is_empty() {
+        let twins: Vec<String> = exposure.twins.iter().map(ToString::to_string).collect();
+        line(&format!(
+            "it cannot be told from {}: what either was through counts for both",
+            twins.join(", ")
+        ));
+    }
+    for change in &exposure.changes {
+        let time = change.known.time.map_or("once".to_owned(), when);
+        line(&format!("changed since {time}: {}", change.fields.join("; ")));
+    }
+    if exposure.changes.is_empty() {
+        if let Some(known) = exposure.known.first() {
+            let time = known.time.map_or("once".to_owned(), when);
+            line(&format!("its identity is as recorded {time}"));
+        }
+    }
+    if described.past.pruned {
+        line("older records were removed on purpose (pruned)");
+    }
+    block
+}
+
+fn time(moment: Option<Moment>) -> Value {
+    moment.map_or(Value::Null, |moment| Value::String(moment.to_string()))
+}
+
+fn end(to: Ended) -> Value {
+    match to {
+        Ended::At(moment) => time(moment),
+        Ended::Open | Ended::Unrecorded => Value::Null,
+    }
+}
+
+fn identity(identity: &Identity) -> Value {
+    json!({
+        "id": identity.id,
+        "revision": identity.revision,
+        "header": identity.header,
+        "bars": identity.bars,
+        "capabilities": identity.capabilities,
+        "rom": identity.rom,
+        "rom_sha256": identity.rom_sha256,
+    })
+}
+
+/// The same for scripts; null where the journal was not read.
+#[must_use]
+pub fn history(described: &Described<'_>) -> Value {
+    let had = had(described.dom0, described.function.sbdf, exposure(described));
+    let names: Vec<&str> = had.iter().map(|one: &Had| one.name.as_str()).collect();
+    let Some(exposure) = exposure(described) else { return json!({ "qubes": names }) };
+    let stays: Vec<Value> = exposure
+        .stays
+        .iter()
+        .map(|stayed| {
+            let stay = &stayed.stay;
+            json!({
+                "qube": stay.qube,
+                "uuid": stay.uuid,
+                "label": stay.label,
+                "class": stay.class,
+                "network": stay.network,
+                "domain": stay.domain,
+                "options": stay.options,
+                "source": stay.source,
+                "from": time(stayed.from),
+                "begin_recorded": stayed.begun,
+                "to": end(stayed.to),
+                "open": stayed.to == Ended::Open,
+                "boot": stayed.boot,
+                "record": stayed.seq,
+            })
+        })
+        .collect();
+    let before: Vec<Value> = exposure
+        .before
+        .iter()
+        .map(|one| {
+            json!({
+                "qube": one.qube,
+                "labels": one.labels,
+                "network": one.network,
+                "options": one.options,
+                "stays": one.stays,
+                "first": time(one.first),
+                "last": time(one.last),
+                "boot": one.boot,
+                "moved": one.moved,
+                "perhaps": one.perhaps,
+                "imported": one.imported,
+            })
+        })
+        .collect();
+    let seized = exposure.seized.as_ref().map(|seized| {
+        json!({ "time": time(seized.place.time), "way": seized.way, "source": seized.source, "record": seized.place.seq })
+    });
+    let uncovered: Vec<Value> = exposure
+        .uncovered
+        .iter()
+        .map(|gap| {
+            json!({
+                "from": time(gap.from.and_then(|place| place.time)),
+                "to": time(gap.to.and_then(|place| place.time)),
+                "why": gap.why.words(),
+            })
+        })
+        .collect();
+    let changes: Vec<Value> = exposure
+        .changes
+        .iter()
+        .map(|change| {
+            json!({
+                "recorded": time(change.known.time),
+                "boot": change.known.boot,
+                "bdf": change.known.sbdf.to_string(),
+                "fields": change.fields,
+            })
+        })
+        .collect();
+    let operations: Vec<Value> = exposure
+        .operations
+        .iter()
+        .map(|done| json!({ "command": done.command, "time": time(done.time) }))
+        .collect();
+    let twins: Vec<String> = exposure.twins.iter().map(ToString::to_string).collect();
+    json!({
+        "qubes": names,
+        "seized": seized,
+        "stays": stays,
+        "stays_not_kept": exposure.more_stays,
+        "before": before,
+        "before_not_kept": exposure.more_before,
+        "uncovered": uncovered,
+        "twins": twins,
+        "identity": identity(&exposure.identity),
+        "changes": changes,
+        "operations": operations,
+    })
+}
