@@ -35,7 +35,7 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     drop(Record::open(&context.journal, &boot_id, new_operation_id(&sources)?)?);
     nothing_pending(context)?;
     let act = act::find(context, &boot_id, wanted)?.ok_or_else(|| nothing_known(wanted))?;
-    let members = member::assess(&mut sources, &act)?;
+    let members = member::assess(context, &mut sources, &act)?;
     let id = identity(&act, &members);
     let undo = Undo { context, args, act: &act, id: &id };
     if args.plan_id.as_ref().is_some_and(|given| *given != id) {

@@ -1,6 +1,7 @@
 //! One function of the act: what is found, what can be done, what became of it.
 
 use super::super::assessed::{gone, Assessed};
+use super::super::history::past_of;
 use super::super::operation::perform;
 use super::Context;
 use crate::assess::{Act, Hazard, Taken, Verdict};
@@ -46,8 +47,10 @@ pub struct Member {
 }
 
 /// Assesses each function of the act by the same facts.
-pub fn assess(sources: &mut Sources, act: &Act) -> Result<Vec<Member>, Failure> {
+pub fn assess(context: &Context, sources: &mut Sources, act: &Act) -> Result<Vec<Member>, Failure> {
     let dom0 = Rc::new(sources.observe()?);
+    let taken: Vec<_> = act.taken.iter().map(|taken| taken.bdf).collect();
+    let past = Rc::new(past_of(context, sources, &dom0, &taken));
     act.taken
         .iter()
         .map(|taken| {
@@ -56,7 +59,8 @@ pub fn assess(sources: &mut Sources, act: &Act) -> Result<Vec<Member>, Failure> 
                 return Ok(Member { taken: taken.clone(), assessed: None, plan: None, fate, exit: None });
             }
             let driver = driver_of(sources, taken);
-            let one = Assessed::from(sources, Rc::clone(&dom0), taken.bdf, driver.as_ref())?;
+            let one =
+                Assessed::from(sources, Rc::clone(&dom0), Rc::clone(&past), taken.bdf, driver.as_ref())?;
             member(sources, taken, one)
         })
         .collect()
@@ -186,7 +190,7 @@ impl Member {
         signals: &mut HeldSignals,
     ) -> Result<Option<Ending>, Failure> {
         let driver = driver_of(sources, &self.taken);
-        let one = Assessed::of(sources, self.taken.bdf, driver.as_ref())?;
+        let one = Assessed::of(order.context, sources, self.taken.bdf, driver.as_ref())?;
         let now = member(sources, &self.taken, one)?;
         let missing: Vec<String> =
             order.accepted.missing(now.hazards()).iter().map(|it| it.acceptance()).collect();
