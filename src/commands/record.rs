@@ -5,6 +5,7 @@ use crate::cli::RecordArgs;
 use crate::error::{Exit, Failure};
 use crate::recorder::Recorder;
 use crate::report::{emit, json, warn};
+use crate::system::lock::RecorderMark;
 use std::time::Duration;
 
 /// Runs it.
@@ -15,6 +16,8 @@ pub fn run(context: &Context, args: &RecordArgs) -> Result<Exit, Failure> {
     context.must_be_root()?;
     let say: fn(&str) = if context.json { |_| {} } else { warn };
     let interval = Duration::from_secs(args.heartbeat.into());
+    // Held before the first record is written, so that none is believed to be followed by others when nobody listens.
+    let _mark = (!args.once).then(|| RecorderMark::take(&context.root));
     let mut recorder = Recorder::begin(&context.root, &context.journal, interval, say)?;
     let followed = if args.once { Ok(()) } else { recorder.follow() };
     recorder.end();

@@ -103,15 +103,20 @@ pub struct RecorderMark {
 const RECORDER: &str = "/run/qubes-dom0-pci.recorder";
 
 impl RecorderMark {
-    // The recorder takes it.
-    #[allow(dead_code)]
     /// Takes it. Where that is not possible the recorder goes on; what it hears then counts only once it is written.
     #[must_use]
     pub fn take(root: &Sysroot) -> Self {
         let mut open = OpenOptions::new();
-        open.create(true).truncate(false).read(true).write(true).mode(0o644);
-        let file = open.open(root.path(RECORDER)).ok();
-        Self { _held: file.and_then(|file| Flock::lock(file, FlockArg::LockSharedNonblock).ok()) }
+        open.create(true).truncate(false).read(true).write(true).mode(0o600);
+        // Who asks whether it is held has it for a moment.
+        for _ in 0..50 {
+            let Ok(file) = open.open(root.path(RECORDER)) else { break };
+            if let Ok(held) = Flock::lock(file, FlockArg::LockSharedNonblock) {
+                return Self { _held: Some(held) };
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { _held: None }
     }
 
     /// Whether anybody holds it.
