@@ -312,9 +312,6 @@ fn sum(members: &[Member], endings: &[Option<Ending>]) -> Exit {
     if members.iter().any(|member| member.fate == Fate::Returned) {
         return Exit::Partly;
     }
-    endings
-        .iter()
-        .flatten()
-        .find(|ending| ending.exit != Exit::Done)
-        .map_or(Exit::Refused, |ending| ending.exit)
+    let ended = endings.iter().flatten().map(|ending| ending.exit).find(|exit| *exit != Exit::Done);
+    ended.or_else(|| members.iter().find_map(|member| member.exit)).unwrap_or(Exit::Refused)
 }
