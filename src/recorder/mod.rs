@@ -180,14 +180,16 @@ impl Recorder {
             }
         }
         again |= self.connections.reopen(now.clock);
+        self.stale_qubes |= again;
 
+        // Who is heard is known in full only after everything was read.
+        let snapshot = (again && !behind).then(|| self.snapshot());
         let heard = self.connections.names();
         if heard != self.heard {
             self.heard = heard;
             entries.push(self.own(RecorderPhase::Source));
         }
-        if again && !behind {
-            let snapshot = self.snapshot();
+        if let Some(snapshot) = snapshot {
             entries.extend(self.story.snapshot(snapshot, now));
         }
         if self.story.limits.due().is_some_and(|due| due <= now.clock) && !behind {
@@ -253,6 +255,9 @@ impl Recorder {
     /// Everything that is to be seen now. What cannot be read is left out, and its source counts as missing.
     fn snapshot(&mut self) -> Snapshot {
         let clock = self.began.elapsed();
+        if std::mem::take(&mut self.stale_qubes) {
+            self.meet();
+        }
         let given = traces::read(&self.connections.read.root);
         let uses = match self.uses() {
             Ok(uses) => Some(uses),

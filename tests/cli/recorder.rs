@@ -1,6 +1,6 @@
 //! `record`: what is journaled of what happens, and what is when a source is missing, goes away, or talks nonsense.
 
-use crate::model::{Dom0, Fault, Function};
+use crate::model::{Dom0, Fault, Function, QubesdFault, QUBES_42, QUBES_43};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -457,4 +457,110 @@ fn full_disk(dom0: &Dom0) {
     let lost = &found(dom0, "lost", "source=journal,why=space")[0];
     assert!(lost["count"].as_i64().unwrap() >= 1, "{lost}");
     recorder.stop();
+}
+
+/// qubesd tells an event: its subject, its name, and keys with their values.
+fn event(subject: &str, name: &str, values: &[(&str, &str)]) -> Vec<u8> {
+    let pairs: String = values.iter().map(|(key, value)| format!("{key}\0{value}\0")).collect();
+    format!("1\0{subject}\0{name}\0{pairs}\0").into_bytes()
+}
+
+#[test]
+fn what_qubes_knows_of_a_qube_stands_with_its_stay() {
+    for (transcript, version) in [(QUBES_42, "qubesd 4.2"), (QUBES_43, "qubesd 4.3")] {
+        let dom0 = Dom0::with(Function::nic(NIC).held());
+        prepare(&dom0);
+        let qubesd = dom0.qubes(transcript);
+        qubesd.answers("admin.vm.property.Get+label", "sys-net", "default=False type=label red");
+        qubesd.answers("admin.vm.property.Get+provides_network", "sys-net", "default=False type=bool True");
+        let listed = "sys-net class=AppVM state=Running";
+        let uuid = if transcript == QUBES_43 { " uuid=cb084001-53d5-4ae7-809b-ec7b16c397a8" } else { "" };
+        let recorder = Running::start(&dom0, &[]);
+        let start = &found(&dom0, "recorder", "phase=start")[0];
+        assert_eq!(start["sources"], serde_json::json!(["uevents", "xenstore", version]));
+        qubesd.tells(&event("sys-net", "domain-pre-start", &[("start_guid", "True")]));
+        qubesd.answers("admin.vm.List+", "dom0", &format!("{listed}{uuid}\\n"));
+        dom0.qube_has(7, "sys-net", NIC);
+        qubesd.tells(&event("sys-net", "domain-start", &[("start_guid", "True")]));
+        recorder.until(|| {
+            count(&dom0, "stay", "event=begin,qube=sys-net,label=red,class=AppVM,network=true") == 1
+        });
+        qubesd.tells(&event("sys-net", "property-set:label", &[("newvalue", "orange"), ("oldvalue", "red")]));
+        recorder.until(|| count(&dom0, "qube", "event=label,qube=sys-net,label=orange,before=red") == 1);
+        qubesd.tells(&event("sys-net", "domain-shutdown", &[]));
+        recorder.until(|| count(&dom0, "qube", "event=stopped,qube=sys-net") == 1);
+        recorder.stop();
+        assert_eq!(count(&dom0, "qube", "event=started,qube=sys-net"), 1, "told once: {}", log(&dom0));
+    }
+}
+
+#[test]
+fn assignments_are_told_in_the_words_of_either_release() {
+    let told = |transcript: &str, name: &str, device: &str| -> (usize, usize) {
+        let dom0 = Dom0::with(Function::nic(NIC).held());
+        prepare(&dom0);
+        let qubesd = dom0.qubes(transcript);
+        let recorder = Running::start(&dom0, &[]);
+        let values = [("device", device), ("options", "{'permissive': 'True'}")];
+        qubesd.tells(&event("work", &format!("device-{name}:pci"), &values));
+        qubesd.tells(&event("work", "domain-shutdown", &[]));
+        recorder.until(|| count(&dom0, "qube", "event=stopped") == 1);
+        recorder.stop();
+        let of =
+            |event: &str| count(&dom0, "qube", &format!("event={event},qube=work,bdf={NIC},port=00_07.0"));
+        (of("assigned"), of("unassigned"))
+    };
+    let of_43 = "dom0:00_07.0:0x8086:0x10d3::p020000";
+    assert_eq!(told(QUBES_43, "assign", of_43), (1, 0));
+    assert_eq!(told(QUBES_43, "unassign", of_43), (0, 1));
+    // There it is said only of running qubes, where xenstore tells it.
+    assert_eq!(told(QUBES_43, "attach", of_43), (0, 0));
+    assert_eq!(told(QUBES_42, "attach", "dom0:00_07.0"), (1, 0));
+    assert_eq!(told(QUBES_42, "detach", "dom0:00_07.0"), (0, 1));
+}
+
+#[test]
+fn a_qubesd_that_goes_away_is_missing_until_it_is_back() {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    prepare(&dom0);
+    let qubesd = dom0.qubes(QUBES_43);
+    let recorder = Running::start(&dom0, &[]);
+    qubesd.hangs_up();
+    recorder.until(|| count(&dom0, "recorder", "phase=source") >= 2);
+    recorder.until(|| qubesd.listeners() == 1);
+    qubesd.tells(&event("work", "domain-shutdown", &[]));
+    recorder.until(|| count(&dom0, "qube", "event=stopped,qube=work") == 1);
+    recorder.stop();
+}
+
+#[test]
+fn a_qubesd_that_is_silent_or_talks_nonsense_does_not_keep_the_others_from_being_heard() {
+    for fault in [QubesdFault::Silent, QubesdFault::Refuses, QubesdFault::Nonsense, QubesdFault::Endless] {
+        let dom0 = Dom0::with(Function::nic(NIC).held());
+        prepare(&dom0);
+        dom0.qubes(QUBES_43).fails(fault);
+        let recorder = Running::start(&dom0, &[]);
+        dom0.qube_has(7, "sys-net", NIC);
+        recorder.until(|| count(&dom0, "stay", "event=begin,qube=sys-net") == 1);
+        recorder.stop();
+    }
+}
+
+#[test]
+fn hostile_names_come_out_escaped() {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    prepare(&dom0);
+    let qubesd = dom0.qubes(QUBES_43);
+    let recorder = Running::start(&dom0, &[]);
+    dom0.runs(7, "");
+    dom0.node("/local/domain/7/name", b"\x1b[2J\"quoted\\\n");
+    dom0.node("/local/domain/0/backend/pci/7/0/dev-0", NIC);
+    recorder.until(|| count(&dom0, "stay", "event=begin") == 1);
+    assert_eq!(found(&dom0, "stay", "")[0]["qube"], "\\x1b[2J\"quoted\\\\\\x0a");
+    let long = "x".repeat(65_000);
+    qubesd.tells(&event(&format!("\x1b[31m{long}"), "domain-shutdown", &[]));
+    recorder.until(|| count(&dom0, "qube", "event=stopped") == 1);
+    assert!(found(&dom0, "qube", "")[0]["qube"].as_str().unwrap().starts_with("\\x1b[31mxxx"));
+    recorder.stop();
+    dom0.run(&["audit", "verify"]).exits(0);
 }
