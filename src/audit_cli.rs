@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
 
 /// What to do with the journal.
 #[derive(Subcommand, Debug)]
@@ -25,6 +26,8 @@ pub enum AuditCommand {
         #[arg(long, value_name = "WHERE", default_value = "printed")]
         to: String,
     },
+    /// Journal what older logs tell: history from before the recorder, marked as imported.
+    Import(ImportArgs),
     /// Write all records to stdout, byte for byte.
     Export,
     /// Accept a break: go on behind it, and record that there is one.
@@ -94,6 +97,26 @@ pub struct TimelineArgs {
     /// Columns of a line.
     #[arg(long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u16).range(40..=1000))]
     pub width: u16,
+}
+
+/// Arguments of `audit import`.
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// libvirt's logs of qubes [default: /var/log/libvirt/libxl].
+    #[arg(long, value_name = "DIR")]
+    pub libvirt: Option<PathBuf>,
+    /// Qubes' copies of qubes.xml [default: /var/lib/qubes/backup].
+    #[arg(long, value_name = "DIR")]
+    pub backups: Option<PathBuf>,
+    /// What `journalctl -o json` wrote, - for stdin [default: journalctl is run].
+    #[arg(long, value_name = "FILE")]
+    pub journald: Option<PathBuf>,
+    /// Logs of Xen's console [default: /var/log/xen/console/hypervisor.log].
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub xen_console: Vec<PathBuf>,
+    /// Show what would be journaled; change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `audit verify`.

@@ -9,6 +9,7 @@ mod dom0_use;
 pub mod evidence;
 mod functions;
 pub mod identity;
+pub mod import;
 mod owners;
 pub mod past;
 mod policy;

@@ -6,6 +6,7 @@ mod device;
 mod history;
 pub mod json;
 mod operation;
+pub mod sentence;
 pub mod text;
 pub mod timeline;
 

@@ -5,6 +5,7 @@ pub mod kernel_log;
 #[allow(unsafe_code)] // the fence: the only module with unsafe code, see its head
 mod libxenctrl;
 pub mod lock;
+pub mod logs;
 pub mod modules;
 pub mod pci_ids;
 pub mod qubesd;

@@ -4,7 +4,7 @@ use super::{failure, Context};
 use crate::audit_cli::{LogArgs, LogForm};
 use crate::error::{Exit, Failure};
 use crate::names::DeviceArgument;
-use crate::report::{emit, warn};
+use crate::report::{emit, sentence, warn};
 use audit::{Operation, Query, Record, Skipped};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::ops::ControlFlow;
@@ -149,15 +149,9 @@ fn moment(record: &Record) -> String {
     record.text("time").and_then(|time| time.get(..19)).unwrap_or("").replace('T', " ")
 }
 
-/// What a record says besides where it stands.
+/// What a record says, in a sentence that is cut to the line.
 fn summary(record: &Record) -> String {
-    let own = ["v", "prev", "seq", "time", "boot", "op", "kind", "hash", "bdf", "id", "journal", "sha256"];
-    let mut text = String::new();
-    for (key, value) in record.members().iter().filter(|(key, _)| !own.contains(&key.as_str())) {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.push_str(&format!("{key}={value} "));
-    }
-    console::truncate_str(text.trim_end(), 60, "...").into_owned()
+    console::truncate_str(&sentence::of_record(record), 60, "...").into_owned()
 }
 
 fn records(context: &Context, args: &LogArgs, query: &Query, form: LogForm) -> Result<Skipped, Failure> {

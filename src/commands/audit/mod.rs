@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod export;
+mod import;
 mod log;
 mod prune;
 mod repair;
@@ -26,6 +27,7 @@ pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<E
         AuditCommand::Timeline(args) => ("audit-timeline", timeline::run(context, args)),
         AuditCommand::Verify(args) => ("audit-verify", verify::run(context, args)),
         AuditCommand::Checkpoint { to } => ("audit-checkpoint", checkpoint::run(context, to)),
+        AuditCommand::Import(args) => ("audit-import", import::run(context, args)),
         AuditCommand::Export => ("audit-export", export::run(context)),
         AuditCommand::Repair => ("audit-repair", repair::run(context)),
         AuditCommand::Prune(args) => ("audit-prune", prune::run(context, args)),

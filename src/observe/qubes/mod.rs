@@ -17,6 +17,7 @@ pub use assignment::{Assignment, Identity, Mode, Port};
 #[allow(unused_imports)] // the recorder's
 pub use happening::{Device, Happened, Happening};
 pub use read::read;
+pub use stored::qubes as qubes_of_file;
 
 use super::Function;
 use crate::names::{QubeName, Untrusted};

@@ -96,7 +96,7 @@ fn morning() -> Story {
         ("11:01", "a", live(Begin, USB, "work\\x1b[2J", "blue")),
         ("11:10", "a", recorder(Stop, "s")),
         ("11:30", "b", recorder(Start, "t")),
-        ("11:31", "b", driver(NIC, "e1000e")),
+        ("11:31", "b", driver(NIC, "dom0s-own")),
     ]);
     for clock in ["11:39", "11:48", "11:57", "12:00"] {
         told.push((clock, "b", recorder(Heartbeat, "t")));

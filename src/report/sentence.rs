@@ -1,0 +1,163 @@
+//! One sentence for what a record says. Texts of records are escaped as the journal keeps them.
+
+use crate::history::{
+    Device, DeviceEvent, Entry, Lost, Qube, QubeEvent, Recorder, RecorderPhase, Stay, StayEvent,
+};
+use audit::Record;
+
+/// What a record says, but for when it was written, to which boot and operation it belongs, and its `bdf`.
+#[must_use]
+pub fn of_record(record: &Record) -> String {
+    match Entry::read(record) {
+        Some(entry) => of_entry(&entry, record.get("approximate").is_some()),
+        None => match record.kind() {
+            "op" => of_operation(record),
+            "step" => of_step(record),
+            _ => members(record),
+        },
+    }
+}
+
+/// What an entry of the history says. `about` where its own time is only near.
+#[must_use]
+pub fn of_entry(entry: &Entry, about: bool) -> String {
+    let (text, source, at) = match entry {
+        Entry::Recorder(it) => return recorder(it),
+        Entry::Lost(it) => return lost(it),
+        Entry::Device(it) => (device(it), &it.source, &it.at),
+        Entry::Stay(it) => (stay(it), &it.source, &it.at),
+        Entry::Qube(it) => (qube(it), &it.source, &it.at),
+    };
+    let Some(import) = source.strip_prefix("import:") else { return text };
+    let about = if about { "about " } else { "" };
+    match second(at) {
+        "" => format!("{text} (import: {import}, at an unknown time)"),
+        at => format!("{text} (import: {import}, {about}{})", at.replace('T', " ")),
+    }
+}
+
+/// A time to the second.
+fn second(time: &str) -> &str {
+    time.get(..19).unwrap_or(time)
+}
+
+fn recorder(it: &Recorder) -> String {
+    let heard = match (it.sources.is_empty(), it.missing.is_empty()) {
+        (true, true) => String::new(),
+        (false, true) => format!(" and hears {}", it.sources.join(", ")),
+        (true, false) => format!(" and does not hear {}", it.missing.join(", ")),
+        (false, false) => format!(" and hears {}, but not {}", it.sources.join(", "), it.missing.join(", ")),
+    };
+    match it.phase {
+        RecorderPhase::Start if it.first => {
+            format!("the recorder began, before any qube ran,{heard}").replace(",  and", " and")
+        }
+        RecorderPhase::Start => format!("the recorder began{heard}"),
+        RecorderPhase::Heartbeat => "the recorder still runs".to_owned(),
+        RecorderPhase::Source => format!("the recorder goes on{heard}"),
+        RecorderPhase::Stop => "the recorder was stopped".to_owned(),
+    }
+}
+
+fn device(it: &Device) -> String {
+    let driver = |name: &str| if name.is_empty() { "no driver".to_owned() } else { name.to_owned() };
+    let before = if it.before.is_empty() { String::new() } else { format!(", before that {}", it.before) };
+    let mut text = match it.event {
+        DeviceEvent::Present => format!("it is there, with {}", driver(&it.driver)),
+        DeviceEvent::Added => "it appeared".to_owned(),
+        DeviceEvent::Removed => "it went away".to_owned(),
+        DeviceEvent::Seized if it.way.is_empty() => format!("pciback took it{before}"),
+        DeviceEvent::Seized => format!("pciback took it, by {}{before}", it.way),
+        DeviceEvent::Bound => format!("{} took it{before}", driver(&it.driver)),
+        DeviceEvent::Unbound if it.before.is_empty() => "its driver let it go".to_owned(),
+        DeviceEvent::Unbound => format!("{} let it go", it.before),
+    };
+    if !it.owner.is_empty() {
+        text.push_str(&format!("; Xen's owner is {}", it.owner));
+    }
+    text
+}
+
+fn stay(it: &Stay) -> String {
+    let mut about: Vec<String> = Vec::new();
+    let kind = [it.label.as_str(), it.class.as_str()]
+        .iter()
+        .filter(|word| !word.is_empty())
+        .copied()
+        .collect::<Vec<_>>();
+    about.extend((!kind.is_empty()).then(|| kind.join(" ")));
+    about.extend((it.network == Some(true)).then(|| "provides network".to_owned()));
+    about.extend(
+        (it.domain >= 0 && it.qube != format!("domain-{}", it.domain))
+            .then(|| format!("domain {}", it.domain)),
+    );
+    let qube = if it.qube.is_empty() { "a qube nobody named" } else { &it.qube };
+    let qube = if about.is_empty() { qube.to_owned() } else { format!("{qube} ({})", about.join(", ")) };
+    let options = if it.options.is_empty() { String::new() } else { format!(", {}", it.options) };
+    match it.event {
+        StayEvent::Begin => format!("it went to {qube}{options}"),
+        StayEvent::Present => format!("it is with {qube}{options}"),
+        StayEvent::End => format!("{qube} no longer has it"),
+    }
+}
+
+fn qube(it: &Qube) -> String {
+    let port = if it.port.is_empty() { "a device".to_owned() } else { format!("the device at {}", it.port) };
+    let options = if it.options.is_empty() { String::new() } else { format!(", {}", it.options) };
+    match it.event {
+        QubeEvent::Started => format!("{} started", it.qube),
+        QubeEvent::Stopped => format!("{} stopped", it.qube),
+        QubeEvent::Label if it.before.is_empty() => format!("{} is {} now", it.qube, it.label),
+        QubeEvent::Label => format!("{} is {} now, no longer {}", it.qube, it.label, it.before),
+        QubeEvent::Name => format!("{} is called {} now", it.before, it.qube),
+        QubeEvent::Assigned => format!("{port} is assigned to {}{options}", it.qube),
+        QubeEvent::Unassigned => format!("{port} is no longer assigned to {}", it.qube),
+    }
+}
+
+fn lost(it: &Lost) -> String {
+    let what = match it.count {
+        0 => "what happened".to_owned(),
+        1 => "1 event".to_owned(),
+        count => format!("{count} events"),
+    };
+    let of = if it.qube.is_empty() { String::new() } else { format!(" of {}", it.qube) };
+    let why = if it.why.is_empty() { String::new() } else { format!(" ({})", it.why) };
+    let since = if it.since.is_empty() {
+        String::new()
+    } else {
+        format!(" since {}", second(&it.since).replace('T', " "))
+    };
+    format!("{what}{of} was not recorded by {}{why}{since}", it.source)
+}
+
+fn of_operation(record: &Record) -> String {
+    let text = |key: &str| record.text(key).unwrap_or("");
+    match record.text("phase") {
+        Some("start") => format!("{} began; it was {}", text("command"), text("found"))
+            .trim_end_matches("; it was ")
+            .to_owned(),
+        Some("end") => {
+            format!("ended: {}, {}", text("outcome"), text("state")).trim_end_matches(", ").to_owned()
+        }
+        _ => members(record),
+    }
+}
+
+fn of_step(record: &Record) -> String {
+    let said = ["what", "proof", "why"].iter().find_map(|key| record.text(key)).unwrap_or("");
+    let step = record.text("step").unwrap_or("?");
+    let phase = record.text("phase").unwrap_or("");
+    format!("{step} {phase}: {said}").trim_end_matches(": ").to_owned()
+}
+
+/// A record of a kind that no sentence is made for: its members.
+fn members(record: &Record) -> String {
+    let own = ["v", "prev", "seq", "time", "boot", "op", "kind", "hash", "bdf", "id", "journal", "sha256"];
+    let mut text = String::new();
+    for (key, value) in record.members().iter().filter(|(key, _)| !own.contains(&key.as_str())) {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.push_str(&format!("{key}={value} "));
+    }
+    text.trim_end().to_owned()
+}
