@@ -20,6 +20,9 @@ pub struct Cli {
     /// Print one JSON document instead of text (errors too).
     #[arg(long, global = true)]
     pub json: bool,
+    /// Print nothing but errors, and ask nothing.
+    #[arg(long, global = true, conflicts_with = "json")]
+    pub quiet: bool,
     /// Put DIR before every path, to run against a model of a dom0.
     #[arg(long, global = true, value_name = "DIR")]
     pub sysroot: Option<PathBuf>,

@@ -35,7 +35,9 @@ fn main() -> ExitCode {
         journal: cli.journal.clone().unwrap_or_else(|| root.path(cli::JOURNAL)),
         root,
         json: cli.json,
+        quiet: cli.quiet,
     };
+    report::keep_quiet(cli.quiet);
     let (name, result) = match &cli.command {
         Command::List { all } => ("list", commands::list::run(&context, *all)),
         Command::Show { device } => ("show", commands::show::run(&context, device)),

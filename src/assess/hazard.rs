@@ -41,6 +41,13 @@ pub struct Hazard {
 }
 
 impl Hazard {
+    /// Where it stands among others, the worst first.
+    #[must_use]
+    pub fn rank(&self) -> (Severity, usize) {
+        let place = KNOWN_HAZARDS.iter().position(|(id, _)| *id == self.id);
+        (self.severity, place.unwrap_or(KNOWN_HAZARDS.len()))
+    }
+
     /// What `--accept` takes for it.
     #[must_use]
     pub fn acceptance(&self) -> String {
@@ -51,8 +58,7 @@ impl Hazard {
     }
 }
 
-/// Every id, with its severity: arguments are checked against it before anything
-/// is read.
+/// Every id, with its severity, the worst first: arguments are checked against it before anything is read.
 pub const KNOWN_HAZARDS: &[(&str, Severity)] = &[
     ("in-use", Severity::Stop),
     ("owner-unknown", Severity::Stop),

@@ -1,7 +1,7 @@
 //! `hold`: give a function to pciback, quarantined.
 
 use super::assessed::gone;
-use super::operation::{carry_out, nothing_pending, nothing_to_do, open_all};
+use super::operation::{by, carry_out, nothing_pending, nothing_to_do, open_all};
 use super::Context;
 use crate::assess::{of_hold, state_of, Severity};
 use crate::cli::HoldArgs;
@@ -11,6 +11,7 @@ use crate::observe::{Snapshot, Sources};
 use crate::plan::plan_hold;
 use crate::run::{new_operation_id, Order, Record};
 use crate::system::lock::OperationLock;
+use crate::system::who::Who;
 use std::time::Duration;
 
 /// Runs it.
@@ -50,11 +51,13 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
         return nothing_to_do(context, "hold", sbdf, &state);
     }
     let start = Snapshot::observed(&dom0, function).ok_or_else(|| gone(sbdf))?;
+    let who = Who::runs(&context.root);
     record.start("hold", sbdf, &start, |draft| {
-        draft
+        let draft = draft
             .text("device", &format!("{:04x}:{:04x}", function.vendor, function.device))
             .text("class", &format!("{:06x}", function.class))
-            .text("found", &state.words())
+            .text("found", &state.words());
+        by(draft, &who)
     });
     let accepted = Accepted::default();
     let order = Order {

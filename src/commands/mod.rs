@@ -27,9 +27,17 @@ pub struct Context {
     pub journal: PathBuf,
     /// One JSON document instead of text.
     pub json: bool,
+    /// Nothing but errors.
+    pub quiet: bool,
 }
 
 impl Context {
+    /// Whether nobody sits there to be asked, whatever the streams are.
+    #[must_use]
+    pub fn script(&self) -> bool {
+        self.json || self.quiet
+    }
+
     /// Whether this user may change anything.
     ///
     /// # Errors

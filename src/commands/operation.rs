@@ -9,6 +9,8 @@ use crate::report::text::wrapped;
 use crate::report::{complain, emit, ending_block, json, note, step_line};
 use crate::run::{pending, Ending, Operation, Order, Record, StepReport};
 use crate::system::signals::HeldSignals;
+use crate::system::who::Who;
+use audit::Draft;
 use serde_json::json;
 
 /// Opens Xen and xenstore, which a changing command cannot do without.
@@ -40,6 +42,12 @@ pub fn nothing_pending(context: &Context) -> Result<(), Failure> {
     ))
 }
 
+/// Writes down who runs an operation.
+#[must_use]
+pub fn by(draft: Draft, who: &Who) -> Draft {
+    draft.text("loginuid", &who.loginuid).text("sudo_user", &who.sudo_user).text("tty", &who.tty)
+}
+
 /// Says that there is nothing to do.
 ///
 /// # Errors
@@ -49,7 +57,7 @@ pub fn nothing_to_do(context: &Context, command: &str, sbdf: Sbdf, state: &State
         let members = json!({ "outcome": "nothing", "exit": 0, "state": state.words(), "steps": [] });
         emit(&json::document(command, members))?;
     } else {
-        emit(&format!("{sbdf}: {}; there is nothing to do\n", state.words()))?;
+        emit(&wrapped("", &format!("{sbdf}: {}; there is nothing to do", state.words())))?;
     }
     Ok(Exit::Done)
 }

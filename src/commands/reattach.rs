@@ -1,18 +1,20 @@
 //! `reattach`: the guarded sequence for one function.
 
-use super::assessed::{gone, named_driver, Assessed};
-use super::operation::{carry_out, nothing_pending, nothing_to_do, open_all};
+use super::assessed::{gone, named_driver, names_of, Assessed};
+use super::operation::{by, carry_out, nothing_pending, nothing_to_do, open_all};
 use super::Context;
 use crate::assess::{Severity, Verdict};
 use crate::cli::ReattachArgs;
-use crate::consent::{ask, Accepted, Asked};
+use crate::consent::{ask, can_ask, Accepted, Asked};
 use crate::error::{Exit, Failure};
 use crate::names::{escape, DriverName};
 use crate::observe::{Snapshot, Sources};
 use crate::plan::{plan_return, Plan};
-use crate::report::{hazards_block, note};
+use crate::report::{dossier, hazards_block, note, show};
 use crate::run::{new_operation_id, Order, Record};
 use crate::system::lock::OperationLock;
+use crate::system::terminal;
+use crate::system::who::Who;
 use std::time::Duration;
 
 /// Runs it.
@@ -25,7 +27,7 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     let driver = named_driver(context, args.plan.driver.as_deref())?;
     context.must_be_root()?;
     let mut sources = open_all(context)?;
-    let _lock = OperationLock::take(&context.root, "reattach")?;
+    let lock = OperationLock::take(&context.root, "reattach")?;
     let one = Assessed::of(context, &mut sources, sbdf, driver.as_ref())?;
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
     let mut record = Record::open(&context.journal, &one.dom0.boot_id, new_operation_id(&sources)?)?;
@@ -34,18 +36,32 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     if one.verdict == Verdict::Nothing {
         return nothing_to_do(context, "reattach", sbdf, &one.state);
     }
+    let asks = !accepted.missing(&one.hazards).is_empty() && can_ask(context.script());
+    // A person thinks as long as they like; what may change meanwhile is looked at again below.
+    let lock = Some(lock).filter(|_| !asks);
     let accepted = consent(context, &one, accepted)?;
+    let _lock = match lock {
+        Some(lock) => lock,
+        None => {
+            let lock = OperationLock::take(&context.root, "reattach")?;
+            nothing_pending(context)?;
+            lock
+        }
+    };
     still_holds(context, &mut sources, &one, driver.as_ref(), &plan, &accepted, &args.plan.accept)?;
 
     let function = &one.function;
     let start = Snapshot::observed(&one.dom0, function).ok_or_else(|| gone(sbdf))?;
+    let who = Who::runs(&context.root);
     record.start("reattach", sbdf, &start, |draft| {
-        draft
+        let draft = draft
             .text("device", &format!("{:04x}:{:04x}", function.vendor, function.device))
             .text("class", &format!("{:06x}", function.class))
             .text("found", &one.state.words())
             .text("plan", &plan.id)
             .list("accepted", accepted.words())
+            .text("consent", if asks { "prompt" } else { "accept" });
+        by(draft, &who)
     });
     let order = Order {
         function,
@@ -114,14 +130,19 @@ fn consent(context: &Context, one: &Assessed, accepted: Accepted) -> Result<Acce
         ));
     }
     let missing = accepted.missing(&one.hazards);
-    if !missing.is_empty() && !context.json {
+    if !missing.is_empty() && can_ask(context.script()) {
+        let names = names_of(context, std::iter::once(&one.function));
+        let description = names.describe(one.function.class, one.function.vendor, one.function.device);
+        let rows = terminal::rows();
+        show(&one.described(&description, |described| dossier(described, &one.reboot, &missing, rows)));
+    } else if !missing.is_empty() && !context.json {
         note(&format!("Hazards of giving {sbdf} back to dom0:"));
         note(hazards_block(&one.hazards).trim_end());
         note(&format!("Recommended: reboot; {}.", one.reboot.words()));
     }
     let latest = missing.iter().find_map(|hazard| hazard.qube.clone());
     let word = latest.unwrap_or_else(|| sbdf.to_string());
-    match ask(&missing, &word, context.json)? {
+    match ask(&missing, &word, context.script()) {
         Asked::GoOn => Ok(accepted.with(&missing)),
         Asked::Reboot => Err(Failure::new(
             Exit::Consent,

@@ -7,7 +7,7 @@ use super::operation::{nothing_pending, open_all};
 use super::Context;
 use crate::assess::Act;
 use crate::cli::RollbackArgs;
-use crate::consent::{ask, confirm, Accepted, Asked};
+use crate::consent::{ask, can_ask, confirm, Accepted, Asked};
 use crate::error::{Exit, Failure};
 use crate::names::{escape, Sbdf};
 use crate::observe::Sources;
@@ -144,7 +144,7 @@ impl Undo<'_> {
         let mut missing = accepted.missing(&hazards);
         missing.sort_by_key(|hazard| hazard.acceptance());
         missing.dedup_by_key(|hazard| hazard.acceptance());
-        let json = self.context.json;
+        let script = self.context.script();
         if self.args.last && self.args.plan_id.is_none() || !missing.is_empty() {
             self.show(members);
         }
@@ -152,9 +152,9 @@ impl Undo<'_> {
         let first = open().next().map(|member| member.taken.bdf.to_string()).unwrap_or_default();
         let word = latest.or_else(|| self.act.qube.clone()).unwrap_or(first);
         let asked = match (missing.is_empty(), self.args.last && self.args.plan_id.is_none()) {
-            (true, true) => confirm("give them back to dom0", &word, json)?,
-            (false, true) if no_terminal(json) => Asked::NoTerminal,
-            _ => ask(&missing, &word, json)?,
+            (true, true) => confirm("give them back to dom0", &word, script),
+            (false, true) if !can_ask(script) => Asked::NoTerminal,
+            _ => ask(&missing, &word, script),
         };
         let words: Vec<String> = missing.iter().map(|hazard| hazard.acceptance()).collect();
         match asked {
@@ -296,11 +296,6 @@ impl Undo<'_> {
             .collect();
         json!({ "act": act::value(self.act), "plan": self.id, "functions": functions, "warnings": self.warnings(members) })
     }
-}
-
-fn no_terminal(json: bool) -> bool {
-    use std::io::IsTerminal;
-    json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal()
 }
 
 /// All back: done. Some: partly. None: as the first that was tried ended, or refused.

@@ -8,4 +8,4 @@ mod prompt;
 
 pub use accepted::Accepted;
 pub use confirm::confirm;
-pub use prompt::{ask, Asked};
+pub use prompt::{ask, can_ask, Asked};

@@ -1,9 +1,10 @@
-//! The prompt. Its default is always the reboot.
+//! The prompt. Its default is always the reboot: whatever is not the word leaves everything as it is.
+//!
+//! The line is read as the kernel's terminal gives it, not letter by letter: Ctrl-C, Ctrl-D, a closed terminal and a
+//! signal are then answers like Enter, and none of them ends the program before it has said that nothing changed.
 
 use crate::assess::Hazard;
-use crate::error::{Exit, Failure};
-use dialoguer::Input;
-use std::io::IsTerminal;
+use crate::system::terminal::{self, Line};
 
 /// What came of asking.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,24 +17,30 @@ pub enum Asked {
     NoTerminal,
 }
 
+/// Whether somebody can be asked: never where a script reads the answer.
+#[must_use]
+pub fn can_ask(script: bool) -> bool {
+    !script && terminal::is_there()
+}
+
 /// Asks for `word`, the name of the latest qube that had the device or its address.
-///
-/// # Errors
-/// The terminal cannot be read.
-pub fn ask(missing: &[&Hazard], word: &str, json: bool) -> Result<Asked, Failure> {
+#[must_use]
+pub fn ask(missing: &[&Hazard], word: &str, script: bool) -> Asked {
     if missing.is_empty() {
-        return Ok(Asked::GoOn);
+        return Asked::GoOn;
     }
-    if json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(Asked::NoTerminal);
+    let question = format!("Press Enter to leave it and reboot,\nor type `{word}` to take the risk: ");
+    question_of(&question, word, script)
+}
+
+/// Asks a question that only this word says yes to.
+#[must_use]
+pub fn question_of(question: &str, word: &str, script: bool) -> Asked {
+    if !can_ask(script) {
+        return Asked::NoTerminal;
     }
-    let answer: String = Input::new()
-        .with_prompt(format!("Press Enter to leave it and reboot, or type `{word}` to take the risk"))
-        .allow_empty(true)
-        .interact_text()
-        .map_err(|error| {
-            let message = format!("the terminal cannot be read: {error}");
-            Failure::new(Exit::Consent, "no-terminal", message, "reboot, or accept the hazards with --accept")
-        })?;
-    Ok(if answer.trim() == word { Asked::GoOn } else { Asked::Reboot })
+    match terminal::ask(question) {
+        Line::Typed(answer) if answer == word => Asked::GoOn,
+        Line::Typed(_) | Line::Ended => Asked::Reboot,
+    }
 }

@@ -69,7 +69,7 @@ pub fn device_block(described: &Described<'_>) -> String {
 #[must_use]
 pub fn hazards_block(hazards: &[Hazard]) -> String {
     let mut sorted: Vec<&Hazard> = hazards.iter().collect();
-    sorted.sort_by_key(|hazard| hazard.severity);
+    sorted.sort_by_key(|hazard| hazard.rank());
     let mut block = String::new();
     for hazard in sorted {
         let word = match hazard.severity {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod device;
+mod dossier;
 mod history;
 pub mod json;
 mod operation;
@@ -11,17 +12,34 @@ pub mod text;
 pub mod timeline;
 
 pub use device::{device_block, hazards_block, plan_block, Described};
+pub use dossier::dossier;
 pub use history::history_block;
 pub use operation::{ending_block, step_line};
 
 use crate::error::{Exit, Failure};
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether only errors are said. The program says it once, at its start.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on nothing is written but why a command failed.
+pub fn keep_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
 
 /// Writes a whole answer to stdout. A reader that went away is no error.
 ///
 /// # Errors
 /// stdout takes no more (a full disk).
 pub fn emit(text: &str) -> Result<(), Failure> {
+    if is_quiet() {
+        return Ok(());
+    }
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
@@ -36,8 +54,17 @@ pub fn emit(text: &str) -> Result<(), Failure> {
 
 /// Writes a line about progress; nobody has to read it.
 pub fn note(line: &str) {
+    if is_quiet() {
+        return;
+    }
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Shows a screen to the person who is asked, beside the question.
+pub fn show(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
 /// Says why a command failed, where people look for it.
@@ -51,5 +78,8 @@ pub fn complain(failure: &Failure) {
 
 /// Says something that is no failure of the command, where people look for it.
 pub fn warn(line: &str) {
+    if is_quiet() {
+        return;
+    }
     let _ = writeln!(std::io::stderr().lock(), "{} {line}", console::style("note:").yellow().for_stderr());
 }

@@ -17,8 +17,24 @@ impl HeldSignals {
     /// Holds back the signals of a terminal, a logout and a shutdown.
     #[must_use]
     pub fn hold() -> Self {
+        Self::these(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP])
+    }
+
+    /// The same while a person thinks: a stop (Ctrl-Z) stops.
+    #[must_use]
+    pub fn hold_but_stop() -> Self {
+        Self::these(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT])
+    }
+
+    /// Readable when one has come; `None` where none can be heard.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.descriptor.as_ref().map(AsFd::as_fd)
+    }
+
+    fn these(signals: &[Signal]) -> Self {
         let mut mask = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP] {
+        for &signal in signals {
             mask.add(signal);
         }
         let blocked = mask.thread_block().is_ok();

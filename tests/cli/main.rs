@@ -18,6 +18,7 @@ mod in_use;
 mod machine;
 mod output;
 mod policy;
+mod prompt;
 mod reboot;
 mod recorder;
 mod recover;

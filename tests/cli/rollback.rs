@@ -1,6 +1,7 @@
 //! `rollback`: what it takes for one act, and everything it refuses. That it brings devices back is shown where writes
 //! are answered, on the real Xen.
 
+use crate::model::terminal::Answer;
 use crate::model::{Dom0, Function, QUBES_43};
 use audit::{Draft, Journal};
 
@@ -163,8 +164,8 @@ fn either_a_device_or_the_newest_act_is_named() {
 fn at_a_prompt_anything_but_the_name_changes_nothing() {
     let dom0 = misattached();
     for answer in ["", "yes", "sys-usb"] {
-        let (said, status) = dom0.talk(&["rollback", "--last"], &format!("{answer}\n"));
-        assert_eq!(status, Some(4), "{said}");
+        let (said, status) = dom0.ask(&["rollback", "--last"], Answer::Keys(&format!("{answer}\r")));
+        assert_eq!(status.code(), Some(4), "{said}");
         assert!(said.contains("nothing was changed"), "{said}");
     }
 }

@@ -2,14 +2,14 @@
 
 use super::modules::index;
 use super::qubesd::{Qubesd, QUBES_42};
-use super::terminal;
+use super::terminal::{self, Answer};
 use super::xenstored::{Fault, Xenstored};
 use super::{Function, Said};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const RELEASE: &str = "6.12.0-model";
@@ -303,9 +303,9 @@ impl Dom0 {
         terminal::printed(self.command(arguments).envs(variables.iter().copied()))
     }
 
-    /// Runs the program on a terminal where a person types this line.
-    pub fn talk(&self, arguments: &[&str], line: &str) -> (String, Option<i32>) {
-        terminal::talked(&mut self.command(arguments), line)
+    /// Runs the program on a terminal, where a person answers its question.
+    pub fn ask(&self, arguments: &[&str], answer: Answer<'_>) -> (String, ExitStatus) {
+        terminal::asked(&self.command(arguments), answer)
     }
 
     /// Runs it and holds the machine before against the machine after: only the
@@ -347,7 +347,8 @@ impl Dom0 {
         function["state"].as_str().unwrap().to_owned()
     }
 
-    fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    /// Every file below the folders that a command could change, the journal and the lock apart.
+    pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut contents = BTreeMap::new();
         for folder in ["sys", "proc", "etc", "lib"] {
             gather(&self.root.join(folder), &mut contents);

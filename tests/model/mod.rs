@@ -8,7 +8,7 @@ mod modules;
 mod past;
 mod qubesd;
 mod said;
-mod terminal;
+pub mod terminal;
 mod xenstored;
 
 pub use dom0::Dom0;

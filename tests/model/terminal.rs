@@ -1,4 +1,4 @@
-//! A terminal for the program's output: colours are only for these.
+//! A terminal for the program: colours, the screen and the question are only for these.
 
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
@@ -6,25 +6,76 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// Runs a command with a terminal as all three of its streams, types a line, and
-/// returns what it showed and its exit status.
-pub fn talked(command: &mut Command, line: &str) -> (String, Option<i32>) {
-    let (mut master, slave) = pair();
-    let copy = || Stdio::from(slave.try_clone().unwrap());
-    let mut child = command.stdin(copy()).stdout(copy()).stderr(copy()).spawn().unwrap();
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    drop(slave);
-    master.write_all(line.as_bytes()).unwrap();
-    let mut text = Vec::new();
+/// What a person does when the question is on the screen.
+pub enum Answer<'a> {
+    /// Presses these keys.
+    Keys(&'a str),
+    /// Presses these keys before the question is there, and Ctrl-D when it is.
+    TooEarly(&'a str),
+    /// Closes the terminal.
+    Closes,
+    /// Sends the program this signal from elsewhere.
+    Signals(nix::sys::signal::Signal),
+    /// Does this, then presses these keys.
+    Meanwhile(&'a dyn Fn(), &'a str),
+}
+
+/// Runs a command on a terminal of its own, 80 by 24, that controls it; answers its question; returns what it showed
+/// and how it ended.
+pub fn asked(command: &Command, answer: Answer<'_>) -> (String, ExitStatus) {
+    let (mut master, slave, name) = pair();
+    assert!(Command::new("stty").args(["-F", &name, "rows", "24", "cols", "80"]).status().unwrap().success());
+    if let Answer::TooEarly(keys) = answer {
+        master.write_all(keys.as_bytes()).unwrap();
+    }
+    let mut child = controlled(command, slave);
+    let mut text = until_question(&mut master);
+    match answer {
+        Answer::Keys(keys) => master.write_all(keys.as_bytes()).unwrap(),
+        Answer::TooEarly(_) => master.write_all(b"\x04").unwrap(),
+        Answer::Signals(signal) => {
+            let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+            nix::sys::signal::kill(id, signal).unwrap();
+        }
+        Answer::Meanwhile(act, keys) => {
+            act();
+            master.write_all(keys.as_bytes()).unwrap();
+        }
+        Answer::Closes => {
+            drop(master);
+            return (String::from_utf8_lossy(&text).into_owned(), child.wait().unwrap());
+        }
+    }
     let _ = master.read_to_end(&mut text);
-    (String::from_utf8_lossy(&text).into_owned(), child.wait().unwrap().code())
+    (String::from_utf8_lossy(&text).into_owned(), child.wait().unwrap())
+}
+
+/// The terminal is the command's own, so that its keys make signals; `setsid` then runs it in its place.
+fn controlled(command: &Command, slave: File) -> Child {
+    let mut own = Command::new("setsid");
+    own.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_clear();
+    own.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let copy = || Stdio::from(slave.try_clone().unwrap());
+    own.stdin(copy()).stdout(copy()).stderr(copy()).spawn().unwrap()
+}
+
+fn until_question(master: &mut File) -> Vec<u8> {
+    let (mut text, mut some) = (Vec::new(), [0; 512]);
+    while let Ok(count @ 1..) = master.read(&mut some) {
+        text.extend_from_slice(&some[..count]);
+        let shown = String::from_utf8_lossy(&text);
+        if shown.contains("or type `") && shown.ends_with(": ") {
+            break;
+        }
+    }
+    text
 }
 
 /// Runs a command with a terminal as stdout and returns what it printed there.
 pub fn printed(command: &mut Command) -> String {
-    let (mut master, slave) = pair();
+    let (mut master, slave, _) = pair();
     let mut child = command.stdout(Stdio::from(slave)).stderr(Stdio::null()).spawn().unwrap();
     // The command keeps a copy of the terminal's other side: without this the
     // end of its output is never seen.
@@ -36,16 +87,19 @@ pub fn printed(command: &mut Command) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// Both sides of a terminal.
-fn pair() -> (File, File) {
-    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY).unwrap();
+/// A terminal's other side, for one stream of a program.
+pub fn stream() -> (File, Stdio) {
+    let (master, slave, _) = pair();
+    (master, Stdio::from(slave))
+}
+
+/// Both sides of a terminal, and its name.
+fn pair() -> (File, File, String) {
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
-    let slave = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(OFlag::O_NOCTTY.bits())
-        .open(ptsname_r(&master).unwrap())
-        .unwrap();
-    (File::from(OwnedFd::from(master)), slave)
+    let name = ptsname_r(&master).unwrap();
+    let slave =
+        OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(&name).unwrap();
+    (File::from(OwnedFd::from(master)), slave, name)
 }

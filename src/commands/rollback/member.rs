@@ -2,7 +2,7 @@
 
 use super::super::assessed::{gone, Assessed};
 use super::super::history::past_of;
-use super::super::operation::perform;
+use super::super::operation::{by, perform};
 use super::Context;
 use crate::assess::{Act, Hazard, Taken, Verdict};
 use crate::consent::Accepted;
@@ -13,6 +13,7 @@ use crate::plan::{plan_return, Plan};
 use crate::report::json;
 use crate::run::{new_operation_id, unassign, Ending, Order, Record};
 use crate::system::signals::HeldSignals;
+use crate::system::who::Who;
 use serde_json::{json, Value};
 use std::rc::Rc;
 use std::time::Duration;
@@ -206,14 +207,16 @@ impl Member {
         let function = &one.function;
         let start = Snapshot::observed(&one.dom0, function).ok_or_else(|| gone(function.sbdf))?;
         let mut record = Record::open(&order.context.journal, order.boot_id, new_operation_id(sources)?)?;
+        let who = Who::runs(&order.context.root);
         record.start("rollback", function.sbdf, &start, |draft| {
-            draft
+            let draft = draft
                 .text("device", &format!("{:04x}:{:04x}", function.vendor, function.device))
                 .text("class", &format!("{:06x}", function.class))
                 .text("found", &one.state.words())
                 .text("plan", &plan.id)
                 .number("act", i64::try_from(order.act.seq).unwrap_or(-1))
-                .list("accepted", order.accepted.words())
+                .list("accepted", order.accepted.words());
+            by(draft, &who)
         });
         if order.unassign {
             if let Err(failure) = unassign(sources, function, order.act.qube.as_deref(), &mut record) {

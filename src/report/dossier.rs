@@ -1,0 +1,104 @@
+//! What a person at a prompt decides on: one screen, the worst first, then the choice.
+
+use super::text::{wrapped, WIDTH};
+use super::Described;
+use crate::assess::{Hazard, Reboot, Severity};
+use console::style;
+
+/// Lines that the choice takes below the dossier.
+const CHOICE: usize = 3;
+
+/// Lines that what has to change before a reboot may take; the rest is `show`'s.
+const OBSTACLES: usize = 5;
+
+/// The screen above the prompt: at most `rows` lines together with it. What does not fit is counted and named.
+#[must_use]
+pub fn dossier(described: &Described<'_>, reboot: &Reboot, asked: &[&Hazard], rows: usize) -> String {
+    let sbdf = described.function.sbdf;
+    let name = first_line(&format!("{sbdf}  "), described.description);
+    let mut head = vec![style(name).for_stderr().bold().to_string()];
+    head.push(first_line(
+        "now   ",
+        &format!("Xen's owner {}; {}", described.owner(), described.state.words()),
+    ));
+    head.push(String::new());
+    head.push("What giving it back to dom0 now would risk, the worst first:".to_owned());
+
+    let tail = recommended(described, reboot);
+    let mut ordered: Vec<&Hazard> = asked.to_vec();
+    let notes = described.hazards.iter().filter(|hazard| hazard.severity == Severity::Note);
+    // What a reboot would not do is said below.
+    ordered.extend(notes.filter(|hazard| hazard.id != "reboot-would-not-return"));
+    ordered.sort_by_key(|hazard| hazard.rank());
+    let room = rows.saturating_sub(head.len() + tail.len() + CHOICE);
+    let lines = head.into_iter().chain(fitted(described, &ordered, room)).chain(tail);
+    lines.fold(String::new(), |text, line| text + &line + "\n")
+}
+
+/// As many hazards as have room, whole; the last line names the others.
+fn fitted(described: &Described<'_>, ordered: &[&Hazard], room: usize) -> Vec<String> {
+    let all: Vec<Vec<String>> = ordered.iter().map(|hazard| block(hazard)).collect();
+    let mut shown = Vec::new();
+    for (number, lines) in all.iter().enumerate() {
+        let is_last = number + 1 == all.len();
+        if shown.len() + lines.len() + usize::from(!is_last) > room {
+            let rest: Vec<String> = ordered.iter().skip(number).map(|hazard| hazard.acceptance()).collect();
+            let sbdf = described.function.sbdf;
+            let start = format!("  and {} more (show {sbdf}): ", rest.len());
+            shown.push(first_line(&start, &rest.join(", ")));
+            break;
+        }
+        shown.extend_from_slice(lines);
+    }
+    shown
+}
+
+fn block(hazard: &Hazard) -> Vec<String> {
+    let word = match hazard.severity {
+        Severity::Stop => style("stop").for_stderr().red().bold(),
+        Severity::Warn => style("warn").for_stderr().yellow().bold(),
+        Severity::Note => style("note").for_stderr().cyan(),
+    };
+    let evidence = if hazard.evidence.is_empty() { String::new() } else { format!(" ({})", hazard.evidence) };
+    let text = format!("{}: {}{evidence}", hazard.acceptance(), hazard.sentence);
+    wrapped(&format!("  {word}  "), &text).lines().map(str::to_owned).collect()
+}
+
+/// The reboot: whether it returns the device, its command, and what to change first.
+fn recommended(described: &Described<'_>, reboot: &Reboot) -> Vec<String> {
+    let (verb, command) = if reboot.power_off {
+        ("power off and start", "systemctl poweroff")
+    } else {
+        ("reboot", "systemctl reboot")
+    };
+    let mut lines = vec![String::new()];
+    let title = style("Recommended:").for_stderr().green().bold();
+    if reboot.obstacles.is_empty() {
+        lines.push(format!("{title} {verb}; that returns it:  {command}"));
+        return lines;
+    }
+    lines.push(format!("{title} {verb}; it comes back only if this has changed:"));
+    let mut obstacles: Vec<String> = Vec::new();
+    for obstacle in &reboot.obstacles {
+        obstacles.extend(wrapped("  - ", obstacle).lines().map(str::to_owned));
+    }
+    if obstacles.len() > OBSTACLES {
+        obstacles.truncate(OBSTACLES - 1);
+        obstacles.push(format!("  ... (all: qubes-dom0-pci show {})", described.function.sbdf));
+    }
+    lines.extend(obstacles);
+    lines.push(format!("  then:  {command}"));
+    lines
+}
+
+/// Text cut to one line of the page, marked where it was cut.
+fn first_line(start: &str, text: &str) -> String {
+    let whole = wrapped(start, text);
+    let mut lines = whole.lines();
+    let first = lines.next().unwrap_or_default();
+    if lines.next().is_none() {
+        return first.to_owned();
+    }
+    let kept: String = first.chars().take(WIDTH.saturating_sub(4)).collect();
+    format!("{} ...", kept.trim_end())
+}

@@ -1,0 +1,87 @@
+//! The terminal a person sits at: whether there is one, how high it is, and one line typed at it.
+
+#![forbid(unsafe_code)]
+
+use super::signals::HeldSignals;
+use console::Term;
+use nix::errno::Errno;
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::sys::termios::{tcflush, FlushArg};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+/// A line longer than this answers no question; the kernel's own line is 4095 bytes.
+const LONGEST: usize = 4096;
+
+/// What came of waiting for a line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Line {
+    /// It was typed, and ended with Enter.
+    Typed(String),
+    /// Ctrl-D, Ctrl-C, a closed terminal, or a signal that asks the program to end.
+    Ended,
+}
+
+/// Whether a person can be asked: what is shown and what is typed are a terminal's.
+#[must_use]
+pub fn is_there() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Lines of the screen; 24 where it does not say.
+#[must_use]
+pub fn rows() -> usize {
+    match Term::stderr().size().0 {
+        0 => 24,
+        rows => usize::from(rows),
+    }
+}
+
+/// Asks, and waits for one line, which the kernel edits. What was typed before the question could be read is thrown
+/// away: it answers something else.
+#[must_use]
+pub fn ask(question: &str) -> Line {
+    let signals = HeldSignals::hold_but_stop();
+    let stdin = io::stdin();
+    let _ = tcflush(&stdin, FlushArg::TCIFLUSH);
+    let mut err = io::stderr().lock();
+    if write!(err, "{question}").and_then(|()| err.flush()).is_err() {
+        return Line::Ended;
+    }
+    let line = typed(&stdin, &signals);
+    if line == Line::Ended {
+        // What follows begins on a line of its own.
+        let _ = writeln!(err);
+    }
+    line
+}
+
+fn typed(stdin: &io::Stdin, signals: &HeldSignals) -> Line {
+    let mut bytes = Vec::new();
+    loop {
+        let mut watched = vec![PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        watched.extend(signals.descriptor().map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN)));
+        match poll(&mut watched, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            Err(_) => return Line::Ended,
+            Ok(_) => {}
+        }
+        let has = |index: usize| watched.get(index).and_then(PollFd::any).unwrap_or(false);
+        if has(1) || !has(0) {
+            return Line::Ended;
+        }
+        let mut some = [0; 256];
+        match nix::unistd::read(stdin, &mut some) {
+            Err(Errno::EINTR | Errno::EAGAIN) => continue,
+            // A terminal that was closed reads as its end or as EIO.
+            Ok(0) | Err(_) => return Line::Ended,
+            Ok(count) => bytes.extend_from_slice(some.get(..count).unwrap_or_default()),
+        }
+        if bytes.last() == Some(&b'\n') {
+            return Line::Typed(String::from_utf8_lossy(&bytes).trim().to_owned());
+        }
+        if bytes.len() > LONGEST {
+            return Line::Ended;
+        }
+    }
+}
