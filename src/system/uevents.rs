@@ -153,6 +153,8 @@ pub fn parse(message: &[u8]) -> Option<Uevent> {
         (None, None, None, None, None, None);
     for (key, value) in parts.filter_map(|part| part.split_once('=')) {
         let place = match key {
+            // Somebody asked for it (`udevadm trigger`): nothing happened.
+            "SYNTH_UUID" => return None,
             "ACTION" => &mut action,
             "DEVPATH" => &mut path,
             "SUBSYSTEM" => &mut subsystem,
@@ -228,6 +230,7 @@ mod tests {
             assert_eq!(parse(&message(&format!("bind@{PATH}"), &members)), None);
         }
         assert_eq!(parse(b"libudev\0\xfe\xed\xca\xfe"), None);
+        assert_eq!(parse(&bind(&["SYNTH_UUID=0"])), None);
     }
 
     #[test]
