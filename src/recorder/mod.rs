@@ -41,6 +41,8 @@ pub struct Recorder {
     run: String,
     interval: Duration,
     first: bool,
+    /// Whether the run's beginning is on disk.
+    started: bool,
     heartbeat_due: Duration,
     /// xenstore changed: the first and the last time since it was read.
     changed: Option<(Duration, Duration)>,
@@ -76,6 +78,7 @@ impl Recorder {
             run,
             interval,
             first: false,
+            started: false,
             heartbeat_due: interval,
             changed: None,
             stale_qubes: true,
@@ -132,9 +135,13 @@ impl Recorder {
         self.first = snapshot.first;
         let now = self.now();
         self.heard = self.connections.names();
+        let before = self.story.clone();
         let mut entries = vec![self.own(RecorderPhase::Start)];
         entries.extend(self.story.snapshot(snapshot, now));
-        self.book.write(&entries, now);
+        self.started = self.book.write(&entries, now);
+        if !self.started {
+            self.story = before;
+        }
     }
 
     /// Takes what came and writes what it means; whether more waits.
@@ -217,10 +224,14 @@ impl Recorder {
         }
         let snapshot = self.snapshot();
         let before = self.story.clone();
-        let own = self.own(RecorderPhase::Source);
+        // Where not even the beginning could be told, this is it; it proves nothing of the time before.
+        self.first &= self.started;
+        let own = self.own(if self.started { RecorderPhase::Source } else { RecorderPhase::Start });
         let story = &mut self.story;
         let entries = || std::iter::once(own).chain(story.snapshot(snapshot, now)).collect();
-        if !self.book.catch_up(entries, now) {
+        if self.book.catch_up(entries, now) {
+            self.started = true;
+        } else {
             self.story = before;
         }
     }
