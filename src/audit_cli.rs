@@ -8,13 +8,13 @@ use std::path::PathBuf;
 /// What to do with the journal.
 #[derive(Subcommand, Debug)]
 pub enum AuditCommand {
-    /// List operations, one line each, the newest last.
+    /// List what was done and what happened, the newest last.
     Log(LogArgs),
-    /// Show one operation: its steps, what was intended and what came of it.
+    /// Show one operation, its steps and what came of each, or one record, whole.
     Show {
-        /// The operation's id, as `audit log` prints it.
-        #[arg(value_name = "OP")]
-        operation: String,
+        /// The operation's id, as `audit log` prints it, or a record's number.
+        #[arg(value_name = "OP|SEQ")]
+        what: String,
     },
     /// Draw who had which function when: one lane a function, time across.
     Timeline(TimelineArgs),
@@ -40,11 +40,14 @@ pub enum AuditCommand {
 #[derive(Args, Debug)]
 pub struct LogArgs {
     /// Only the newest N; 0 for all [default: 25, or all with a filter].
-    #[arg(short = 'n', long, value_name = "N")]
-    pub newest: Option<usize>,
+    #[arg(short = 'n', long, visible_alias = "newest", value_name = "N")]
+    pub limit: Option<usize>,
     /// The newest first.
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "follow")]
     pub reverse: bool,
+    /// The latest ones, then each new one as it is written, until interrupted.
+    #[arg(short, long, conflicts_with = "until")]
+    pub follow: bool,
     /// Not before this time, in UTC: 2026-11-22 or 2026-11-22T13:47.
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
@@ -54,10 +57,19 @@ pub struct LogArgs {
     /// Only what names this device.
     #[arg(long, value_name = "BDF")]
     pub device: Option<String>,
+    /// Only what names this qube.
+    #[arg(long, value_name = "NAME")]
+    pub qube: Option<String>,
+    /// Only what happened with a qube of this label.
+    #[arg(long, value_name = "LABEL")]
+    pub label: Option<String>,
+    /// Only of this boot: `this`, -1 for the one before, or a beginning of its id.
+    #[arg(long, value_name = "BOOT", allow_hyphen_values = true)]
+    pub boot: Option<String>,
     /// Only this operation.
-    #[arg(long, value_name = "ID")]
-    pub op: Option<String>,
-    /// Only records of this kind.
+    #[arg(long, visible_alias = "op", value_name = "ID")]
+    pub operation: Option<String>,
+    /// Only records of this kind: op, step, recorder, device, stay, qube, lost, ...
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
     /// Only records with this member; can be given more than once.

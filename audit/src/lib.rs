@@ -39,7 +39,9 @@ pub use error::{Error, Kind, Result};
 pub use head::Head;
 pub use journal::{Journal, RESERVED_BYTES, SEGMENT_BYTES};
 pub use mend::{last_repair, prunable, prune, repair, Prune};
-pub use query::{boots, export, newest_first, operations, select, Operation, Query, Skipped};
+pub use query::{
+    boots, export, newest_first, numbered, operations, select, Follow, Operation, Query, Skipped,
+};
 pub use record::{escape, Draft, Record};
 pub use report::{Comparison, Finding, Outcome, Place, Report, Verdict, Witness, Wrong};
 pub use verify::{verify, Against};

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::ops::ControlFlow;
 
-use audit::{export, operations, select, Draft, Journal, Query, Record};
+use audit::{boots, export, numbered, operations, select, Draft, Follow, Journal, Query, Record};
 use common::Scratch;
 
 fn written(scratch: &Scratch, operations: usize, segment_bytes: u64) {
@@ -146,4 +146,54 @@ fn one_of_several_conditions_is_enough_in_one_reading() {
     assert_eq!(any(vec![vec![pair("kind", "op"), device.clone(), pair("phase", "start")]]), 4);
     let both = Query { any: vec![vec![device]], ..value(Some("kind"), "step") };
     assert_eq!(ask(&scratch, &both).len(), 4);
+}
+
+#[test]
+fn what_is_appended_is_followed_and_a_line_that_is_not_whole_waits() {
+    let scratch = Scratch::new();
+    written(&scratch, 20, 5_000);
+    let mut follow = Follow::new(&scratch.journal(), value(Some("kind"), "seen"));
+    let mut poll = || {
+        let mut count = 0;
+        follow.poll(&mut |_| count += 1).unwrap();
+        count
+    };
+    assert_eq!((poll(), poll()), (20, 0));
+    written(&scratch, 30, 5_000);
+    assert_eq!((poll(), poll()), (30, 0));
+    let last = fs::read_dir(scratch.journal())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some())
+        .max()
+        .unwrap();
+    let whole = fs::read(&last).unwrap();
+    let line = whole
+        .split(|byte| *byte == b'\n')
+        .find(|line| line.windows(6).any(|part| part == b"\"seen\""))
+        .unwrap();
+    // The same record once more, torn in the middle, then ended.
+    for (end, seen) in [(100, 0), (line.len(), 0), (line.len() + 1, 1)] {
+        let line = [line, b"\n"].concat();
+        fs::write(&last, [&whole, &line[..end]].concat()).unwrap();
+        assert_eq!(poll(), seen, "up to byte {end}");
+    }
+}
+
+#[test]
+fn a_record_is_found_by_its_number_and_the_boots_are_listed() {
+    let scratch = Scratch::new();
+    written(&scratch, 50, 5_000);
+    let all = ask(&scratch, &Query::default());
+    for record in all.iter().step_by(17) {
+        let found = numbered(&scratch.journal(), record.seq()).unwrap();
+        assert_eq!(
+            found.iter().map(|line| Record::parse(line).unwrap().seq()).collect::<Vec<_>>(),
+            [record.seq()]
+        );
+    }
+    assert!(numbered(&scratch.journal(), 1_000_000).unwrap().is_empty());
+    let mut journal = Journal::open(&scratch.journal(), "c").unwrap();
+    journal.append(&[Draft::new("note")]).unwrap();
+    assert_eq!(boots(&scratch.journal()).unwrap(), ["b", "c"]);
 }

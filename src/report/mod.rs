@@ -17,7 +17,9 @@ pub use history::history_block;
 pub use operation::{ending_block, step_line};
 
 use crate::error::{Exit, Failure};
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::io::{ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether only errors are said. The program says it once, at its start.
@@ -50,6 +52,17 @@ pub fn emit(text: &str) -> Result<(), Failure> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether nobody reads stdout any more: a pipe whose other end is closed.
+#[must_use]
+pub fn reader_is_gone() -> bool {
+    let out = std::io::stdout();
+    let mut descriptors = [PollFd::new(out.as_fd(), PollFlags::empty())];
+    let polled = poll(&mut descriptors, PollTimeout::ZERO);
+    let gone = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
+    polled.is_ok()
+        && descriptors.iter().any(|one| one.revents().is_some_and(|events| events.intersects(gone)))
 }
 
 /// Writes a line about progress; nobody has to read it.

@@ -116,10 +116,10 @@ fn qube(it: &Qube) -> String {
 }
 
 fn lost(it: &Lost) -> String {
-    let what = match it.count {
-        0 => "what happened".to_owned(),
-        1 => "1 event".to_owned(),
-        count => format!("{count} events"),
+    let (what, was) = match it.count {
+        0 => ("what happened".to_owned(), "was"),
+        1 => ("1 event".to_owned(), "was"),
+        count => (format!("{count} events"), "were"),
     };
     let of = if it.qube.is_empty() { String::new() } else { format!(" of {}", it.qube) };
     let why = if it.why.is_empty() { String::new() } else { format!(" ({})", it.why) };
@@ -128,7 +128,7 @@ fn lost(it: &Lost) -> String {
     } else {
         format!(" since {}", second(&it.since).replace('T', " "))
     };
-    format!("{what}{of} was not recorded by {}{why}{since}", it.source)
+    format!("{what}{of} {was} not recorded by {}{why}{since}", it.source)
 }
 
 fn of_operation(record: &Record) -> String {

@@ -15,6 +15,7 @@ mod drivers;
 mod hazards;
 mod import;
 mod in_use;
+mod log;
 mod machine;
 mod output;
 mod policy;

@@ -23,7 +23,7 @@ use crate::observe;
 pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<Exit, Failure>) {
     match command {
         AuditCommand::Log(args) => ("audit-log", log::run(context, args)),
-        AuditCommand::Show { operation } => ("audit-show", show::run(context, operation)),
+        AuditCommand::Show { what } => ("audit-show", show::run(context, what)),
         AuditCommand::Timeline(args) => ("audit-timeline", timeline::run(context, args)),
         AuditCommand::Verify(args) => ("audit-verify", verify::run(context, args)),
         AuditCommand::Checkpoint { to } => ("audit-checkpoint", checkpoint::run(context, to)),

@@ -1,9 +1,9 @@
-//! `audit show`: one operation, what was intended and what came of it.
+//! `audit show`: one operation, what was intended and what came of it; or one record with all its members.
 
 use super::{failure, Context};
 use crate::error::{Exit, Failure};
 use crate::report::text::wrapped;
-use crate::report::{emit, json};
+use crate::report::{emit, json, sentence};
 use audit::{Query, Record};
 use serde_json::{json, Value};
 use std::ops::ControlFlow;
@@ -11,25 +11,61 @@ use std::ops::ControlFlow;
 /// Runs it.
 ///
 /// # Errors
-/// There is no journal or no such operation, or it cannot be read.
-pub fn run(context: &Context, operation: &str) -> Result<Exit, Failure> {
-    let query = Query { values: vec![(Some("op".to_owned()), operation.to_owned())], ..Query::default() };
+/// There is no journal or no such operation or record, or it cannot be read.
+pub fn run(context: &Context, what: &str) -> Result<Exit, Failure> {
+    let records = of_operation(context, what)?;
+    if !records.is_empty() {
+        return operation(context, what, &records);
+    }
+    let lines = match what.parse::<u64>() {
+        Ok(seq) => audit::numbered(&context.journal, seq).map_err(|error| failure(&error))?,
+        Err(_) => Vec::new(),
+    };
+    let records: Vec<Record> = lines.iter().filter_map(|line| Record::parse(line)).collect();
+    if records.is_empty() {
+        let shown = crate::names::escape(what.as_bytes());
+        return Err(Failure::new(
+            Exit::Usage,
+            "no-such-operation",
+            format!("there is no operation and no record {shown}"),
+            "run `audit log`, or `audit log -o records` for the numbers",
+        ));
+    }
+    if context.json {
+        let records: Vec<Value> =
+            records.iter().map(|record| Value::Object(record.members().clone())).collect();
+        emit(&json::document("audit-show", json!({ "records": records })))?;
+    } else {
+        emit(&records.iter().map(whole).collect::<String>())?;
+    }
+    Ok(Exit::Done)
+}
+
+fn of_operation(context: &Context, id: &str) -> Result<Vec<Record>, Failure> {
+    let query = Query { values: vec![(Some("op".to_owned()), id.to_owned())], ..Query::default() };
     let mut records = Vec::new();
     audit::select(&context.journal, &query, &mut |line| {
         records.extend(Record::parse(line));
         ControlFlow::Continue(())
     })
     .map_err(|error| failure(&error))?;
-    if records.is_empty() {
-        let shown = crate::names::escape(operation.as_bytes());
-        return Err(Failure::new(
-            Exit::Usage,
-            "no-such-operation",
-            format!("there is no operation {shown}"),
-            "run `audit log`",
-        ));
+    Ok(records)
+}
+
+/// One record with all its members, in the order of their names.
+fn whole(record: &Record) -> String {
+    let time = record.text("time").unwrap_or("").replace('T', " ");
+    let mut text = format!("record {}, {}\n", record.seq(), time.trim_end_matches('Z'));
+    text.push_str(&wrapped("", &sentence::of_record(record)));
+    for (key, value) in record.members() {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.push_str(&wrapped(&format!("  {key:<12}"), &value));
     }
-    let unfinished = unfinished(&records);
+    text
+}
+
+fn operation(context: &Context, operation: &str, records: &[Record]) -> Result<Exit, Failure> {
+    let unfinished = unfinished(records);
     if context.json {
         let members = json!({
             "op": operation,
@@ -48,7 +84,7 @@ pub fn run(context: &Context, operation: &str) -> Result<Exit, Failure> {
             moment(record)
         ));
     }
-    for record in &records {
+    for record in records {
         text.push_str(&block(record));
     }
     emit(&text)?;

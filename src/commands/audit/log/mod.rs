@@ -1,0 +1,130 @@
+//! `audit log`: what was done and what happened, a line each, the newest last.
+
+mod filter;
+mod follow;
+mod shown;
+
+use super::{failure, Context};
+use crate::audit_cli::{LogArgs, LogForm};
+use crate::error::{Exit, Failure};
+use crate::report::{emit, warn};
+use audit::{Query, Record, Skipped};
+use std::collections::VecDeque;
+use std::io::{BufWriter, ErrorKind, Write};
+use std::ops::ControlFlow;
+
+/// How many are shown where nothing was asked for.
+const NEWEST: usize = 25;
+
+/// Runs it.
+///
+/// # Errors
+/// There is no journal, it cannot be read, or a filter is none.
+pub fn run(context: &Context, args: &LogArgs) -> Result<Exit, Failure> {
+    let query = filter::query(context, args)?;
+    let form = args.output.unwrap_or(if context.json { LogForm::Raw } else { LogForm::Table });
+    let skipped = match form {
+        _ if args.follow => follow::run(context, args, &query, form)?,
+        LogForm::Table => operations(context, args, &query)?,
+        LogForm::Records | LogForm::Raw => records(context, args, &query, form)?,
+    };
+    if skipped.lines > 0 {
+        warn(&format!("{} lines that match are no records: see `audit verify`", skipped.lines));
+    }
+    Ok(Exit::Done)
+}
+
+/// How many of the newest are wanted; `None` for all.
+fn newest(args: &LogArgs, query: &Query, when_unfiltered: Option<usize>) -> Option<usize> {
+    let filtered = !query.values.is_empty()
+        || !query.any.is_empty()
+        || query.since.is_some()
+        || query.until.is_some()
+        || args.failed;
+    match args.limit {
+        Some(0) => None,
+        Some(count) => Some(count),
+        None if filtered => None,
+        None => when_unfiltered,
+    }
+}
+
+fn operations(context: &Context, args: &LogArgs, query: &Query) -> Result<Skipped, Failure> {
+    let newest = newest(args, query, Some(NEWEST));
+    let read = if args.failed { None } else { newest };
+    let (mut found, skipped) =
+        audit::operations(&context.journal, query, read).map_err(|error| failure(&error))?;
+    if args.failed {
+        found.retain(|operation| operation.id.is_some() && shown::outcome(operation) != "done");
+        let surplus = newest.map_or(0, |count| found.len().saturating_sub(count));
+        found.drain(..surplus);
+    }
+    if args.reverse {
+        found.reverse();
+    }
+    let mut text: String = found.iter().map(shown::operation).collect();
+    if args.limit.is_none() && newest.is_some_and(|count| found.len() == count) {
+        text.push_str(&format!("the newest {NEWEST}; -n 0 shows all\n"));
+    }
+    emit(&text)?;
+    Ok(skipped)
+}
+
+fn records(context: &Context, args: &LogArgs, query: &Query, form: LogForm) -> Result<Skipped, Failure> {
+    let limit = newest(args, query, (form == LogForm::Records).then_some(NEWEST));
+    let mut out = BufWriter::with_capacity(64 * 1024, std::io::stdout().lock());
+    let mut kept: VecDeque<Vec<u8>> = VecDeque::new();
+    let hold = limit.is_some() || args.reverse;
+    let mut written: std::io::Result<()> = Ok(());
+    let failed_only = |line: &[u8]| {
+        !args.failed || Record::parse(line).is_some_and(|record| record.text("phase") == Some("failed"))
+    };
+    let skipped = audit::select(&context.journal, query, &mut |line| {
+        if !failed_only(line) {
+            return ControlFlow::Continue(());
+        }
+        if hold {
+            if limit.is_some_and(|limit| kept.len() >= limit) {
+                kept.pop_front();
+            }
+            kept.push_back(line.to_vec());
+            return ControlFlow::Continue(());
+        }
+        written = print(&mut out, line, form);
+        if written.is_err() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
+    .map_err(|error| failure(&error))?;
+    let mut print_kept = |line: &Vec<u8>| print(&mut out, line, form);
+    let printed = if args.reverse {
+        kept.iter().rev().try_for_each(&mut print_kept)
+    } else {
+        kept.iter().try_for_each(&mut print_kept)
+    };
+    match written.and(printed).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(stdout_fails(&error)),
+        _ => Ok(skipped),
+    }
+}
+
+fn stdout_fails(error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Io,
+        "stdout",
+        format!("cannot write to stdout: {error}"),
+        "free space where the output goes",
+    )
+}
+
+fn print(out: &mut impl Write, line: &[u8], form: LogForm) -> std::io::Result<()> {
+    if form == LogForm::Raw {
+        out.write_all(line)?;
+        return out.write_all(b"\n");
+    }
+    let Some(record) = Record::parse(line) else { return Ok(()) };
+    let text = if form == LogForm::Records { shown::numbered(&record) } else { shown::record(&record) };
+    out.write_all(text.as_bytes())
+}

@@ -1,0 +1,58 @@
+//! Records and operations as lines of a table: when, which function, what.
+
+use crate::report::sentence;
+use crate::report::text::wrapped;
+use audit::{Operation, Record};
+use console::style;
+
+/// One operation, or one record that belongs to none.
+pub fn operation(operation: &Operation) -> String {
+    let Some(first) = Record::parse(&operation.first) else { return String::new() };
+    let Some(id) = operation.id.as_deref() else { return record(&first) };
+    let outcome = outcome(operation);
+    let command = first.text("command").unwrap_or(first.kind());
+    row(&first, &format!("{command}: {outcome} ({id})"), outcome != "done")
+}
+
+/// One record.
+pub fn record(record: &Record) -> String {
+    let operation = record.text("op").map(|id| format!(" ({id})")).unwrap_or_default();
+    let failed = record.kind() == "lost" || record.text("phase") == Some("failed");
+    row(record, &(sentence::of_record(record) + &operation), failed)
+}
+
+/// One record with its number and its kind.
+pub fn numbered(record: &Record) -> String {
+    let operation = record.text("op").map(|id| format!(" ({id})")).unwrap_or_default();
+    let says = format!("{}: {}{operation}", record.kind(), sentence::of_record(record));
+    let first = format!("{:>7} {}  {:<12}  ", record.seq(), moment(record), record.text("bdf").unwrap_or(""));
+    wrapped(&first, &says)
+}
+
+fn row(record: &Record, says: &str, loud: bool) -> String {
+    let first = format!("{}  {:<12}  ", moment(record), record.text("bdf").unwrap_or(""));
+    let text = wrapped(&first, says);
+    if loud {
+        style(text.trim_end()).red().to_string() + "\n"
+    } else {
+        text
+    }
+}
+
+/// How an operation ended, as far as it got.
+pub fn outcome(operation: &Operation) -> String {
+    let Some(last) = Record::parse(&operation.last) else { return String::new() };
+    match (last.kind(), last.text("phase")) {
+        ("op", Some("end")) => last.text("outcome").unwrap_or("ended").to_owned(),
+        (_, phase) => {
+            let step =
+                last.text("step").map(|step| format!(": {step} {}", phase.unwrap_or(""))).unwrap_or_default();
+            format!("not finished{step}")
+        }
+    }
+}
+
+/// The time to the second, in UTC.
+fn moment(record: &Record) -> String {
+    record.text("time").and_then(|time| time.get(..19)).unwrap_or("").replace('T', " ")
+}
