@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod assigned;
+mod boot_script;
 // The exposure of a function comes to use all of it.
 mod act;
 #[allow(dead_code)]
@@ -15,6 +16,7 @@ mod identity;
 mod policy;
 mod reboot;
 mod state;
+mod taken;
 mod words;
 
 pub use act::{Act, Acts, Taken};

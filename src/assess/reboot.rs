@@ -1,14 +1,30 @@
-//! Would a reboot give the function back to dom0?
+//! Would a reboot give the function back to dom0? And if not, what has to be changed first?
 
+use super::boot_script;
 use super::hazard::{Hazard, Severity};
-use crate::names::DeviceArgument;
-use crate::observe::{Dom0, Function};
+use super::taken;
+use crate::observe::{Claims, Dom0, Function};
+
+/// Why a reboot would not return a function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Obstacle {
+    /// What keeps it from dom0.
+    pub what: String,
+    /// What to run, line by line, so that the next boot does not.
+    pub commands: Vec<String>,
+}
+
+impl Obstacle {
+    pub(super) fn new(what: impl Into<String>, commands: &[&str]) -> Self {
+        Self { what: what.into(), commands: commands.iter().map(|&command| command.to_owned()).collect() }
+    }
+}
 
 /// What a reboot would do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reboot {
     /// Why it would not return the function; empty where it would.
-    pub obstacles: Vec<String>,
+    pub obstacles: Vec<Obstacle>,
     /// A warm reboot does not clear the device: power off and start.
     pub power_off: bool,
 }
@@ -21,8 +37,25 @@ impl Reboot {
         if self.obstacles.is_empty() {
             format!("{verb} returns it")
         } else {
-            format!("{verb} does not return it, until this changes: {}", self.obstacles.join("; "))
+            format!("{verb} does not return it, until this changes: {}", self.why())
         }
+    }
+
+    fn why(&self) -> String {
+        let whats: Vec<&str> = self.obstacles.iter().map(|obstacle| obstacle.what.as_str()).collect();
+        whats.join("; ")
+    }
+
+    /// What to run before the reboot, each command once.
+    #[must_use]
+    pub fn commands(&self) -> Vec<&str> {
+        let mut commands: Vec<&str> = Vec::new();
+        for command in self.obstacles.iter().flat_map(|obstacle| &obstacle.commands) {
+            // The last of equal ones: a boot configuration is written when all is changed.
+            commands.retain(|other| other != command);
+            commands.push(command);
+        }
+        commands
     }
 
     /// The note that says so.
@@ -34,46 +67,22 @@ impl Reboot {
             qube: None,
             labels: Vec::new(),
             sentence: "a reboot would not give it back to dom0".to_owned(),
-            evidence: self.obstacles.join("; "),
+            evidence: self.why(),
         })
     }
 }
 
-/// Whether an entry of a list names the function. One that is no plain address (a
-/// wildcard, a path) may.
-fn may_name(entry: &str, function: &Function) -> bool {
-    match DeviceArgument::parse(entry) {
-        Some(DeviceArgument::Address(sbdf)) => sbdf == function.sbdf,
-        Some(DeviceArgument::Path(..)) => true,
-        None => !entry.is_empty(),
-    }
-}
-
-/// Derives it from the command line, the class and the hazards that outlast a warm
-/// reboot.
+/// Derives it from the command line, the boot scripts' rules, modprobe's and driverctl's files, the qubes that start by
+/// themselves, and the hazards that outlast a warm reboot.
 #[must_use]
-pub fn advice(dom0: &Dom0, function: &Function, hazards: &[Hazard]) -> Reboot {
-    let mut obstacles = Vec::new();
-    for word in dom0.cmdline.split_whitespace() {
-        let Some((name, list)) = word.split_once('=').or(Some((word, ""))) else { continue };
-        // The kernel takes `-` and `_` in a parameter's name for the same.
-        match name.replace('-', "_").as_str() {
-            // core-admin-linux, dracut module 90qubes-pciback: a list of addresses.
-            "rd.qubes.hide_pci" if list.split(',').any(|entry| may_name(entry, function)) => {
-                obstacles.push("rd.qubes.hide_pci names it".to_owned());
-            }
-            "rd.qubes.hide_all_usb" if function.is_usb() => {
-                obstacles.push("rd.qubes.hide_all_usb hides every USB controller".to_owned());
-            }
-            // xen-pciback's own parameter: (0000:00:19.0)(00:1a.*)
-            "xen_pciback.hide" if list.split(['(', ')']).any(|entry| may_name(entry, function)) => {
-                obstacles.push("xen-pciback.hide names it".to_owned());
-            }
-            _ => {}
-        }
-    }
-    if dom0.qubes && function.base_class() == 0x02 {
-        obstacles.push("Qubes hides every network device from dom0 at boot".to_owned());
+pub fn advice(dom0: &Dom0, function: &Function, claims: &Claims, hazards: &[Hazard]) -> Reboot {
+    let mut obstacles = boot_script::hides(dom0, function);
+    obstacles.extend(taken::by_pciback(dom0, function));
+    obstacles.extend(taken::by_driverctl(dom0, function));
+    obstacles.extend(taken::by_nobody(claims));
+    obstacles.extend(taken::by_qubes(dom0, function));
+    for unread in &dom0.boot.unread {
+        obstacles.push(Obstacle::new(format!("it cannot be told for sure: {unread}"), &[]));
     }
     let lasting = ["permissive", "no-strict-reset", "no-reset", "reset-doubtful"];
     let power_off = hazards.iter().any(|hazard| lasting.contains(&hazard.id));

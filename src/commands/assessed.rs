@@ -75,7 +75,7 @@ impl Assessed {
             sources.claims(&dom0, &function).unwrap_or_else(unreadable)
         };
         let mut hazards = of_return(&dom0, &function, &state, &claims, &past, driver);
-        let reboot = advice(&dom0, &function, &hazards);
+        let reboot = advice(&dom0, &function, &claims, &hazards);
         if !state.is_fine() {
             hazards.extend(reboot.note());
         }
@@ -116,7 +116,7 @@ impl Assessed {
         }
         match &dom0.qubes_known {
             Err(why) => unseen.push(format!("what Qubes assigned: {why}")),
-            Ok(Some(Qubes { source: QubesSource::Xml { why }, .. })) => {
+            Ok(Some(Qubes { source: QubesSource::Xml { why, .. }, .. })) => {
                 unseen.push(format!("which qubes run, by Qubes: {why}"));
             }
             Ok(_) => {}

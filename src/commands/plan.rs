@@ -11,7 +11,7 @@ use crate::error::{Exit, Failure};
 use crate::observe::Sources;
 use crate::plan::plan_return;
 use crate::report::text::wrapped;
-use crate::report::{device_block, emit, hazards_block, json, plan_block};
+use crate::report::{device_block, emit, hazards_block, json, plan_block, reboot_block};
 use crate::run::{pending, Interrupted};
 use serde_json::json;
 
@@ -69,9 +69,11 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
                 format!("What a reboot would do: {}", one.reboot.words())
             };
             text.push_str(&wrapped("", &format!("It would be refused: {}. {way_out}.", ids.join(", "))));
+            text.push_str(&reboot_block(&one.reboot));
         }
         Verdict::Ask(_) => {
             text.push_str(&wrapped("", &format!("Recommended: reboot; {}.", one.reboot.words())));
+            text.push_str(&reboot_block(&one.reboot));
             text.push('\n');
             text.push_str(&plan_block(&plan));
             if !missing.is_empty() {

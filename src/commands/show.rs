@@ -5,7 +5,7 @@ use super::Context;
 use crate::error::{Exit, Failure};
 use crate::observe::Sources;
 use crate::report::text::wrapped;
-use crate::report::{device_block, emit, hazards_block, history_block, json};
+use crate::report::{device_block, emit, hazards_block, history_block, json, reboot_block};
 use serde_json::json;
 
 /// Runs it.
@@ -29,7 +29,7 @@ pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
             "modalias": crate::names::escape(one.function.modalias.as_bytes()),
             "modules": claims,
             "reset_methods": one.function.reset_methods,
-            "reboot": one.reboot.words(),
+            "reboot": json::reboot(&one.reboot),
             "unseen": unseen,
         });
         emit(&json::document("show", members))?;
@@ -45,6 +45,9 @@ pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
     text.push_str(&wrapped("  reset     ", &reset));
     text.push_str(&wrapped("  reboot    ", &one.reboot.words()));
     text.push_str(&hazards_block(&one.hazards));
+    if !one.state.is_fine() {
+        text.push_str(&reboot_block(&one.reboot));
+    }
     for what in unseen {
         text.push_str(&wrapped("not seen: ", &what));
     }

@@ -38,6 +38,12 @@ impl Sbdf {
         self.segment
     }
 
+    /// Bus, device and function.
+    #[must_use]
+    pub fn below_segment(self) -> (u8, u8, u8) {
+        (self.bus, self.device, self.function)
+    }
+
     /// Whether both are functions of one slot.
     #[must_use]
     pub fn same_slot(self, other: Self) -> bool {

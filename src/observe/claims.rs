@@ -13,6 +13,8 @@ pub struct Claim {
     pub drivers: Option<Vec<DriverName>>,
     /// Whether it is blacklisted.
     pub blacklisted: bool,
+    /// The file that blacklists it, whether it is loaded or not: `/proc/cmdline` or one of modprobe's.
+    pub blacklisted_in: Option<String>,
     /// Other functions without driver and override that loading it would bind.
     pub would_take: Vec<Sbdf>,
 }
@@ -55,8 +57,9 @@ pub fn read(sources: &mut Sources, dom0: &Dom0, function: &Function) -> Result<C
                 }
             }
         }
-        let blacklisted = drivers.is_none() && modules.is_blacklisted(&module);
-        by_alias.push(Claim { module, drivers, blacklisted, would_take });
+        let blacklisted_in = modules.blacklisted_in(&module);
+        let blacklisted = drivers.is_none() && blacklisted_in.is_some();
+        by_alias.push(Claim { module, drivers, blacklisted, blacklisted_in, would_take });
     }
     // A store that could not be read already is not asked again: the function is
     // refused anyhow, and what only shows goes on.

@@ -73,6 +73,31 @@ impl Function {
         matches!(self.class, 0x0c_0300 | 0x0c_0310 | 0x0c_0320 | 0x0c_0330)
     }
 
+    /// The way to it: a function of the root bus, and from there each device on its bridge's own bus.
+    #[must_use]
+    pub fn way(&self) -> (Sbdf, Vec<Hop>) {
+        let mut all = self.parents.iter().rev().copied().chain([self.sbdf]);
+        let root = all.next().unwrap_or(self.sbdf);
+        let hop = |sbdf: Sbdf| {
+            let (_, device, function) = sbdf.below_segment();
+            Hop { bus_offset: 0, device, function }
+        };
+        (root, all.map(hop).collect())
+    }
+
+    /// The port as Qubes 4.3 writes it: `00_1c.0-00_00.0`, with the segment in front where it is not 0.
+    #[must_use]
+    pub fn port(&self) -> String {
+        let (root, hops) = self.way();
+        let (bus, device, function) = root.below_segment();
+        let segment = if root.segment() == 0 { String::new() } else { format!("{:04x}_", root.segment()) };
+        let mut port = format!("{segment}{bus:02x}_{device:02x}.{function:x}");
+        for hop in hops {
+            port.push_str(&format!("-{:02x}_{:02x}.{:x}", hop.bus_offset, hop.device, hop.function));
+        }
+        port
+    }
+
     /// Whether it carries storage.
     #[must_use]
     pub fn is_storage(&self) -> bool {

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod boot_records;
 mod claims;
 pub mod config_space;
@@ -70,6 +71,8 @@ pub struct Dom0 {
     pub qubes: bool,
     /// What the admin forbids besides.
     pub policy: Reading<Policy>,
+    /// What else decides who gets a function at the next boot.
+    pub boot: boot::Boot,
     /// What Qubes knows of qubes and the devices they are assigned; `None` on a Xen without Qubes.
     pub qubes_known: Reading<Option<Qubes>>,
 }
@@ -156,6 +159,7 @@ impl Sources {
             boot_id: boot_id(&self.root)?,
             qubes: self.root.path("/etc/qubes-release").exists(),
             policy: policy::read(&self.root),
+            boot: boot::read(&self.root),
             qubes_known: qubes::read(&self.root, &self.sysfs),
         })
     }

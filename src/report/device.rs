@@ -1,7 +1,7 @@
 //! One device, its hazards and its plan, for people.
 
 use super::text::wrapped;
-use crate::assess::{Hazard, Past, Severity, State, Verdict};
+use crate::assess::{Hazard, Past, Reboot, Severity, State, Verdict};
 use crate::observe::{Dom0, Function, Owner};
 use crate::plan::Plan;
 use console::style;
@@ -83,6 +83,20 @@ pub fn hazards_block(hazards: &[Hazard]) -> String {
             &format!("  {word}  "),
             &format!("{}: {}{evidence}", hazard.acceptance(), hazard.sentence),
         ));
+    }
+    block
+}
+
+/// What to run before a reboot, so that it returns the function; empty where nothing is.
+#[must_use]
+pub fn reboot_block(reboot: &Reboot) -> String {
+    let commands = reboot.commands();
+    if commands.is_empty() {
+        return String::new();
+    }
+    let mut block = String::from("So that a reboot returns it, as root:\n");
+    for command in commands {
+        block.push_str(&format!("  {command}\n"));
     }
     block
 }

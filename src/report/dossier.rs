@@ -80,7 +80,7 @@ fn recommended(described: &Described<'_>, reboot: &Reboot) -> Vec<String> {
     lines.push(format!("{title} {verb}; it comes back only if this has changed:"));
     let mut obstacles: Vec<String> = Vec::new();
     for obstacle in &reboot.obstacles {
-        obstacles.extend(wrapped("  - ", obstacle).lines().map(str::to_owned));
+        obstacles.extend(wrapped("  - ", &obstacle.what).lines().map(str::to_owned));
     }
     if obstacles.len() > OBSTACLES {
         obstacles.truncate(OBSTACLES - 1);

@@ -87,7 +87,23 @@ pub fn plan(plan: &Plan, reboot: &Reboot) -> Value {
             })
         })
         .collect();
-    json!({ "id": plan.id, "steps": steps, "reboot": { "returns": reboot.obstacles.is_empty(), "words": reboot.words() } })
+    json!({ "id": plan.id, "steps": steps, "reboot": self::reboot(reboot) })
+}
+
+/// What a reboot would do.
+#[must_use]
+pub fn reboot(reboot: &Reboot) -> Value {
+    let obstacles: Vec<Value> = reboot
+        .obstacles
+        .iter()
+        .map(|obstacle| json!({ "what": obstacle.what, "command": obstacle.commands.join(" && ") }))
+        .collect();
+    json!({
+        "returns": reboot.obstacles.is_empty(),
+        "words": reboot.words(),
+        "obstacles": obstacles,
+        "power_off": reboot.power_off,
+    })
 }
 
 /// How an operation ended.

@@ -11,7 +11,7 @@ pub mod sentence;
 pub mod text;
 pub mod timeline;
 
-pub use device::{device_block, hazards_block, plan_block, Described};
+pub use device::{device_block, hazards_block, plan_block, reboot_block, Described};
 pub use dossier::dossier;
 pub use history::history_block;
 pub use operation::{ending_block, step_line};

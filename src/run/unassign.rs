@@ -74,7 +74,7 @@ fn read(sources: &Sources) -> Result<Qubes, Failure> {
     let known = qubes::read(&sources.root, &sources.sysfs).map_err(missing)?;
     match known {
         None => Err(missing("this is no Qubes".to_owned())),
-        Some(Qubes { source: QubesSource::Xml { why }, .. }) => Err(missing(why)),
+        Some(Qubes { source: QubesSource::Xml { why, .. }, .. }) => Err(missing(why)),
         Some(known) => Ok(known),
     }
 }

@@ -101,28 +101,26 @@ impl Modules {
         ))
     }
 
-    /// Whether modprobe's configuration or the kernel's command line blacklists
-    /// the module.
+    /// The file that blacklists the module: one of modprobe's configuration, or `/proc/cmdline`.
     #[must_use]
-    pub fn is_blacklisted(&self, module: &ModuleName) -> bool {
+    pub fn blacklisted_in(&self, module: &ModuleName) -> Option<String> {
         let named = |name: &str| ModuleName::parse(name).as_ref() == Some(module);
         for folder in ["/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"] {
-            let folder = self.root.path(folder);
-            for name in names_in(&folder).unwrap_or_default() {
-                let text = read_text(&folder.join(name)).unwrap_or_default();
+            let path = self.root.path(folder);
+            for name in names_in(&path).unwrap_or_default() {
+                let text = read_text(&path.join(&name)).unwrap_or_default();
                 let listed = |line: &str| {
                     let mut words = line.split_whitespace();
                     words.next() == Some("blacklist") && words.next().is_some_and(named)
                 };
                 if text.lines().any(listed) {
-                    return true;
+                    return Some(format!("{folder}/{name}"));
                 }
             }
         }
         let cmdline = read_text(&self.root.path("/proc/cmdline")).unwrap_or_default();
-        cmdline
-            .split_whitespace()
-            .filter_map(|word| word.strip_prefix("modprobe.blacklist="))
-            .any(|list| list.split(',').any(named))
+        let mut lists =
+            cmdline.split_whitespace().filter_map(|word| word.strip_prefix("modprobe.blacklist="));
+        lists.any(|list| list.split(',').any(named)).then(|| "/proc/cmdline".to_owned())
     }
 }

@@ -1,6 +1,6 @@
 //! What a reboot would do is part of every verdict.
 
-use crate::model::{Dom0, Function};
+use crate::model::{Dom0, Function, QubesdFault, QUBES_42, QUBES_43};
 
 const NIC: &str = "0000:00:07.0";
 
@@ -89,4 +89,316 @@ fn what_dom0_drives_needs_no_reboot() {
     let dom0 = Dom0::with(Function::usb(NIC).driven("xhci_hcd"));
     dom0.write("proc/cmdline", "rd.qubes.hide_all_usb\n");
     dom0.run(&["show", NIC]).exits(0).never_says("reboot-would-not-return");
+}
+
+/// Qubes 4.2 as it installs itself with a USB qube (the installer's kernel version is on the line too), without the
+/// last word.
+const CMDLINE_42: &str = "placeholder root=/dev/mapper/qubes_dom0-root ro \
+    rd.luks.uuid=luks-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee rd.lvm.lv=qubes_dom0/root rd.lvm.lv=qubes_dom0/swap \
+    plymouth.ignore-serial-consoles 6.1.62-1.qubes.fc37.x86_64 x86_64 rhgb quiet";
+
+/// A graphics card that is hidden on purpose, as users of Qubes have it.
+const CMDLINE_GPU: &str = "placeholder root=/dev/mapper/qubes_dom0-root ro \
+    rd.luks.uuid=luks-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee rd.lvm.lv=qubes_dom0/root rd.lvm.lv=qubes_dom0/swap \
+    rd.qubes.hide_pci=01:00.0,01:00.1 xen-pciback.passthrough=1 i915.alpha_support=1 rhgb quiet \
+    plymouth.ignore-serial-consoles";
+
+/// Qubes 4.3 with a USB keyboard.
+const CMDLINE_43: &str = "placeholder root=/dev/mapper/qubes_dom0-root ro \
+    rd.luks.uuid=luks-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee rd.lvm.lv=qubes_dom0/root rd.lvm.lv=qubes_dom0/swap \
+    plymouth.ignore-serial-consoles rhgb quiet usbcore.authorized_default=0";
+
+const USB: &str = "0000:00:14.0";
+const CARD: &str = "0000:01:00.0";
+const MKCONFIG: &str = "grub2-mkconfig -o /boot/grub2/grub.cfg";
+
+/// A Qubes dom0 with a USB controller, a network card and a card behind a bridge, which nobody is assigned but as a
+/// test says.
+fn qubes(transcript: &str, cmdline: &str) -> (Dom0, crate::model::Qubesd) {
+    let mut dom0 = Dom0::with(Function::usb(USB).held());
+    dom0.add(Function::nic(NIC).held());
+    dom0.add(Function::root_port("0000:00:1c.0").attribute("secondary_bus_number", "1"));
+    dom0.add(Function::usb(CARD).held().behind(&["0000:00:1c.0"]));
+    dom0.write("proc/cmdline", format!("{cmdline}\n"));
+    let qubesd = dom0.qubes(transcript);
+    qubesd.answers("admin.vm.List+", "dom0", "dom0 class=AdminVM state=Running\\n");
+    (dom0, qubesd)
+}
+
+/// Why a reboot does not return a function, and what to run.
+#[track_caller]
+fn obstacles(dom0: &Dom0, bdf: &str) -> Vec<(String, String)> {
+    let shown = dom0.json(&["show", bdf])["reboot"].clone();
+    let planned = dom0.json(&["plan", bdf])["plan"]["reboot"].clone();
+    assert_eq!(shown, planned);
+    let obstacles = shown["obstacles"].as_array().unwrap();
+    assert_eq!(shown["returns"], obstacles.is_empty());
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    obstacles.iter().map(|obstacle| (text(&obstacle["what"]), text(&obstacle["command"]))).collect()
+}
+
+fn told(what: &str, commands: &[&str]) -> Vec<(String, String)> {
+    vec![(what.to_owned(), commands.join(" && "))]
+}
+
+fn excepting(list: &str) -> String {
+    format!("echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX rd.qubes.dom0_usb={list}\"' >> /etc/default/grub")
+}
+
+const HIDES_USB: &str = "rd.qubes.hide_all_usb hides every USB controller";
+const HIDES_NETWORK: &str = "Qubes hides every network device from dom0 at boot";
+
+#[test]
+fn the_usb_controllers_of_a_qubes_4_2_stay_hidden() {
+    let (dom0, _) = qubes(QUBES_42, &format!("{CMDLINE_42} rd.qubes.hide_all_usb"));
+    assert_eq!(obstacles(&dom0, USB), told(HIDES_USB, &[&excepting("00:14.0"), MKCONFIG]));
+    dom0.run(&["show", USB])
+        .says("So that a reboot returns it, as root:")
+        .says(&excepting("00:14.0"))
+        .says(MKCONFIG);
+    dom0.run(&["plan", USB]).exits(4).says(&excepting("00:14.0"));
+    let (dom0, _) = qubes(QUBES_42, CMDLINE_42);
+    assert_eq!(obstacles(&dom0, USB), []);
+    dom0.run(&["show", USB]).never_says("So that a reboot");
+}
+
+#[test]
+fn the_switch_is_taken_as_dracut_takes_it() {
+    for (word, hidden) in [
+        ("rd.qubes.hide_all_usb=1", true),
+        ("rd.qubes.hide_all_usb=yes", true),
+        ("rd.qubes.hide_all_usb=0", false),
+        ("rd.qubes.hide_all_usb=no", false),
+        ("rd.qubes.hide_all_usb rd.qubes.hide_all_usb=off", false),
+        ("rd.qubes.hide_all_usb=false rd.qubes.hide_all_usb", true),
+        ("rd.qubes.hide_all_usbx", false),
+        ("rd.qubes.hide-all-usb", false),
+    ] {
+        let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} {word}"));
+        assert_eq!(!obstacles(&dom0, USB).is_empty(), hidden, "{word}");
+    }
+}
+
+#[test]
+fn a_usb4_host_interface_is_hidden_with_them() {
+    let (mut dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_all_usb"));
+    dom0.add(Function::new("0000:00:0d.2", 0x8086, 0x9a1b, 0x0c_0340).held());
+    assert_eq!(obstacles(&dom0, "0000:00:0d.2")[0].0, HIDES_USB);
+}
+
+#[test]
+fn a_controller_that_is_left_to_dom0_comes_back() {
+    let (dom0, _) =
+        qubes(QUBES_42, &format!("{CMDLINE_42} rd.qubes.hide_all_usb rd.qubes.dom0_usb=00:1a.0,00:14.0"));
+    assert_eq!(obstacles(&dom0, USB), []);
+    // 4.2 compares texts, and drops a list that has what it does not know.
+    for list in ["0000:00:14.0", "00_14.0", "00:14.0,00_1a.0", "00:14.0,X"] {
+        let (dom0, _) =
+            qubes(QUBES_42, &format!("{CMDLINE_42} rd.qubes.hide_all_usb rd.qubes.dom0_usb={list}"));
+        assert_eq!(obstacles(&dom0, USB)[0].0, HIDES_USB, "{list}");
+    }
+    // 4.3 compares what they lead to.
+    for list in ["0000:00:14.0", "00_14.0", "00:14.0,00_1a.0"] {
+        let (dom0, _) =
+            qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_all_usb rd.qubes.dom0_usb={list}"));
+        assert_eq!(obstacles(&dom0, USB), [], "{list}");
+        // The last one counts alone: what is added names them all.
+        let all = told(HIDES_USB, &[&excepting(&format!("{list},01:00.0")), MKCONFIG]);
+        assert_eq!(obstacles(&dom0, CARD), all);
+    }
+    let (dom0, _) =
+        qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_all_usb rd.qubes.dom0_usb=00_1c.0-00_00.0"));
+    assert_eq!(obstacles(&dom0, CARD), []);
+}
+
+#[test]
+fn network_is_hidden_whatever_the_command_line_says() {
+    for (transcript, cmdline) in [(QUBES_42, CMDLINE_42), (QUBES_43, CMDLINE_43)] {
+        let (dom0, _) = qubes(transcript, cmdline);
+        assert_eq!(obstacles(&dom0, NIC), told(HIDES_NETWORK, &[&excepting("00:07.0"), MKCONFIG]));
+        // But for what it says of USB: the script asks no class there.
+        let (dom0, _) = qubes(transcript, &format!("{cmdline} rd.qubes.dom0_usb=00:07.0"));
+        assert_eq!(obstacles(&dom0, NIC), []);
+    }
+}
+
+#[test]
+fn a_hidden_card_is_taken_off_the_list() {
+    let off =
+        |from: &str, to: &str| format!("sed -i 's/rd\\.qubes\\.hide_pci={from}/{to}/' /etc/default/grub");
+    let (dom0, _) = qubes(QUBES_42, CMDLINE_GPU);
+    let command = off("01:00\\.0,01:00\\.1", "rd.qubes.hide_pci=01:00.1");
+    assert_eq!(obstacles(&dom0, CARD), told("rd.qubes.hide_pci names it", &[&command, MKCONFIG]));
+    assert_eq!(obstacles(&dom0, USB), []);
+    // 4.3 has paths.
+    let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_pci=00_1c.0-00_00.0"));
+    let command = off("00_1c\\.0-00_00\\.0", "");
+    assert_eq!(obstacles(&dom0, CARD), told("rd.qubes.hide_pci names it", &[&command, MKCONFIG]));
+    for other in ["00_1c.0-00_00.1", "00_1d.0-00_00.0", "00_1c.0", "00_1c.0-00_00.0-00_00.0", "01:00.1"] {
+        let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_pci={other}"));
+        assert_eq!(obstacles(&dom0, CARD), [], "{other}");
+    }
+    // The last list counts alone.
+    let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_GPU} rd.qubes.hide_pci=00:14.0"));
+    assert_eq!(obstacles(&dom0, CARD), []);
+    assert_eq!(obstacles(&dom0, USB)[0].0, "rd.qubes.hide_pci names it");
+}
+
+#[test]
+fn a_list_that_no_shell_may_see_is_edited_by_hand() {
+    let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_pci=00:14.0,$(x)'\x1b"));
+    let found = obstacles(&dom0, USB);
+    assert!(
+        found[0].1.starts_with("edit /etc/default/grub: take out rd.qubes.hide_pci=00:14.0,$(x)'\\x1b &&"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn pcibacks_own_list_has_wildcards() {
+    for (list, hidden) in [
+        ("(00:14.*)", true),
+        ("(0000:00:14.*)", true),
+        ("(00:*.*)", true),
+        ("(00:1.*)", false),
+        ("(01:*.*)", false),
+        ("(0000:00:07.0)(00:06.*)", false),
+        ("(nonsense)", true),
+    ] {
+        let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} xen-pciback.hide={list}"));
+        assert_eq!(!obstacles(&dom0, USB).is_empty(), hidden, "{list}");
+    }
+    let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} xen-pciback.hide=(00:14.0)(00:1a.*)"));
+    let command = "sed -i 's/xen-pciback\\.hide=(00:14\\.0)(00:1a\\.\\*)/xen-pciback.hide=(00:1a.*)/' /etc/default/grub";
+    assert_eq!(obstacles(&dom0, USB), told("xen-pciback.hide names it", &[command, MKCONFIG]));
+}
+
+#[test]
+fn modprobes_files_tell_pciback_to_hide_it() {
+    let (dom0, _) = qubes(QUBES_43, CMDLINE_43);
+    dom0.write("etc/modprobe.d/pciback.conf", "# mine\noptions xen-pciback hide=(0000:00:14.0)(00:1a.0)\n");
+    dom0.write("etc/modprobe.d/pciback.conf.off", "options xen-pciback hide=(01:00.0)\n");
+    let what = "/etc/modprobe.d/pciback.conf tells xen-pciback to hide it";
+    let command = "sed -i 's/(0000:00:14\\.0)//' /etc/modprobe.d/pciback.conf";
+    assert_eq!(obstacles(&dom0, USB), told(what, &[command, "dracut --force"]));
+    assert_eq!(obstacles(&dom0, CARD), []);
+}
+
+#[test]
+fn a_blacklisted_module_is_not_loaded_at_the_next_boot_either() {
+    let (dom0, _) = qubes(QUBES_43, CMDLINE_43);
+    dom0.write("etc/modprobe.d/usb.conf", "blacklist xhci-pci\n");
+    let command = "sed -i '/^ *blacklist  *xhci[-_]pci *$/d' /etc/modprobe.d/usb.conf";
+    assert_eq!(
+        obstacles(&dom0, USB),
+        told("the module xhci_pci is blacklisted", &[command, "dracut --force"])
+    );
+    let (mut dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} modprobe.blacklist=xhci_pci"));
+    assert_eq!(obstacles(&dom0, USB)[0].0, "the module xhci_pci is blacklisted");
+    // Another module drives it then.
+    dom0.claim("xhci_pci_renesas", "pci:v*d*sv*sd*bc0Csc03i30*");
+    assert_eq!(obstacles(&dom0, USB), []);
+}
+
+#[test]
+fn driverctl_binds_it_to_what_only_holds_it() {
+    for (driver, held) in
+        [("vfio-pci", true), ("pciback", true), ("none", true), ("", true), ("xhci_hcd", false)]
+    {
+        let (dom0, _) = qubes(QUBES_43, CMDLINE_43);
+        dom0.write(&format!("etc/driverctl.d/pci-{USB}"), format!("{driver}\n"));
+        let what = format!("driverctl binds it to {driver}");
+        let found =
+            if held { told(&what, &["driverctl --noprobe unset-override 0000:00:14.0"]) } else { vec![] };
+        assert_eq!(obstacles(&dom0, USB), found);
+        assert_eq!(obstacles(&dom0, CARD), []);
+    }
+}
+
+/// Answers for one halted qube that is assigned the card.
+fn assigned(qubesd: &crate::model::Qubesd, assignment: &str, autostart: &str, network: &str) {
+    let is_43 = assignment.contains("port_id");
+    let uuid = if is_43 { " uuid=cb084001-53d5-4ae7-809b-ec7b16c397a8" } else { "" };
+    qubesd.answers("admin.vm.List+", "dom0", &format!("sys-usb class=AppVM state=Halted{uuid}\\n"));
+    let method = if is_43 { "admin.vm.device.pci.Assigned+" } else { "admin.vm.device.pci.List+" };
+    qubesd.answers(method, "sys-usb", &format!("{assignment}\\n"));
+    qubesd.answers(
+        "admin.vm.property.Get+autostart",
+        "sys-usb",
+        &format!("default=False type=bool {autostart}"),
+    );
+    qubesd.answers(
+        "admin.vm.property.Get+provides_network",
+        "sys-usb",
+        &format!("default=True type=bool {network}"),
+    );
+}
+
+const ASSIGNED_42: &str = "dom0+01_00.0 persistent=yes";
+const ASSIGNED_43: &str = "x device_id='*' port_id='00_1c.0-00_00.0' backend_domain='dom0' mode='required'";
+
+#[test]
+fn a_qube_that_starts_by_itself_takes_it() {
+    let what = "sys-usb is assigned it and starts by itself";
+    let (dom0, qubesd) = qubes(QUBES_42, CMDLINE_42);
+    assigned(&qubesd, ASSIGNED_42, "True", "False");
+    assert_eq!(obstacles(&dom0, CARD), told(what, &["qvm-pci detach sys-usb dom0:01_00.0"]));
+    dom0.run(&["plan", CARD]).exits(4).says("  qvm-pci detach sys-usb dom0:01_00.0");
+
+    let identified = ASSIGNED_43.replace("'*'", "'0x1b36:0x000d::p0c0330'");
+    let anywhere = identified.replace("00_1c.0-00_00.0", "*");
+    for (assignment, command) in [
+        (ASSIGNED_43, "qvm-pci unassign --port sys-usb dom0:00_1c.0-00_00.0"),
+        (&identified, "qvm-pci unassign sys-usb dom0:00_1c.0-00_00.0:0x1b36:0x000d::p0c0330"),
+        (&anywhere, "qvm-pci unassign --device sys-usb dom0:00_1c.0-00_00.0"),
+    ] {
+        let (dom0, qubesd) = qubes(QUBES_43, CMDLINE_43);
+        assigned(&qubesd, assignment, "True", "False");
+        assert_eq!(obstacles(&dom0, CARD), told(what, &[command]));
+    }
+}
+
+#[test]
+fn a_qube_that_starts_only_when_asked_does_not() {
+    let (dom0, qubesd) = qubes(QUBES_43, CMDLINE_43);
+    assigned(&qubesd, ASSIGNED_43, "False", "False");
+    assert_eq!(obstacles(&dom0, CARD), []);
+    // One that gives others a network is started by them.
+    assigned(&qubesd, ASSIGNED_43, "False", "True");
+    assert_eq!(
+        obstacles(&dom0, CARD)[0].0,
+        "sys-usb is assigned it and starts with the first qube that uses its network"
+    );
+    // What is not told counts as yes.
+    assigned(&qubesd, ASSIGNED_43, "?", "False");
+    assert_eq!(obstacles(&dom0, CARD)[0].0, "sys-usb is assigned it and may start by itself");
+}
+
+#[test]
+fn no_qube_starts_by_itself_where_the_command_line_always_says_so() {
+    let (dom0, qubesd) = qubes(QUBES_43, &format!("{CMDLINE_43} qubes.skip_autostart"));
+    assigned(&qubesd, ASSIGNED_43, "True", "False");
+    let once = "sys-usb is assigned it and starts by itself (qubes.skip_autostart holds for this boot only)";
+    assert_eq!(obstacles(&dom0, CARD)[0].0, once);
+    dom0.write("etc/default/grub", "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX qubes.skip_autostart\"\n");
+    assert_eq!(obstacles(&dom0, CARD), []);
+}
+
+#[test]
+fn where_qubes_does_not_say_who_is_assigned_it_no_return_is_promised() {
+    let (dom0, qubesd) = qubes(QUBES_43, CMDLINE_43);
+    qubesd.fails(QubesdFault::Refuses);
+    let what = "it cannot be told whether a qube that starts by itself takes it";
+    assert_eq!(obstacles(&dom0, CARD), told(what, &["systemctl restart qubesd"]));
+    // The file of 4.2 says that sys-net is assigned it, and with which command that ends.
+    dom0.write("var/lib/qubes/qubes.xml", std::fs::read("tests/data/qubesd/qubes-4.2.xml").unwrap());
+    let found = obstacles(&dom0, CARD);
+    assert_eq!(found[0].1, "qvm-pci detach sys-net dom0:01_00.0", "{found:?}");
+}
+
+#[test]
+fn what_must_be_changed_at_one_place_is_written_once() {
+    let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_all_usb rd.qubes.hide_pci=00:14.0"));
+    assert_eq!(obstacles(&dom0, USB).len(), 2);
+    assert_eq!(dom0.run(&["show", USB]).out.matches(MKCONFIG).count(), 1);
 }

@@ -13,6 +13,6 @@ mod xenstored;
 
 pub use dom0::Dom0;
 pub use function::Function;
-pub use qubesd::{QubesdFault, QUBES_42, QUBES_43};
+pub use qubesd::{Qubesd, QubesdFault, QUBES_42, QUBES_43};
 pub use said::Said;
 pub use xenstored::Fault;

@@ -34,6 +34,9 @@ impl Said {
                     || line.starts_with("  BEFORE=")
                     || line.starts_with("  xl ")
                     || line.starts_with("  dmesg ")
+                    || line.starts_with("  sed -i ")
+                    || line.starts_with("  edit ")
+                    || line.starts_with("  qvm-pci ")
                     || line.starts_with("    --accept ");
                 assert!(command || line.chars().count() <= 80, "above 80 columns: {line:?}");
             }

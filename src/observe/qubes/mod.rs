@@ -42,6 +42,8 @@ pub enum QubesSource {
     Xml {
         /// Why qubesd did not say it.
         why: String,
+        /// Whether the file is one of 4.2.
+        is_42: bool,
     },
 }
 
@@ -51,7 +53,7 @@ impl QubesSource {
     pub fn words(&self) -> String {
         match self {
             Self::Qubesd42 | Self::Qubesd43 => "qubesd".to_owned(),
-            Self::Xml { why } => format!("qubes.xml, because {why}"),
+            Self::Xml { why, .. } => format!("qubes.xml, because {why}"),
         }
     }
 }
@@ -153,6 +155,16 @@ impl QubeState {
 }
 
 impl Qubes {
+    /// Whether it is of Qubes 4.2, whose assignments have no identities; its file tells by the lack of them.
+    #[must_use]
+    pub fn is_42(&self) -> bool {
+        match self.source {
+            QubesSource::Qubesd42 => true,
+            QubesSource::Qubesd43 => false,
+            QubesSource::Xml { is_42, .. } => is_42,
+        }
+    }
+
     /// The assignments that name a function, by its port or by its identity; one that nobody can read names every
     /// function.
     #[must_use]

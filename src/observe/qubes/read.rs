@@ -29,10 +29,11 @@ pub fn read(root: &Sysroot, sysfs: &PciSysfs) -> Reading<Option<Qubes>> {
         Ok(known) => known,
         Err(failure) => {
             let why = failure.message;
-            let text = read_text(&store).map_err(|error| error.to_string());
-            let qubes = text.and_then(|text| stored::qubes(&text));
-            let qubes = qubes.map_err(|error| format!("{why}; {STORE}: {error}"))?;
-            Qubes { source: QubesSource::Xml { why }, qubes }
+            let unreadable = |error: String| format!("{why}; {STORE}: {error}");
+            let text = read_text(&store).map_err(|error| unreadable(error.to_string()))?;
+            let qubes = stored::qubes(&text).map_err(unreadable)?;
+            let is_42 = !text.contains(" mode=\"");
+            Qubes { source: QubesSource::Xml { why, is_42 }, qubes }
         }
     };
     for assignment in known.qubes.iter_mut().flat_map(|qube| &mut qube.assignments) {

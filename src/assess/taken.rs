@@ -1,0 +1,151 @@
+//! Who else takes a function at the next boot: pciback by its own list, a driver that driverctl was told, no driver at
+//! all, or a qube that starts.
+
+use super::boot_script::{last, names, replacing};
+use super::reboot::Obstacle;
+use crate::names::{escape, DriverName};
+use crate::observe::qubes::{Assignment, Identity, Port, Qube, Qubes};
+use crate::observe::{Claims, Dom0, Function};
+
+/// xen-pciback's list of what it takes when it is loaded, which is before any other driver is: on the command line or
+/// in modprobe's files.
+pub fn by_pciback(dom0: &Dom0, function: &Function) -> Vec<Obstacle> {
+    let mut obstacles = Vec::new();
+    let entries = |list: &str| -> Vec<String> {
+        list.split(['(', ')']).filter(|entry| hides(entry, function)).map(str::to_owned).collect()
+    };
+    // The kernel takes `-` and `_` in a module's name for the same.
+    for name in ["xen-pciback.hide", "xen_pciback.hide"] {
+        let list = last(&dom0.cmdline, name).unwrap_or_default();
+        let ours = entries(list);
+        if !ours.is_empty() {
+            let rest =
+                ours.iter().fold(list.to_owned(), |list, entry| list.replace(&format!("({entry})"), ""));
+            let new = if rest.is_empty() { rest } else { format!("{name}={rest}") };
+            let commands = replacing(&format!("{name}={list}"), &new);
+            obstacles.push(Obstacle { what: "xen-pciback.hide names it".to_owned(), commands });
+        }
+    }
+    for option in dom0.boot.hidden.iter().filter(|option| !entries(&option.list).is_empty()) {
+        let file = escape(option.file.as_bytes());
+        let edit = |entry: &String| {
+            format!("sed -i 's/({})//' {file}", entry.replace('.', "\\.").replace('*', "\\*"))
+        };
+        let plain =
+            |entry: &String| entry.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.*".contains(&byte));
+        let ours = entries(&option.list);
+        let mut commands: Vec<String> = if ours.iter().all(plain) {
+            ours.iter().map(edit).collect()
+        } else {
+            vec![format!("edit {file}")]
+        };
+        commands.push("dracut --force".to_owned());
+        obstacles.push(Obstacle { what: format!("{file} tells xen-pciback to hide it"), commands });
+    }
+    obstacles
+}
+
+/// Whether an entry of `xen-pciback.hide` names the function: an address, or one with `*` for its function, or for its
+/// device and function. What is not understood may.
+fn hides(entry: &str, function: &Function) -> bool {
+    if let Some(told) = names(entry, function) {
+        return told;
+    }
+    let whole = function.sbdf.to_string();
+    let full = if entry.matches(':').count() == 1 { format!("0000:{entry}") } else { entry.to_owned() };
+    let wild = full.strip_suffix("*.*").or(full.strip_suffix('*')).filter(|start| {
+        start.len() >= "0000:00:".len()
+            && start.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte))
+    });
+    match wild {
+        Some(start) => whole.starts_with(start),
+        None => !entry.trim().is_empty(),
+    }
+}
+
+/// A driver that driverctl binds at each boot and that only holds devices for others, or none.
+pub fn by_driverctl(dom0: &Dom0, function: &Function) -> Option<Obstacle> {
+    let text = dom0.boot.overrides.get(&function.sbdf)?;
+    let drives = DriverName::parse(text).is_some_and(|driver| !driver.is_holder() && text != "none");
+    (!drives).then(|| {
+        let what = format!("driverctl binds it to {}", escape(text.as_bytes()));
+        Obstacle::new(what, &[&format!("driverctl --noprobe unset-override {}", function.sbdf)])
+    })
+}
+
+/// Every module that claims it is blacklisted: the next boot loads none.
+pub fn by_nobody(claims: &Claims) -> Vec<Obstacle> {
+    if claims.by_alias.iter().any(|claim| claim.blacklisted_in.is_none()) {
+        return Vec::new();
+    }
+    let one = |module: &str, place: &str| {
+        let what = format!("the module {module} is blacklisted");
+        if place == "/proc/cmdline" {
+            return Obstacle { what, commands: replacing(&format!("modprobe.blacklist={module}"), "") };
+        }
+        let pattern = module.replace('_', "[-_]");
+        let edit = format!("sed -i '/^ *blacklist  *{pattern} *$/d' {}", escape(place.as_bytes()));
+        Obstacle::new(what, &[&edit, "dracut --force"])
+    };
+    let claims = claims.by_alias.iter();
+    claims.filter_map(|claim| Some(one(claim.module.as_str(), claim.blacklisted_in.as_deref()?))).collect()
+}
+
+/// A qube that is assigned it and starts by itself, or with another.
+pub fn by_qubes(dom0: &Dom0, function: &Function) -> Vec<Obstacle> {
+    let known = match &dom0.qubes_known {
+        Ok(Some(known)) => known,
+        Ok(None) => return Vec::new(),
+        Err(_) => {
+            let what = "it cannot be told whether a qube that starts by itself takes it";
+            return vec![Obstacle::new(what, &["systemctl restart qubesd"])];
+        }
+    };
+    let mut obstacles: Vec<Obstacle> = Vec::new();
+    for (qube, assignment) in
+        known.assigned(function).into_iter().filter(|(_, assignment)| assignment.lasts())
+    {
+        let Some(why) = starts(dom0, qube) else { continue };
+        let what = format!("{} is assigned it and {why}", qube.name);
+        let command = unassign(known, qube, assignment, function);
+        match obstacles.iter_mut().find(|other| other.what == what) {
+            Some(other) => other.commands.extend(command),
+            None => obstacles.push(Obstacle { what, commands: command.into_iter().collect() }),
+        }
+    }
+    obstacles
+}
+
+/// Why a qube starts without anybody asking. What is not known counts as yes.
+fn starts(dom0: &Dom0, qube: &Qube) -> Option<&'static str> {
+    const SKIP: &str = "qubes.skip_autostart";
+    let now = last(&dom0.cmdline, SKIP).is_some();
+    // What a person typed at the boot menu holds for this boot only.
+    let always = now && dom0.boot.grub.contains(SKIP);
+    match (qube.autostart, qube.provides_network) {
+        _ if always => None,
+        (Some(true), _) if now => Some("starts by itself (qubes.skip_autostart holds for this boot only)"),
+        (Some(true), _) => Some("starts by itself"),
+        (None, _) => Some("may start by itself"),
+        (Some(false), Some(false)) => None,
+        (Some(false), _) => Some("starts with the first qube that uses its network"),
+    }
+}
+
+/// The command that takes the assignment away; `None` where the qube's name is none that a shell may see.
+fn unassign(known: &Qubes, qube: &Qube, assignment: &Assignment, function: &Function) -> Option<String> {
+    let qube = qube.known_name()?;
+    if known.is_42() {
+        let Port::At(port) = &assignment.port else { return Some(format!("qvm-pci detach {qube}")) };
+        return Some(format!("qvm-pci detach {qube} dom0:{port}"));
+    }
+    Some(match (&assignment.port, &assignment.identity) {
+        (Port::At(port), Identity::Any) => format!("qvm-pci unassign --port {qube} dom0:{port}"),
+        (Port::At(port), Identity::Is { vendor: Some(vendor), device: Some(device), class: Some(class) }) => {
+            format!("qvm-pci unassign {qube} dom0:{port}:0x{vendor:04x}:0x{device:04x}::p{class:06x}")
+        }
+        (Port::At(port), _) => format!("qvm-pci unassign {qube} dom0:{port}"),
+        (Port::Any, _) => format!("qvm-pci unassign --device {qube} dom0:{}", function.port()),
+        (Port::Unreadable(_), _) => format!("qvm-pci unassign {qube}"),
+    })
+}
