@@ -64,13 +64,12 @@ impl Limits {
         bucket.dropped += 1;
     }
 
-    /// The count of what was dropped, once it may be written (or, at the end, at once).
+    /// The count of what was dropped, once there is room for the record that it goes before (or, at the end, at once).
     pub fn lost(&mut self, key: &Key, now: Now, at_once: bool) -> Option<Lost> {
         let bucket = self.bucket(key, now);
         if bucket.dropped == 0 || (bucket.left == 0 && !at_once) {
             return None;
         }
-        bucket.left = bucket.left.saturating_sub(1);
         let qube = match key {
             Key::Qube(name) => name.clone(),
             Key::Function(_) => String::new(),
@@ -78,6 +77,11 @@ impl Limits {
         let count = std::mem::take(&mut bucket.dropped);
         let (source, why, since) = (bucket.source.to_owned(), "rate".to_owned(), bucket.since.to_string());
         Some(Lost { source, qube, count, why, since })
+    }
+
+    /// Whether it has dropped something.
+    pub fn owes(&self, key: &Key) -> bool {
+        self.0.get(key).is_some_and(|bucket| bucket.dropped > 0)
     }
 
     /// Those that have dropped something.

@@ -1,0 +1,146 @@
+//! What is told of functions in dom0: who drives them.
+
+use super::{Driver, Look, Seen, Story};
+use crate::history::{Device, DeviceEvent, Entry};
+use crate::names::Sbdf;
+use crate::recorder::limits::{Key, Now};
+use crate::system::uevents::{Action, Uevent};
+use std::collections::BTreeMap;
+
+impl Story {
+    /// The kernel's word of a function. `look` reads it.
+    pub fn uevent(&mut self, event: &Uevent, look: Look<'_>, now: Now) -> Vec<Entry> {
+        let sbdf = event.sbdf;
+        let known = self.drivers.get(&sbdf).cloned();
+        let Driver { now: driver, before } = known.clone().unwrap_or_default();
+        let mut seen = None;
+        let (kind, after) = match event.action {
+            Action::Add => (DeviceEvent::Added, Some(Driver::default())),
+            Action::Remove => (DeviceEvent::Removed, None),
+            Action::Unbind if known.is_some() && driver.is_empty() => return Vec::new(),
+            Action::Unbind => {
+                (DeviceEvent::Unbound, Some(Driver { now: String::new(), before: driver.clone() }))
+            }
+            Action::Bind => {
+                let named = event.driver.as_ref().map(ToString::to_string);
+                let named = named.unwrap_or_else(|| {
+                    seen = look(sbdf);
+                    seen.as_ref().map(|seen| seen.driver.clone()).unwrap_or_default()
+                });
+                if named == driver && known.is_some() {
+                    return Vec::new();
+                }
+                let kind = if named == "pciback" { DeviceEvent::Seized } else { DeviceEvent::Bound };
+                let last = if driver.is_empty() { before.clone() } else { driver.clone() };
+                (kind, Some(Driver { now: named, before: last }))
+            }
+        };
+        match &after {
+            Some(after) => drop(self.drivers.insert(sbdf, after.clone())),
+            None => drop(self.drivers.remove(&sbdf)),
+        }
+        let key = Key::Function(sbdf);
+        let mut entries = self.catch_up(&key, look, now);
+        if !self.limits.admit(&key, now) {
+            self.limits.dropped(&key, "uevent", now);
+            return entries;
+        }
+        if kind != DeviceEvent::Removed && seen.is_none() {
+            seen = look(sbdf);
+        }
+        let seen = seen.unwrap_or_default();
+        let after = after.unwrap_or(Driver { now: String::new(), before: driver });
+        let way = if kind == DeviceEvent::Seized {
+            // The driver may be another one by now; what was said is what counts.
+            Seen { driver: "pciback".to_owned(), ..seen.clone() }.way(false).to_owned()
+        } else {
+            String::new()
+        };
+        self.devices.insert(sbdf, (after.now.clone(), String::new(), seen.identity.id.clone()));
+        entries.push(Entry::Device(Device {
+            event: kind,
+            bdf: sbdf,
+            identity: seen.identity,
+            driver: after.now,
+            before: after.before,
+            way,
+            owner: String::new(),
+            source: "uevent".to_owned(),
+            at: String::new(),
+        }));
+        entries
+    }
+
+    /// Functions as a snapshot found them.
+    pub(super) fn devices_found(
+        &mut self,
+        drivers: &BTreeMap<Sbdf, String>,
+        held: BTreeMap<Sbdf, Seen>,
+        first: bool,
+    ) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for (sbdf, driver) in drivers {
+            let known = self.drivers.entry(*sbdf).or_default();
+            if known.now != *driver {
+                let before = if known.now.is_empty() { known.before.clone() } else { known.now.clone() };
+                *known = Driver { now: driver.clone(), before };
+            }
+        }
+        self.drivers.retain(|sbdf, _| drivers.contains_key(sbdf));
+        for (sbdf, seen) in held {
+            let facts = (seen.driver.clone(), seen.owner.clone(), seen.identity.id.clone());
+            if self.devices.get(&sbdf) != Some(&facts) {
+                self.devices.insert(sbdf, facts);
+                entries.push(self.present(sbdf, seen, first));
+            }
+        }
+        // What was not dom0's when it was told last, and is now.
+        let told: Vec<(Sbdf, String)> =
+            self.devices.iter().map(|(sbdf, facts)| (*sbdf, facts.0.clone())).collect();
+        for (sbdf, driver) in told {
+            match drivers.get(&sbdf) {
+                None => {
+                    self.devices.remove(&sbdf);
+                    let mut entry = self.present(sbdf, Seen::default(), false);
+                    if let Entry::Device(device) = &mut entry {
+                        device.event = DeviceEvent::Removed;
+                    }
+                    entries.push(entry);
+                }
+                Some(now) if *now != driver => {
+                    let seen = Seen { driver: now.clone(), ..Seen::default() };
+                    self.devices.insert(sbdf, (now.clone(), String::new(), String::new()));
+                    entries.push(self.present(sbdf, seen, false));
+                }
+                Some(_) => {}
+            }
+        }
+        entries
+    }
+
+    /// Once a function may be told of again: how much was left out, and how it stands.
+    pub(super) fn catch_up(&mut self, key: &Key, look: Look<'_>, now: Now) -> Vec<Entry> {
+        let Key::Function(sbdf) = *key else { return Vec::new() };
+        let Some(lost) = self.limits.lost(key, now, false) else { return Vec::new() };
+        let mut entries = vec![Entry::Lost(lost)];
+        if let Some(seen) = look(sbdf) {
+            entries.push(self.present(sbdf, seen, false));
+        }
+        entries
+    }
+
+    fn present(&self, sbdf: Sbdf, seen: Seen, first: bool) -> Entry {
+        let before = self.drivers.get(&sbdf).map(|driver| driver.before.clone()).unwrap_or_default();
+        Entry::Device(Device {
+            event: DeviceEvent::Present,
+            bdf: sbdf,
+            way: seen.way(first).to_owned(),
+            identity: seen.identity,
+            driver: seen.driver,
+            before,
+            owner: seen.owner,
+            source: "snapshot".to_owned(),
+            at: String::new(),
+        })
+    }
+}

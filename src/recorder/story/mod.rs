@@ -1,0 +1,158 @@
+//! What is told of what was seen: the recorder's decisions, without a machine.
+//!
+//! Seeing and telling are two things: what a limit kept back is told later as it is then, behind a record that says how
+//! much was left out. What was told already is not told again in the same run.
+
+mod devices;
+mod qubes;
+mod stays;
+#[cfg(test)]
+mod tests;
+
+use super::limits::{Key, Limits, Now};
+use crate::history::{Entry, Identity, Lost, Stay};
+use crate::names::Sbdf;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A function and the domain that has it.
+pub type Place = (Sbdf, u16);
+
+/// A function as it is seen now.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Seen {
+    /// What it is.
+    pub identity: Identity,
+    /// Its driver; empty where none.
+    pub driver: String,
+    /// Whether it is pinned to pciback.
+    pub pinned: bool,
+    /// Whether pciback lists its slot.
+    pub listed: bool,
+    /// Whether `xl` noted the driver it took it from.
+    pub xl: bool,
+    /// Xen's owner; empty where it was not asked.
+    pub owner: String,
+}
+
+impl Seen {
+    /// By which way pciback got it, as far as that can be told.
+    fn way(&self, first: bool) -> &'static str {
+        match self {
+            _ if self.driver != "pciback" => "",
+            _ if first => "boot",
+            Self { pinned: true, .. } => "override",
+            Self { xl: true, .. } => "xl",
+            Self { listed: true, .. } => "slot",
+            _ => "",
+        }
+    }
+}
+
+/// A function that a qube has, as xenstore says it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Using {
+    /// Which function, and which domain's.
+    pub place: Place,
+    /// Its stub domain; -1 where it has none.
+    pub stub: i64,
+    /// The qube's name, escaped.
+    pub qube: String,
+    /// Its uuid, where told.
+    pub uuid: String,
+    /// What the function is.
+    pub id: String,
+    /// The toolstack's options.
+    pub options: String,
+}
+
+/// What Qubes says of a qube.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct About {
+    /// Its uuid; empty where not told.
+    pub uuid: String,
+    /// Its label.
+    pub label: String,
+    /// Its class.
+    pub class: String,
+    /// Whether it provides network.
+    pub network: Option<bool>,
+}
+
+/// Everything that is to be seen at one moment.
+#[derive(Clone, Default, Debug)]
+pub struct Snapshot {
+    /// Every function's driver; empty where none.
+    pub drivers: BTreeMap<Sbdf, String>,
+    /// Those that are not dom0's.
+    pub held: BTreeMap<Sbdf, Seen>,
+    /// Who has what; `None` where that cannot be read.
+    pub uses: Option<Vec<Using>>,
+    /// What qubes that are gone left behind.
+    pub left: Vec<Using>,
+    /// Functions that the kernel gave to domains in this boot.
+    pub given: BTreeSet<Place>,
+    /// Whether no qube can have run in this boot.
+    pub first: bool,
+}
+
+#[derive(Clone, Default, Debug)]
+struct Driver {
+    now: String,
+    before: String,
+}
+
+/// What one run of the recorder has seen and told.
+#[derive(Clone, Default, Debug)]
+pub struct Story {
+    drivers: BTreeMap<Sbdf, Driver>,
+    devices: BTreeMap<Sbdf, (String, String, String)>,
+    seen: BTreeMap<Place, Using>,
+    told: BTreeMap<Place, Stay>,
+    /// Every stay that was told in this boot, of stub domains too.
+    ever: BTreeSet<Place>,
+    /// Stays that an earlier run of this boot left open.
+    left_open: BTreeMap<Place, Stay>,
+    running: BTreeSet<String>,
+    abouts: BTreeMap<String, About>,
+    /// What each may have recorded.
+    pub limits: Limits,
+}
+
+/// What reads a function; `None` where it is gone.
+pub type Look<'a> = &'a mut dyn FnMut(Sbdf) -> Option<Seen>;
+
+impl Story {
+    /// Everything that is to be seen, because the recorder begins, a source came back, or something was lost. Only what
+    /// differs from what was told in this run is told.
+    pub fn snapshot(&mut self, snapshot: Snapshot, now: Now) -> Vec<Entry> {
+        let Snapshot { drivers, held, uses, left, given, first } = snapshot;
+        let mut entries = self.devices_found(&drivers, held, first);
+        if let Some(uses) = uses {
+            entries.extend(self.stays_found(uses, left, given, now));
+        }
+        entries
+    }
+
+    /// What limits kept back and may be told now; at the end of the run, all counts.
+    pub fn settle(&mut self, look: Look<'_>, now: Now, at_once: bool) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for key in self.limits.owing() {
+            if at_once {
+                entries.extend(self.limits.lost(&key, now, true).map(Entry::Lost));
+            } else if matches!(key, Key::Function(_)) {
+                entries.extend(self.catch_up(&key, look, now));
+            } else {
+                entries.extend(self.tell("xenstore", &BTreeSet::new(), now));
+                entries.extend(self.limits.lost(&key, now, false).map(Entry::Lost));
+            }
+        }
+        entries
+    }
+}
+
+/// That the kernel's messages did not fit into their buffer.
+#[must_use]
+pub fn overflow(since: String) -> Entry {
+    let (source, why) = ("uevent".to_owned(), "overflow".to_owned());
+    Entry::Lost(Lost { source, qube: String::new(), count: 0, why, since })
+}

@@ -1,0 +1,91 @@
+//! What is told of qubes.
+
+use super::{About, Story};
+use crate::history::{Entry, Qube, QubeEvent};
+use crate::names::Sbdf;
+use crate::observe::qubes::{Device, Happened, Happening, Port};
+use crate::recorder::limits::{Key, Now};
+use std::collections::BTreeMap;
+
+impl Story {
+    /// Takes in what Qubes says of its qubes.
+    pub fn meet(&mut self, abouts: BTreeMap<String, About>) {
+        self.abouts = abouts;
+    }
+
+    /// What Qubes says has happened to a qube. `find` leads from a port to its function.
+    pub fn happening(
+        &mut self,
+        happening: &Happening,
+        of_4_2: bool,
+        find: &dyn Fn(&Port) -> Option<Sbdf>,
+        now: Now,
+    ) -> Vec<Entry> {
+        let qube = happening.qube.to_string();
+        let mut record = Qube {
+            event: QubeEvent::Started,
+            qube: qube.clone(),
+            uuid: self.abouts.get(&qube).map(|about| about.uuid.clone()).unwrap_or_default(),
+            label: String::new(),
+            before: String::new(),
+            port: String::new(),
+            bdf: None,
+            options: String::new(),
+            source: "qubesd".to_owned(),
+            at: String::new(),
+        };
+        match &happening.what {
+            // The first of the two is told: from then on its devices are taken.
+            Happened::Starting | Happened::Started => {
+                if !self.running.insert(qube.clone()) {
+                    return Vec::new();
+                }
+                record.label = self.abouts.get(&qube).map(|about| about.label.clone()).unwrap_or_default();
+            }
+            Happened::StartFailed | Happened::Stopped => {
+                self.running.remove(&qube);
+                record.event = QubeEvent::Stopped;
+            }
+            Happened::Label { now, before } if now != before => {
+                self.abouts.entry(qube.clone()).or_default().label.clone_from(now);
+                (record.event, record.label, record.before) = (QubeEvent::Label, now.clone(), before.clone());
+            }
+            Happened::Name { now, before } if now != before => {
+                (record.event, record.qube, record.before) = (QubeEvent::Name, now.clone(), before.clone());
+            }
+            Happened::Assigned(device) | Happened::AssignmentChanged(device) => {
+                record.event = QubeEvent::Assigned;
+                about(&mut record, device, find);
+            }
+            Happened::Unassigned(device) => {
+                record.event = QubeEvent::Unassigned;
+                about(&mut record, device, find);
+            }
+            // 4.3 says so of running qubes only: xenstore tells that better.
+            Happened::Attached(device) if of_4_2 => {
+                record.event = QubeEvent::Assigned;
+                about(&mut record, device, find);
+            }
+            Happened::Detached(device) if of_4_2 => {
+                record.event = QubeEvent::Unassigned;
+                about(&mut record, device, find);
+            }
+            _ => return Vec::new(),
+        }
+        let key = Key::Qube(qube);
+        let mut entries: Vec<Entry> =
+            self.limits.lost(&key, now, false).map(Entry::Lost).into_iter().collect();
+        if self.limits.admit(&key, now) {
+            entries.push(Entry::Qube(record));
+        } else {
+            self.limits.dropped(&key, "qubesd", now);
+        }
+        entries
+    }
+}
+
+fn about(record: &mut Qube, device: &Device, find: &dyn Fn(&Port) -> Option<Sbdf>) {
+    record.port = device.port.text().to_owned();
+    record.bdf = find(&device.port);
+    record.options.clone_from(&device.options);
+}

@@ -1,0 +1,152 @@
+//! What is told of functions with qubes.
+
+use super::{Place, Story, Using};
+use crate::history::{Entry, Stay, StayEvent, Told, What};
+use crate::recorder::limits::{Key, Now};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Story {
+    /// Takes in what earlier runs told in this boot.
+    pub fn resume(&mut self, told: &Told) {
+        let What::Entry(Entry::Stay(stay)) = &told.what else { return };
+        let (Ok(domain), false) = (u16::try_from(stay.domain), stay.source.starts_with("import:")) else {
+            return;
+        };
+        self.remember(stay, domain);
+        let place = (stay.bdf, domain);
+        if stay.event == StayEvent::End {
+            self.left_open.remove(&place);
+        } else {
+            self.left_open.insert(place, stay.clone());
+        }
+    }
+
+    /// Whether a stay of this place was told before: nothing has to be read about it then.
+    pub fn knows(&self, place: Place) -> Option<&Using> {
+        self.seen.get(&place)
+    }
+
+    /// Who has what now, because xenstore says that it changed.
+    pub fn uses(&mut self, uses: Vec<Using>, now: Now) -> Vec<Entry> {
+        self.see(uses, "xenstore", now)
+    }
+
+    /// Stays as a snapshot found them, and what is left of those that nobody saw.
+    pub(super) fn stays_found(
+        &mut self,
+        uses: Vec<Using>,
+        left: Vec<Using>,
+        given: BTreeSet<Place>,
+        now: Now,
+    ) -> Vec<Entry> {
+        let mut entries = self.see(uses, "snapshot", now);
+        for (place, stay) in std::mem::take(&mut self.left_open) {
+            if !self.seen.contains_key(&place) {
+                entries.push(Entry::Stay(ended(stay, "snapshot")));
+            }
+        }
+        for using in left {
+            if self.ever.insert(using.place) {
+                let stay = self.stay(&using, StayEvent::End, "snapshot");
+                self.remember(&stay, using.place.1);
+                entries.push(Entry::Stay(stay));
+            }
+        }
+        for place in given {
+            if self.ever.insert(place) {
+                let using = Using {
+                    place,
+                    stub: -1,
+                    qube: format!("domain-{}", place.1),
+                    uuid: String::new(),
+                    id: self.devices.get(&place.0).map(|facts| facts.2.clone()).unwrap_or_default(),
+                    options: String::new(),
+                };
+                entries.push(Entry::Stay(self.stay(&using, StayEvent::End, "snapshot")));
+            }
+        }
+        entries
+    }
+
+    /// Takes in who has what, and tells what is new.
+    fn see(&mut self, uses: Vec<Using>, source: &'static str, now: Now) -> Vec<Entry> {
+        let uses: BTreeMap<Place, Using> = uses.into_iter().map(|using| (using.place, using)).collect();
+        let changed = |place: &&Place| self.seen.get(*place) != uses.get(*place);
+        let changed: BTreeSet<Place> = self.seen.keys().chain(uses.keys()).filter(changed).copied().collect();
+        self.seen = uses;
+        self.tell(source, &changed, now)
+    }
+
+    /// Tells what was seen and not told, as far as the limits let it.
+    pub(super) fn tell(&mut self, source: &'static str, changed: &BTreeSet<Place>, now: Now) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let places: BTreeSet<Place> = self.told.keys().chain(self.seen.keys()).copied().collect();
+        for place in places {
+            let stay = match (self.told.get(&place), self.seen.get(&place)) {
+                (Some(told), None) => ended(told.clone(), source),
+                (None, Some(using)) => {
+                    let just_now = source == "xenstore" && changed.contains(&place);
+                    let event = if just_now { StayEvent::Begin } else { StayEvent::Present };
+                    self.stay(using, event, source)
+                }
+                (Some(told), Some(using)) => {
+                    let stay = self.stay(using, StayEvent::Present, source);
+                    let more =
+                        (&stay.options, &stay.qube, stay.stub) != (&told.options, &told.qube, told.stub);
+                    if !more || stay.options.is_empty() {
+                        continue;
+                    }
+                    stay
+                }
+                (None, None) => continue,
+            };
+            let key = Key::Qube(stay.qube.clone());
+            entries.extend(self.limits.lost(&key, now, false).map(Entry::Lost));
+            if !self.limits.admit(&key, now) {
+                // What waits since an earlier reading was counted then, unless that was told meanwhile.
+                if changed.contains(&place) || !self.limits.owes(&key) {
+                    self.limits.dropped(&key, "xenstore", now);
+                }
+                continue;
+            }
+            if stay.event == StayEvent::End {
+                self.told.remove(&place);
+            } else {
+                self.told.insert(place, stay.clone());
+            }
+            self.remember(&stay, place.1);
+            entries.push(Entry::Stay(stay));
+        }
+        entries
+    }
+
+    fn remember(&mut self, stay: &Stay, domain: u16) {
+        self.ever.insert((stay.bdf, domain));
+        if let Ok(stub) = u16::try_from(stay.stub) {
+            self.ever.insert((stay.bdf, stub));
+        }
+    }
+
+    fn stay(&self, using: &Using, event: StayEvent, source: &str) -> Stay {
+        let about = self.abouts.get(&using.qube).cloned().unwrap_or_default();
+        Stay {
+            event,
+            bdf: using.place.0,
+            id: using.id.clone(),
+            qube: using.qube.clone(),
+            uuid: if about.uuid.is_empty() { using.uuid.clone() } else { about.uuid },
+            label: about.label,
+            class: about.class,
+            network: about.network,
+            domain: i64::from(using.place.1),
+            stub: using.stub,
+            options: using.options.clone(),
+            source: source.to_owned(),
+            at: String::new(),
+        }
+    }
+}
+
+fn ended(stay: Stay, source: &str) -> Stay {
+    Stay { event: StayEvent::End, source: source.to_owned(), ..stay }
+}
