@@ -1,1 +1,419 @@
+//! Given these records, this is what the function has been through.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use super::*;
+use crate::history::{Lost, Recorder, RecorderPhase, StayEvent};
+use proptest::prelude::*;
+use RecorderPhase::{Heartbeat, Source, Start, Stop};
+
+const ID: &str = "8086:10d3 8086:a01f 020000 0000000000000001";
+const OTHER: &str = "1b36:000d 1af4:1100 0c0330";
+const BOOT: &str = "b0b0b0b0";
+
+fn nic() -> Sbdf {
+    Sbdf::from_sysfs("0000:00:07.0").unwrap()
+}
+
+fn elsewhere() -> Sbdf {
+    Sbdf::from_sysfs("0000:00:09.0").unwrap()
+}
+
+fn at(second: u64) -> Moment {
+    Moment::from_micros((1_000_000 + second) * 1_000_000)
+}
+
+/// What happened at which second of which boot.
+type Story = Vec<(u64, &'static str, Entry)>;
+
+fn recorder(phase: RecorderPhase, missing: &str) -> Entry {
+    let sources = ["uevents", "xenstore"].iter().filter(|it| !missing.contains(**it));
+    Entry::Recorder(Recorder {
+        phase,
+        run: "run".into(),
+        sources: sources.map(|it| (*it).to_owned()).collect(),
+        missing: missing.split_whitespace().map(str::to_owned).collect(),
+        first: false,
+        interval: 60,
+    })
+}
+
+fn first() -> Entry {
+    let Entry::Recorder(it) = recorder(Start, "") else { return recorder(Start, "") };
+    Entry::Recorder(Recorder { first: true, ..it })
+}
+
+fn device(event: DeviceEvent, bdf: Sbdf, identity: Identity) -> Entry {
+    Entry::Device(Device {
+        event,
+        bdf,
+        identity,
+        driver: "pciback".into(),
+        before: "driver".into(),
+        way: "override".into(),
+        owner: String::new(),
+        source: "uevent".into(),
+        at: String::new(),
+    })
+}
+
+fn identity(id: &str, revision: &str) -> Identity {
+    Identity { id: id.into(), revision: revision.into(), ..Identity::default() }
+}
+
+fn seized() -> Entry {
+    device(DeviceEvent::Seized, nic(), identity(ID, "01"))
+}
+
+fn stay_at(event: StayEvent, bdf: Sbdf, id: &str, qube: &str, domain: i64) -> Entry {
+    Entry::Stay(Stay {
+        event,
+        bdf,
+        id: id.into(),
+        qube: qube.into(),
+        uuid: String::new(),
+        label: "red".into(),
+        class: String::new(),
+        network: None,
+        domain,
+        stub: -1,
+        options: String::new(),
+        source: "xenstore".into(),
+        at: String::new(),
+    })
+}
+
+fn stay(event: StayEvent, qube: &str, domain: i64) -> Entry {
+    stay_at(event, nic(), ID, qube, domain)
+}
+
+fn imported(event: StayEvent, qube: &str, at: &str) -> Entry {
+    let Entry::Stay(it) = stay(event, qube, -1) else { return seized() };
+    Entry::Stay(Stay { source: "import:libxl".into(), at: at.into(), ..it })
+}
+
+fn lost(since: u64) -> Entry {
+    Entry::Lost(Lost {
+        source: "uevent".into(),
+        qube: String::new(),
+        count: 0,
+        why: "overflow".into(),
+        since: at(since).to_string(),
+    })
+}
+
+/// The fold of a story, asked at second 1000 while the recorder lives (or not).
+fn past(story: &Story, alive: bool) -> Exposure {
+    past_of(story, alive, &[(nic(), ID)])
+}
+
+fn past_of(story: &Story, alive: bool, present: &[(Sbdf, &str)]) -> Exposure {
+    let named = present.iter().map(|(sbdf, id)| Named { sbdf: *sbdf, id: (*id).to_owned() }).collect();
+    let id = present.iter().find(|(sbdf, _)| *sbdf == nic()).unwrap().1;
+    let wanted = BTreeMap::from([(nic(), identity(id, "01"))]);
+    let mut fold = Fold::new(BOOT, Some(at(0)), named, wanted);
+    for (seq, (second, boot, entry)) in story.iter().enumerate() {
+        fold.tell(&Told {
+            seq: seq as u64 + 1,
+            time: Some(at(*second)),
+            boot: (*boot).to_owned(),
+            what: What::Entry(entry.clone()),
+        });
+    }
+    fold.finish(at(1000), alive, Journal::Read { odd: 0 }).of.remove(&nic()).unwrap()
+}
+
+/// Heartbeats of this boot from one second to another.
+fn beats(from: u64, to: u64) -> Story {
+    (from..=to).step_by(50).map(|second| (second, BOOT, recorder(Heartbeat, ""))).collect()
+}
+
+fn told(parts: Vec<Story>) -> Story {
+    parts.concat()
+}
+
+fn whys(exposure: &Exposure) -> Vec<Why> {
+    exposure.uncovered.iter().map(|gap| gap.why).collect()
+}
+
+/// What `never-exposed` asks of the journal.
+fn is_clean(exposure: &Exposure) -> bool {
+    exposure.stays.is_empty() && exposure.more_stays == 0 && exposure.uncovered.is_empty()
+}
+
+#[test]
+fn nobody_had_it_and_the_recorder_heard_everything_since_the_boot() {
+    let story = told(vec![vec![(10, BOOT, first())], beats(50, 1000)]);
+    assert!(is_clean(&past(&story, true)));
+    // One that has ended since may have missed what came then.
+    assert_eq!(whys(&past(&story, false)), [Why::Died]);
+}
+
+#[test]
+fn a_recorder_that_began_later_covers_what_was_taken_from_dom0_after_that() {
+    let begun = vec![(10, BOOT, recorder(Start, ""))];
+    let heard = told(vec![begun.clone(), beats(50, 100), vec![(110, BOOT, seized())], beats(150, 1000)]);
+    assert!(is_clean(&past(&heard, true)));
+    let before = told(vec![vec![(5, BOOT, seized())], begun, beats(50, 1000)]);
+    assert_eq!(whys(&past(&before, true)), [Why::NoRecorder]);
+}
+
+#[test]
+fn what_pciback_took_from_nobody_may_have_been_anywhere_before() {
+    let Entry::Device(it) = seized() else { return };
+    let from_nobody = Entry::Device(Device { before: String::new(), ..it });
+    let story = told(vec![vec![(10, BOOT, recorder(Start, "")), (20, BOOT, from_nobody)], beats(50, 1000)]);
+    assert_eq!(whys(&past(&story, true)), [Why::NoRecorder]);
+}
+
+#[test]
+fn a_killed_recorder_leaves_the_time_until_the_next_one_uncovered() {
+    let story = told(vec![
+        vec![(10, BOOT, first()), (20, BOOT, seized())],
+        beats(50, 300),
+        vec![(400, BOOT, recorder(Start, ""))],
+        beats(450, 1000),
+    ]);
+    let exposure = past(&story, true);
+    assert_eq!(whys(&exposure), [Why::Died]);
+    let gap = exposure.uncovered[0];
+    assert_eq!((gap.from.unwrap().time, gap.to.unwrap().time), (Some(at(300)), Some(at(400))));
+}
+
+#[test]
+fn stopped_silent_deaf_and_losing_recorders_and_a_clock_set_back_are_told_apart() {
+    let begun = || vec![(10, BOOT, first()), (20, BOOT, seized())];
+    let cases: Vec<(Story, Why)> = vec![
+        (vec![(60, BOOT, recorder(Stop, "")), (70, BOOT, recorder(Start, ""))], Why::Stopped),
+        (vec![(200, BOOT, recorder(Heartbeat, ""))], Why::Silent),
+        (vec![(40, BOOT, recorder(Source, "xenstore")), (60, BOOT, recorder(Source, ""))], Why::Deaf),
+        (vec![(40, BOOT, recorder(Source, "uevents")), (60, BOOT, recorder(Source, ""))], Why::Deaf),
+        (vec![(60, BOOT, lost(40))], Why::Lost),
+        (vec![(15, BOOT, recorder(Heartbeat, ""))], Why::Clock),
+    ];
+    for (middle, why) in cases {
+        let next = middle.last().unwrap().0 + 20;
+        let story = told(vec![begun(), middle, beats(next, 1000)]);
+        assert_eq!(whys(&past(&story, true)), [why]);
+    }
+    // What was missed before it was taken from dom0 does not count.
+    let story =
+        told(vec![vec![(10, BOOT, first()), (40, BOOT, lost(30)), (50, BOOT, seized())], beats(60, 1000)]);
+    assert!(is_clean(&past(&story, true)));
+}
+
+#[test]
+fn qubesd_is_not_needed_to_know_that_no_qube_had_it() {
+    let story =
+        told(vec![vec![(10, BOOT, first()), (20, BOOT, recorder(Source, "qubesd"))], beats(50, 1000)]);
+    assert!(is_clean(&past(&story, true)));
+}
+
+#[test]
+fn a_stay_is_told_from_its_begin_to_its_end() {
+    let story = told(vec![
+        vec![(10, BOOT, first()), (20, BOOT, seized())],
+        vec![
+            (30, BOOT, stay(StayEvent::Begin, "domain-7", 7)),
+            (31, BOOT, stay(StayEvent::Present, "sys-net", 7)),
+        ],
+        vec![(60, BOOT, stay(StayEvent::End, "sys-net", 7)), (61, BOOT, stay(StayEvent::End, "sys-net", 7))],
+        vec![(70, BOOT, stay(StayEvent::Begin, "work", 8))],
+        beats(100, 1000),
+    ]);
+    let exposure = past(&story, true);
+    let stays: Vec<_> = exposure.stays.iter().map(|one| (one.stay.qube.as_str(), one.from, one.to)).collect();
+    assert_eq!(
+        stays,
+        [("sys-net", Some(at(30)), Ended::At(Some(at(60)))), ("work", Some(at(70)), Ended::Open)]
+    );
+    assert!(exposure.uncovered.is_empty());
+}
+
+#[test]
+fn what_is_left_of_a_stay_that_nobody_saw_is_a_stay() {
+    let story = vec![(60, BOOT, stay(StayEvent::End, "sys-net", 7))];
+    let exposure = past(&story, false);
+    assert_eq!(exposure.stays[0].from, None);
+    assert_eq!(exposure.stays[0].to, Ended::At(Some(at(60))));
+}
+
+#[test]
+fn the_next_qube_ends_the_stay_before_though_nobody_wrote_that_down() {
+    let story = vec![
+        (30, BOOT, stay(StayEvent::Begin, "sys-net", 7)),
+        (90, BOOT, stay(StayEvent::Present, "work", 9)),
+    ];
+    let exposure = past(&story, false);
+    assert_eq!(exposure.stays[0].to, Ended::Unrecorded);
+    assert!(!exposure.stays[1].begun);
+}
+
+#[test]
+fn earlier_boots_follow_the_identity_wherever_it_stood() {
+    let story = vec![
+        (1, "a0a0a0a0", stay_at(StayEvent::Begin, elsewhere(), ID, "sys-net", 3)),
+        (2, "a0a0a0a0", stay_at(StayEvent::End, elsewhere(), ID, "sys-net", 3)),
+        (3, "a1a1a1a1", stay_at(StayEvent::Begin, elsewhere(), ID, "sys-net", 3)),
+        // Another device stood at its address then.
+        (4, "a1a1a1a1", stay_at(StayEvent::Begin, nic(), OTHER, "work", 4)),
+    ];
+    let exposure = past(&story, false);
+    assert_eq!(exposure.before.len(), 1);
+    let before = &exposure.before[0];
+    assert_eq!(
+        (before.qube.as_str(), before.stays, before.moved, before.perhaps),
+        ("sys-net", 2, true, false)
+    );
+    assert_eq!((before.first, before.last), (Some(at(1)), Some(at(3))));
+}
+
+#[test]
+fn twins_share_their_earlier_boots_and_not_this_one() {
+    let base = "8086:10d3 8086:a01f 020000";
+    let story = vec![
+        (1, "a0a0a0a0", stay_at(StayEvent::Begin, elsewhere(), base, "sys-net", 3)),
+        (20, BOOT, stay_at(StayEvent::Begin, elsewhere(), base, "work", 4)),
+    ];
+    let exposure = past_of(&story, false, &[(nic(), base), (elsewhere(), base)]);
+    assert_eq!((exposure.before.len(), exposure.stays.len()), (1, 0));
+    assert!(exposure.before[0].perhaps);
+    assert_eq!(exposure.twins, [elsewhere()]);
+    // Where the twin is not at that address (any more), it may have been this one.
+    let exposure = past_of(&story, false, &[(nic(), base)]);
+    assert_eq!(exposure.stays.len(), 1);
+}
+
+#[test]
+fn in_this_boot_the_address_counts_whatever_the_device_calls_itself() {
+    let story = vec![(20, BOOT, stay_at(StayEvent::Begin, nic(), OTHER, "work", 4))];
+    assert_eq!(past(&story, false).stays.len(), 1);
+}
+
+#[test]
+fn imports_add_stays_and_cover_nothing() {
+    let story = vec![
+        (900, BOOT, imported(StayEvent::Begin, "old", &at(1).before_boot())),
+        (900, BOOT, imported(StayEvent::Begin, "untimed", "")),
+        (900, BOOT, imported(StayEvent::Begin, "now", &at(700).to_string())),
+    ];
+    let exposure = past(&story, true);
+    let before: Vec<_> = exposure.before.iter().map(|one| (one.qube.as_str(), one.imported)).collect();
+    assert_eq!(before, [("untimed", true), ("old", true)]);
+    assert_eq!(exposure.stays.iter().map(|one| one.stay.qube.as_str()).collect::<Vec<_>>(), ["now"]);
+    assert!(exposure.nobody_recorded());
+}
+
+impl Moment {
+    /// A day before.
+    fn before_boot(self) -> String {
+        Moment::from_micros(self.micros() - 86_400_000_000).to_string()
+    }
+}
+
+#[test]
+fn a_changed_identity_is_held_against_what_was_recorded() {
+    let known = |boot, entry| vec![(20, boot, entry)];
+    let with = |id: &str, revision: &str| device(DeviceEvent::Seized, nic(), identity(id, revision));
+    let fields = |story: &Story| {
+        past(story, false).changes.iter().map(|one| one.fields.join("; ")).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(&known(BOOT, with(ID, "01"))), Vec::<String>::new());
+    assert_eq!(fields(&known(BOOT, with(ID, "00"))), ["revision 00 -> 01"]);
+    assert_eq!(fields(&known("a0a0a0a0", with(ID, "00"))), ["revision 00 -> 01"]);
+    // Another device at its address, which is gone.
+    let changed = fields(&known("a0a0a0a0", with(OTHER, "01")));
+    assert!(changed[0].starts_with("vendor and device 1b36:000d -> 8086:10d3"), "{changed:?}");
+    // The first record of this boot counts: a later one may be of what a qube made of it.
+    let twice = vec![(20, BOOT, with(ID, "00")), (30, BOOT, with(ID, "01"))];
+    assert_eq!(fields(&twice), ["revision 00 -> 01"]);
+}
+
+#[test]
+fn a_device_that_moved_is_no_change() {
+    let story = vec![(20, "a0a0a0a0", device(DeviceEvent::Seized, nic(), identity(OTHER, "01")))];
+    let exposure = past_of(&story, false, &[(nic(), ID), (elsewhere(), OTHER)]);
+    assert_eq!(exposure.changes, []);
+}
+
+#[test]
+fn very_long_stories_are_counted_not_kept() {
+    let mut story: Story = vec![(10, BOOT, recorder(Start, ""))];
+    for number in 0..2000 {
+        let name = format!("disp{}", number % 700);
+        story.push((number, BOOT, stay(StayEvent::Begin, &name, number as i64 + 1)));
+        story.push((number, BOOT, lost(1)));
+        story.push((1, "a0a0a0a0", stay(StayEvent::Begin, &name, 1)));
+    }
+    let exposure = past(&story, true);
+    assert!(exposure.stays.len() <= 256 && exposure.more_stays >= 1744);
+    assert!(exposure.before.len() <= 256 && exposure.more_before > 0);
+    assert!(exposure.uncovered.len() <= 66);
+}
+
+/// Anything that can stand in a journal.
+fn anything() -> impl Strategy<Value = (u64, bool, usize)> {
+    (0u64..90, proptest::bool::weighted(0.9), 0usize..14)
+}
+
+fn entry(what: usize) -> Entry {
+    match what {
+        0..=4 => recorder(Heartbeat, ""),
+        5 => recorder(Start, ""),
+        6 => first(),
+        7 => recorder(Stop, ""),
+        8 => recorder(Source, "xenstore"),
+        9 => recorder(Source, ""),
+        10 => lost(30),
+        11 => seized(),
+        12 => device(DeviceEvent::Bound, nic(), identity(ID, "01")),
+        _ => recorder(Heartbeat, "uevents"),
+    }
+}
+
+fn random(steps: &[(u64, bool, usize)]) -> Story {
+    let mut second = 10;
+    let began: Story = vec![(10, BOOT, first()), (11, BOOT, seized())];
+    let steps = steps.iter().map(|(step, now, what)| {
+        second = (second + step).min(990);
+        (second, if *now { BOOT } else { "a0a0a0a0" }, entry(*what))
+    });
+    began.into_iter().chain(steps).collect()
+}
+
+proptest! {
+    /// Knowing less never makes it milder: with a record of the recorder's life taken away, what was not clean
+    /// does not become clean.
+    #[test]
+    fn a_heartbeat_less_is_never_milder(steps in proptest::collection::vec(anything(), 0..25), at in 0usize..25) {
+        let story = random(&steps);
+        let mut less = story.clone();
+        let beats = |entry: &Entry| matches!(entry, Entry::Recorder(it) if it.phase == Heartbeat && it.missing.is_empty());
+        if let Some(at) = less.get(at).filter(|(_, _, entry)| beats(entry)).map(|_| at) {
+            less.remove(at);
+        }
+        prop_assert!(is_clean(&past(&story, true)) || !is_clean(&past(&less, true)));
+    }
+
+    /// One stay more never makes it milder, wherever it stands.
+    #[test]
+    fn a_stay_more_is_never_milder(
+        steps in proptest::collection::vec(anything(), 0..25),
+        at in 0usize..25,
+        event in proptest::sample::select(vec![StayEvent::Begin, StayEvent::Present, StayEvent::End]),
+    ) {
+        let story = random(&steps);
+        let mut more = story.clone();
+        let at = at.min(more.len());
+        let second = more.get(at.saturating_sub(1)).map_or(10, |(second, ..)| *second);
+        more.insert(at, (second, BOOT, stay(event, "sys-net", 7)));
+        let exposure = past(&more, true);
+        prop_assert_eq!(exposure.stays.len(), 1);
+        prop_assert!(exposure.before.len() >= past(&story, true).before.len());
+    }
+
+    /// A dead recorder proves nothing about now.
+    #[test]
+    fn without_a_living_recorder_nothing_is_proved(steps in proptest::collection::vec(anything(), 0..25)) {
+        prop_assert!(!is_clean(&past(&random(&steps), false)));
+    }
+}
