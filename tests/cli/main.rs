@@ -13,6 +13,7 @@ mod assigned;
 mod consent;
 mod drivers;
 mod hazards;
+mod history;
 mod import;
 mod in_use;
 mod log;

@@ -1,0 +1,238 @@
+//! What the journal tells of a device, and what follows from it.
+
+use crate::model::{Dom0, Function};
+use audit::{Draft, Journal};
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::{json, Value};
+use std::fs::File;
+
+const NIC: &str = "0000:00:07.0";
+/// What the model's card tells of itself.
+const ID: &str = "8086:10d3 8086:0001 020000";
+/// The model's boot, as the journal names it.
+const BOOT: &str = "11111111";
+
+/// A dom0 whose pciback holds the card.
+fn dom0() -> Dom0 {
+    Dom0::with(Function::nic(NIC).held())
+}
+
+fn folder(dom0: &Dom0) -> std::path::PathBuf {
+    let folder = dom0.path("var/lib/qubes/dom0-pci/journal");
+    std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    folder
+}
+
+fn told(dom0: &Dom0, boot: &str, drafts: &[Draft]) {
+    Journal::open(&folder(dom0), boot).unwrap().append(drafts).unwrap();
+}
+
+fn recorder(phase: &str) -> Draft {
+    let draft = Draft::new("recorder").text("phase", phase).text("run", "1f2e3d4c");
+    let draft = draft.list("sources", ["uevents", "xenstore"]).list("missing", ["qubesd"]);
+    draft.flag("first", phase == "start").number("interval", 600)
+}
+
+fn seized(id: &str) -> Draft {
+    let draft = Draft::new("device").text("event", "seized").text("bdf", NIC).text("id", id);
+    draft.text("revision", "01").text("driver", "pciback").text("before", "e1000e").text("way", "override")
+}
+
+fn stay(event: &str, qube: &str, domain: i64) -> Draft {
+    let draft = Draft::new("stay").text("event", event).text("bdf", NIC).text("id", ID).text("qube", qube);
+    let draft = draft.text("label", "red").text("class", "AppVM").flag("network", true);
+    draft.text("source", "xenstore").number("domain", domain)
+}
+
+/// A recorder listens, as long as this is held.
+fn listens(dom0: &Dom0) -> Flock<File> {
+    let file = File::create(dom0.path("run/qubes-dom0-pci.recorder")).unwrap();
+    Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, error)| error).unwrap()
+}
+
+#[track_caller]
+fn hazard(dom0: &Dom0, id: &str) -> Value {
+    let plan = dom0.json(&["plan", NIC]);
+    let hazards = plan["hazards"].as_array().unwrap_or_else(|| panic!("{plan}")).clone();
+    hazards.into_iter().find(|hazard| hazard["id"] == id).unwrap_or_else(|| panic!("no {id}: {plan}"))
+}
+
+#[test]
+fn the_qubes_of_this_boot_are_accepted_one_by_one_though_xenstore_knows_them_no_more() {
+    let dom0 = dom0();
+    told(&dom0, BOOT, &[seized(ID), stay("begin", "sys-net", 3), stay("end", "sys-net", 3)]);
+    told(&dom0, BOOT, &[stay("begin", "work", 4), stay("end", "work", 4)]);
+    let accept = dom0.json(&["plan", NIC])["accept"].clone();
+    assert_eq!(accept, json!(["exposed:work", "exposed:sys-net", "unknown-history", "network"]));
+    let exposed = hazard(&dom0, "exposed");
+    let sentence = exposed["sentence"].as_str().unwrap();
+    assert_eq!(
+        sentence,
+        "work (red, AppVM, provides network) had it in this boot: take it that it was turned against dom0"
+    );
+    // What was accepted by name is taken.
+    let all = "exposed:work,exposed:sys-net,unknown-history,network";
+    dom0.run(&["plan", NIC, "--accept", all]).exits(0);
+    let said = dom0.run(&["--json", "reattach", NIC, "--accept", "unknown-history,network,exposed:work"]);
+    let said = said.fails(4, "consent-missing").json();
+    assert!(said["error"]["message"].as_str().unwrap().contains("not accepted: exposed:sys-net;"), "{said}");
+}
+
+#[test]
+fn the_prompt_names_the_latest_qube_of_the_journal() {
+    let dom0 = dom0();
+    told(&dom0, BOOT, &[stay("begin", "sys-net", 3), stay("end", "sys-net", 3), stay("begin", "work", 4)]);
+    told(&dom0, BOOT, &[stay("end", "work", 4)]);
+    let (said, exit) = dom0.talk(&["reattach", NIC], "\r");
+    assert!(said.contains("type `work` to take the risk"), "{said}");
+    assert_eq!(exit, Some(4));
+}
+
+#[test]
+fn a_recorder_that_heard_everything_proves_that_no_qube_had_it() {
+    let dom0 = dom0();
+    let mark = listens(&dom0);
+    told(&dom0, BOOT, &[recorder("start"), seized(ID), recorder("heartbeat")]);
+    let note = hazard(&dom0, "never-exposed");
+    assert_eq!(note["severity"], "note");
+    assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["network"]));
+    // It has ended: what came since is not known.
+    drop(mark);
+    let ids = dom0.hazards(NIC);
+    assert!(
+        ids.contains(&"unknown-history".to_owned()) && !ids.contains(&"never-exposed".to_owned()),
+        "{ids:?}"
+    );
+}
+
+#[test]
+fn a_stay_is_known_and_no_history_is_unknown_where_the_recorder_heard_everything() {
+    let dom0 = dom0();
+    let _mark = listens(&dom0);
+    told(&dom0, BOOT, &[recorder("start"), seized(ID), stay("begin", "work", 4), stay("end", "work", 4)]);
+    assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["exposed:work", "network"]));
+}
+
+#[test]
+fn a_quarantine_that_no_record_explains_is_unknown_history() {
+    let dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
+    let _mark = listens(&dom0);
+    told(&dom0, BOOT, &[recorder("start"), seized(ID)]);
+    let evidence = hazard(&dom0, "unknown-history")["evidence"].clone();
+    assert_eq!(evidence, "Xen holds it in quarantine, as it does when a qube that had it has ended");
+}
+
+#[test]
+fn earlier_boots_are_one_hazard_and_it_follows_the_device_to_another_address() {
+    let dom0 = dom0();
+    let elsewhere = |event: &str| {
+        let draft = Draft::new("stay").text("event", event).text("bdf", "0000:00:1c.0").text("id", ID);
+        draft.text("qube", "sys-net").text("source", "xenstore").number("domain", 3)
+    };
+    told(&dom0, "00000000", &[elsewhere("begin"), elsewhere("end")]);
+    let before = hazard(&dom0, "exposed-before");
+    assert_eq!(before["severity"], "warn");
+    let evidence = before["evidence"].as_str().unwrap();
+    assert!(
+        evidence.starts_with("sys-net last 20") && evidence.ends_with("at another address"),
+        "{evidence}"
+    );
+    let ids = dom0.hazards(NIC);
+    assert!(!ids.contains(&"exposed".to_owned()), "{ids:?}");
+}
+
+#[test]
+fn another_device_at_the_address_is_named_field_by_field() {
+    let dom0 = dom0();
+    told(&dom0, "00000000", &[seized("8086:10d4 8086:0001 020000")]);
+    let changed = hazard(&dom0, "identity-changed");
+    assert!(
+        changed["evidence"].as_str().unwrap().ends_with("vendor and device 8086:10d4 -> 8086:10d3"),
+        "{changed}"
+    );
+    let dom0 = self::dom0();
+    told(&dom0, "00000000", &[seized(ID)]);
+    assert!(!dom0.hazards(NIC).contains(&"identity-changed".to_owned()));
+}
+
+#[test]
+fn a_recorded_option_counts_though_xenstore_knows_it_no_more() {
+    let dom0 = dom0();
+    told(&dom0, BOOT, &[stay("begin", "work", 4).text("options", "permissive=1,rdm_policy=relaxed")]);
+    for id in ["permissive", "no-strict-reset"] {
+        assert_eq!(hazard(&dom0, id)["accept"], id);
+    }
+}
+
+#[test]
+fn a_broken_journal_stops_a_plan_as_it_stops_a_return_and_a_repair_leaves_a_hazard() {
+    let dom0 = dom0();
+    told(&dom0, BOOT, &[seized(ID), stay("begin", "work", 4), stay("end", "work", 4)]);
+    let file = folder(&dom0).join("000000000000.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.lines().take(2).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    for command in ["plan", "reattach"] {
+        dom0.run_changing_nothing(&["--json", command, NIC]).fails(7, "journal-broken");
+    }
+    let unseen = dom0.run(&["--json", "show", NIC]).exits(0).json()["unseen"].clone();
+    assert!(unseen[0].as_str().unwrap().starts_with("the journal: "), "{unseen}");
+    dom0.run(&["--json", "audit", "repair"]).exits(0);
+    assert_eq!(hazard(&dom0, "journal-broken")["severity"], "warn");
+}
+
+#[test]
+fn show_tells_the_whole_story_and_list_who_had_it() {
+    let dom0 = dom0();
+    told(&dom0, "00000000", &[stay("begin", "old", 3), stay("end", "old", 3)]);
+    told(&dom0, BOOT, &[recorder("start"), seized(ID), stay("begin", "work", 4), stay("end", "work", 4)]);
+    let shown = dom0.run(&["show", NIC]).exits(0).out;
+    let joined = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "history taken from dom0 20",
+        "UTC (override)",
+        "work (red, AppVM, provides network) 20",
+        "earlier boots: old (red, provides network) once, 20",
+        "last in boot 00000000",
+        "not recorded: the recorder had ended since 20",
+        "its identity is as recorded 20",
+    ] {
+        assert!(joined.contains(part), "{part}: {shown}");
+    }
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    let list = dom0.run(&["list"]).exits(0);
+    list.says("had by    work (red, AppVM, provides network), 20");
+    let device = dom0.json(&["show", NIC])["device"].clone();
+    let history = &device["history"];
+    assert_eq!(history["qubes"], json!(["work"]));
+    assert_eq!(history["stays"][0]["qube"], "work");
+    assert_eq!(history["before"][0]["qube"], "old");
+    assert_eq!(history["seized"]["way"], "override");
+    assert_eq!(history["identity"]["id"], ID);
+}
+
+#[test]
+fn names_from_the_journal_cannot_act_on_a_terminal() {
+    let dom0 = dom0();
+    told(&dom0, BOOT, &[stay("begin", "ev\u{1b}[2Jil", 4)]);
+    let accept = dom0.json(&["plan", NIC])["accept"].clone();
+    assert_eq!(accept[0], "exposed:domain-4");
+    let shown = dom0.run(&["show", NIC]).exits(0).out;
+    assert!(shown.contains("ev\\x1b[2Jil"), "{shown}");
+}
+
+#[test]
+fn the_same_past_gives_the_same_plan_whatever_else_is_written() {
+    let dom0 = dom0();
+    told(&dom0, BOOT, &[seized(ID), stay("begin", "work", 4), stay("end", "work", 4)]);
+    let id = dom0.plan_id(NIC);
+    told(
+        &dom0,
+        BOOT,
+        &[Draft::new("note").text("text", "nothing"), stay("present", "other", 9).text("x", "y")],
+    );
+    assert_ne!(dom0.plan_id(NIC), id, "another qube had it");
+    let id = dom0.plan_id(NIC);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    told(&dom0, BOOT, &[Draft::new("note").text("text", "nothing")]);
+    assert_eq!(dom0.plan_id(NIC), id);
+}
