@@ -1,5 +1,6 @@
 //! What the journal tells of a device, and what follows from it.
 
+use crate::model::terminal::Answer;
 use crate::model::{Dom0, Function};
 use audit::{Draft, Journal};
 use nix::fcntl::{Flock, FlockArg};
@@ -83,9 +84,9 @@ fn the_prompt_names_the_latest_qube_of_the_journal() {
     let dom0 = dom0();
     told(&dom0, BOOT, &[stay("begin", "sys-net", 3), stay("end", "sys-net", 3), stay("begin", "work", 4)]);
     told(&dom0, BOOT, &[stay("end", "work", 4)]);
-    let (said, exit) = dom0.talk(&["reattach", NIC], "\r");
+    let (said, status) = dom0.ask(&["reattach", NIC], Answer::Keys("\r"));
     assert!(said.contains("type `work` to take the risk"), "{said}");
-    assert_eq!(exit, Some(4));
+    assert_eq!(status.code(), Some(4));
 }
 
 #[test]
