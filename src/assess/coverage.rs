@@ -19,26 +19,27 @@ const NEEDED: [&str; 2] = ["uevents", "xenstore"];
 const LONGEST_INTERVAL: u32 = 600;
 
 /// Covered time without a gap.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Stretch {
-    /// The boot it belongs to, as the journal names it.
-    pub boot: String,
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Stretch {
     /// Its beginning.
-    pub from: Moment,
+    from: Moment,
     /// Its end: the last that was heard.
-    pub to: Moment,
-    /// Nothing can have been missed in this boot before it: no qube had run when its recorder began.
-    pub since_boot: bool,
+    to: Moment,
 }
 
-/// All covered time.
+/// All covered time, told record by record.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Coverage {
     /// In the order of the journal. Runs beside each other can make stretches overlap.
-    pub stretches: Vec<Stretch>,
+    stretches: Vec<Stretch>,
+    /// The boot that is being told of.
+    boot: String,
+    /// Its runs of the recorder that have not stopped.
+    runs: Vec<Run>,
 }
 
 /// One run of the recorder, as far as it was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct Run {
     id: String,
     /// Where its `start` stands.
@@ -52,32 +53,31 @@ struct Run {
 }
 
 impl Coverage {
-    /// What the history's records cover. They come in the journal's order, each with its time and its boot.
-    pub fn of<'a>(records: impl IntoIterator<Item = (Moment, &'a str, &'a Entry)>) -> Self {
-        let mut coverage = Self::default();
-        let mut runs: Vec<Run> = Vec::new();
-        let mut current = "";
-        for (time, boot, entry) in records {
-            if boot != current {
-                runs.drain(..).for_each(|run| coverage.keep(run.open));
-                current = boot;
-            }
-            match entry {
-                Entry::Recorder(it) => coverage.recorder(&mut runs, time, boot, it),
-                Entry::Lost(it) => {
-                    if let Some(run) = runs.last_mut() {
-                        coverage.keep(run.heard(time, boot));
-                        let since = Moment::parse(&it.since).unwrap_or(run.start).min(time);
-                        coverage.uncover(run, boot, since, time);
-                    }
-                }
-                Entry::Device(it) => coverage.record(&mut runs, time, boot, &it.source),
-                Entry::Stay(it) => coverage.record(&mut runs, time, boot, &it.source),
-                Entry::Qube(it) => coverage.record(&mut runs, time, boot, &it.source),
-            }
+    /// One record of the history, with its time and its boot. They come in the journal's order.
+    pub fn tell(&mut self, time: Moment, boot: &str, entry: &Entry) {
+        if boot != self.boot {
+            self.close();
+            boot.clone_into(&mut self.boot);
         }
-        runs.drain(..).for_each(|run| coverage.keep(run.open));
-        coverage
+        let source = match entry {
+            Entry::Recorder(it) => return self.recorder(time, it),
+            Entry::Lost(it) => return self.lost(time, Moment::parse(&it.since)),
+            Entry::Device(it) => &it.source,
+            Entry::Stay(it) => &it.source,
+            Entry::Qube(it) => &it.source,
+        };
+        // A recorder wrote it: the latest one that has not stopped.
+        if ["uevent", "xenstore", "qubesd", "snapshot"].contains(&source.as_str()) {
+            let closed = self.runs.last_mut().and_then(|run| run.heard(time));
+            self.keep(closed);
+        }
+    }
+
+    /// Nothing more is told, or another boot begins.
+    pub fn close(&mut self) {
+        for run in std::mem::take(&mut self.runs) {
+            self.keep(run.open);
+        }
     }
 
     /// What lies uncovered in a span of time: rising, without overlaps.
@@ -100,88 +100,68 @@ impl Coverage {
         gaps
     }
 
-    /// Whether all time of this boot since `from` up to `to` is covered. Time before the first record counts where
-    /// nothing can have been missed then: give the boot's own beginning, or any moment of it.
-    #[must_use]
-    pub fn covers(&self, boot: &str, from: Moment, to: Moment) -> bool {
-        let of_boot = self.stretches.iter().filter(|it| it.boot == boot).cloned().collect();
-        let of_boot = Self { stretches: of_boot };
-        let begin = of_boot.stretches.iter().filter(|it| it.since_boot).map(|it| it.from).min();
-        let from = begin.map_or(from, |begin| from.max(begin));
-        of_boot.stretches.iter().any(|it| it.from <= from && from <= it.to)
-            && of_boot.gaps(from, to).is_empty()
-    }
-
-    fn recorder(&mut self, runs: &mut Vec<Run>, time: Moment, boot: &str, it: &Recorder) {
-        let heard = hears(it);
+    fn recorder(&mut self, time: Moment, it: &Recorder) {
         if it.phase == RecorderPhase::Start {
-            self.end(runs, &it.run);
-            let open =
-                heard.then(|| Stretch { boot: boot.to_owned(), from: time, to: time, since_boot: it.first });
+            self.end(&it.run);
+            let open = hears(it).then_some(Stretch { from: time, to: time });
             let silence = silence(it.interval);
-            runs.push(Run { id: it.run.clone(), start: time, latest: time, silence, open });
+            self.runs.push(Run { id: it.run.clone(), start: time, latest: time, silence, open });
             return;
         }
         // A run whose start was pruned or lost: it covers nothing.
-        let Some(run) = runs.iter_mut().find(|run| run.id == it.run) else { return };
-        self.keep(run.heard(time, boot));
+        let Some(run) = self.runs.iter_mut().find(|run| run.id == it.run) else { return };
+        let mut closed = run.heard(time);
         if it.interval != 0 {
             run.silence = silence(it.interval);
         }
-        match it.phase {
-            RecorderPhase::Stop => self.end(runs, &it.run),
-            RecorderPhase::Source if !heard => self.keep(run.open.take()),
-            RecorderPhase::Source if run.open.is_none() => {
-                run.open = Some(Stretch { boot: boot.to_owned(), from: time, to: time, since_boot: false });
+        if it.phase == RecorderPhase::Source {
+            match (hears(it), run.open) {
+                (false, open) => {
+                    closed = closed.or(open);
+                    run.open = None;
+                }
+                (true, None) => run.open = Some(Stretch { from: time, to: time }),
+                (true, Some(_)) => {}
             }
-            _ => {}
+        }
+        self.keep(closed);
+        if it.phase == RecorderPhase::Stop {
+            self.end(&it.run);
         }
     }
 
-    /// A record of the latest run that has not stopped, where a recorder wrote it.
-    fn record(&mut self, runs: &mut [Run], time: Moment, boot: &str, source: &str) {
-        let recorders = ["uevent", "xenstore", "qubesd", "snapshot"].contains(&source);
-        if let Some(run) = runs.last_mut().filter(|_| recorders) {
-            self.keep(run.heard(time, boot));
-        }
-    }
-
-    fn end(&mut self, runs: &mut Vec<Run>, id: &str) {
-        while let Some(place) = runs.iter().position(|run| run.id == id) {
-            let run = runs.remove(place);
+    fn end(&mut self, id: &str) {
+        while let Some(place) = self.runs.iter().position(|run| run.id == id) {
+            let run = self.runs.remove(place);
             self.keep(run.open);
         }
     }
 
     fn keep(&mut self, stretch: Option<Stretch>) {
-        self.stretches.extend(stretch.filter(|it| it.from < it.to || it.since_boot));
+        self.stretches.extend(stretch.filter(|it| it.from < it.to));
     }
 
-    /// Takes `since` to `time` out of all that this run covered.
-    fn uncover(&mut self, run: &mut Run, boot: &str, since: Moment, time: Moment) {
+    /// Takes what was lost up to now out of all that was covered.
+    fn lost(&mut self, time: Moment, since: Option<Moment>) {
+        let Some(run) = self.runs.last_mut() else { return };
+        let heard = run.heard(time);
+        let since = since.unwrap_or(run.start).min(time);
         let open = run.open.take();
-        let begins_anew = open.as_ref().map(|it| it.boot.clone());
-        let mut cut = Vec::new();
-        for stretch in self.stretches.drain(..).chain(open) {
-            if stretch.boot != boot || stretch.to <= since || stretch.from >= time {
-                cut.push(stretch);
-                continue;
-            }
-            if stretch.from < since {
-                cut.push(Stretch { to: since, ..stretch.clone() });
-            }
-            if stretch.to > time {
-                cut.push(Stretch { from: time, since_boot: false, ..stretch });
-            }
+        run.open = open.map(|_| Stretch { from: time, to: time });
+        let touched = self.stretches.iter().position(|it| it.to > since).unwrap_or(self.stretches.len());
+        let mut cut = self.stretches.split_off(touched);
+        cut.extend(heard);
+        cut.extend(open);
+        for stretch in cut {
+            self.keep(Some(Stretch { to: stretch.to.min(since), ..stretch }));
+            self.keep(Some(Stretch { from: stretch.from.max(time), ..stretch }));
         }
-        self.stretches = cut;
-        run.open = begins_anew.map(|boot| Stretch { boot, from: time, to: time, since_boot: false });
     }
 }
 
 impl Run {
     /// It wrote something at this time. Gives what it covered before, where it cannot be gone on with.
-    fn heard(&mut self, time: Moment, boot: &str) -> Option<Stretch> {
+    fn heard(&mut self, time: Moment) -> Option<Stretch> {
         let steady = self.latest <= time && time <= self.latest.after(self.silence);
         self.latest = time;
         let open = self.open.as_mut()?;
@@ -189,8 +169,7 @@ impl Run {
             open.to = time;
             return None;
         }
-        let next = Stretch { boot: boot.to_owned(), from: time, to: time, since_boot: false };
-        self.open.replace(next)
+        self.open.replace(Stretch { from: time, to: time })
     }
 }
 
@@ -260,8 +239,15 @@ mod tests {
         Moment::from_micros(second * 1_000_000)
     }
 
+    fn all(records: &[(u64, &str, Entry)]) -> Coverage {
+        let mut coverage = Coverage::default();
+        records.iter().for_each(|(time, boot, entry)| coverage.tell(at(*time), boot, entry));
+        coverage.close();
+        coverage
+    }
+
     fn covered(records: &[(u64, &str, Entry)]) -> Vec<(u64, u64)> {
-        let coverage = Coverage::of(records.iter().map(|(time, boot, entry)| (at(*time), *boot, entry)));
+        let coverage = all(records);
         coverage
             .stretches
             .iter()
@@ -293,11 +279,8 @@ mod tests {
             (95, "b", seen("operation")),
         ];
         assert_eq!(covered(&told), [(70, 90), (0, 50)]);
-        let coverage = Coverage::of(told.iter().map(|(time, boot, entry)| (at(*time), *boot, entry)));
+        let coverage = all(&told);
         assert_eq!(coverage.gaps(at(0), at(100)), [(at(50), at(70)), (at(90), at(100))]);
-        assert!(coverage.covers("b", at(10), at(50)) && coverage.covers("b", at(71), at(90)));
-        assert!(!coverage.covers("b", at(10), at(60)) && !coverage.covers("b", at(60), at(90)));
-        assert!(!coverage.covers("c", at(10), at(50)));
     }
 
     #[test]
@@ -340,16 +323,6 @@ mod tests {
     }
 
     #[test]
-    fn a_recorder_that_began_before_any_qube_covers_the_boot_from_its_beginning() {
-        let told = [(100, "b", recorder(Start, "first", "")), (110, "b", recorder(Heartbeat, "first", ""))];
-        let coverage = Coverage::of(told.iter().map(|(time, boot, entry)| (at(*time), *boot, entry)));
-        assert!(coverage.covers("b", at(0), at(110)) && !coverage.covers("b", at(0), at(120)));
-        let told = [(100, "b", recorder(Start, "later", "")), (110, "b", recorder(Heartbeat, "later", ""))];
-        let coverage = Coverage::of(told.iter().map(|(time, boot, entry)| (at(*time), *boot, entry)));
-        assert!(!coverage.covers("b", at(0), at(110)));
-    }
-
-    #[test]
     fn one_look_beside_a_running_recorder_ends_nothing() {
         let told = [
             (0, "b", recorder(Start, "r", "")),
@@ -379,7 +352,7 @@ mod tests {
                 };
                 told.push((time, "b", entry));
             }
-            let coverage = Coverage::of(told.iter().map(|(time, boot, entry)| (at(*time), *boot, entry)));
+            let coverage = all(&told);
             let (from, to) = (at(0), at(20_000));
             let gaps = coverage.gaps(from, to);
             prop_assert!(gaps.iter().all(|(begin, end)| begin < end));

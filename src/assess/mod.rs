@@ -20,8 +20,7 @@ mod taken;
 mod words;
 
 pub use act::{Act, Acts, Taken};
-#[allow(unused_imports)]
-pub use coverage::{Coverage, Stretch};
+pub use coverage::Coverage;
 pub use exposure::{had, Ended, Exposure, Fold, Had, Past};
 pub use hazard::{Hazard, Severity, KNOWN_HAZARDS};
 pub use hazards::{of_hold, of_return};

@@ -5,11 +5,10 @@ use crate::audit_cli::TimelineArgs;
 use crate::error::{Exit, Failure};
 use crate::history::{Entry, Moment};
 use crate::names::Sbdf;
-use crate::report::timeline::{lanes, picture, Operation, Span, Story, Told, View};
+use crate::report::timeline::{picture, Drawn, Operation, Span, Story, Told, View};
 use crate::report::{emit, json, warn};
 use audit::{Query, Record};
 use serde_json::{json, Value};
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 /// The kinds of record a picture is drawn from.
@@ -24,7 +23,7 @@ pub fn run(context: &Context, args: &TimelineArgs) -> Result<Exit, Failure> {
     let since = args.since.as_deref().map(moment).transpose()?;
     let until = args.until.as_deref().map(moment).transpose()?;
     let (story, skipped) = story(context, wanted)?;
-    let Some((first, last)) = story.span() else {
+    let Some((first, last)) = story.span else {
         emit(&if context.json { document(&story, None) } else { "nothing is told yet\n".to_owned() })?;
         return Ok(Exit::Done);
     };
@@ -54,25 +53,22 @@ pub fn run(context: &Context, args: &TimelineArgs) -> Result<Exit, Failure> {
 }
 
 /// Reads what the picture needs. How much that is depends on the history, not on the operations' steps.
-fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Story, u64), Failure> {
+fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Drawn, u64), Failure> {
     let of_kind = |kind: &str| vec![(Some("kind".to_owned()), kind.to_owned())];
     let query = Query { any: KINDS.map(of_kind).to_vec(), ..Query::default() };
     let mut story = Story::default();
-    let mut places: HashMap<String, usize> = HashMap::new();
     let skipped = audit::select(&context.journal, &query, &mut |line| {
         if let Some(record) = Record::parse(line) {
-            tell(&mut story, &mut places, &record, wanted);
+            tell(&mut story, &record, wanted);
         }
         ControlFlow::Continue(())
     })
     .map_err(|error| failure(&error))?;
-    let latest = story.told.iter().map(|told| told.time).max().unwrap_or_default();
-    let of_this_boot = story.told.last().is_some_and(|told| told.boot == boot(context));
-    story.until = if of_this_boot { latest.max(Moment::now()) } else { latest };
-    Ok((story, skipped.lines))
+    let runs = story.boot().is_some_and(|told| told == boot(context));
+    Ok((story.finish(runs.then(Moment::now)), skipped.lines))
 }
 
-fn tell(story: &mut Story, places: &mut HashMap<String, usize>, record: &Record, wanted: Option<Sbdf>) {
+fn tell(story: &mut Story, record: &Record, wanted: Option<Sbdf>) {
     let Some(time) = record.text("time").and_then(Moment::parse) else { return };
     if let Some(entry) = Entry::read(record) {
         let of_device = match &entry {
@@ -81,36 +77,35 @@ fn tell(story: &mut Story, places: &mut HashMap<String, usize>, record: &Record,
             _ => None,
         };
         if of_device.is_none() || wanted.is_none() || of_device == wanted {
-            story.told.push(Told { time, boot: record.text("boot").unwrap_or("").to_owned(), entry });
+            story.tell(&Told { time, boot: record.text("boot").unwrap_or("").to_owned(), entry });
         }
         return;
     }
-    let id = record.text("op").unwrap_or("").to_owned();
+    let id = record.text("op").unwrap_or("");
     match record.text("phase") {
         Some("start") => {
             let bdf = record.text("bdf").and_then(Sbdf::from_sysfs);
             if wanted.is_some() && bdf != wanted {
                 return;
             }
-            let command = record.text("command").unwrap_or("operation").to_owned();
-            places.insert(id.clone(), story.operations.len());
-            story.operations.push(Operation { id, time, command, bdf, outcome: "not finished".to_owned() });
+            story.began(Operation {
+                id: id.to_owned(),
+                time,
+                command: record.text("command").unwrap_or("operation").to_owned(),
+                bdf,
+                outcome: "not finished".to_owned(),
+            });
         }
-        Some("end") => {
-            let operation = places.get(&id).and_then(|place| story.operations.get_mut(*place));
-            if let Some(operation) = operation {
-                operation.outcome = record.text("outcome").unwrap_or("ended").to_owned();
-            }
-        }
+        Some("end") => story.ended(id, record.text("outcome").unwrap_or("ended")),
         _ => {}
     }
 }
 
-fn document(story: &Story, view: Option<&View>) -> String {
+fn document(story: &Drawn, view: Option<&View>) -> String {
     let stay = |it: &Span| {
         json!({
-            "qube": it.qube,
-            "label": it.label,
+            "qube": &*it.qube,
+            "label": &*it.label,
             "from": it.from.to_string(),
             "to": it.to.to_string(),
             "begun": it.begun,
@@ -118,19 +113,20 @@ fn document(story: &Story, view: Option<&View>) -> String {
             "imported": it.imported,
         })
     };
-    let lanes: Vec<Value> = lanes(story)
+    let lanes: Vec<Value> = story
+        .lanes
         .iter()
         .filter(|(bdf, _)| view.and_then(|view| view.device).is_none_or(|wanted| wanted == **bdf))
         .map(|(bdf, lane)| json!({ "bdf": bdf.to_string(), "stays": lane.stays.iter().map(stay).collect::<Vec<_>>() }))
         .collect();
-    let gaps = view.map(|view| story.coverage().gaps(view.from, view.to)).unwrap_or_default();
+    let gaps = view.map(|view| story.coverage.gaps(view.from, view.to)).unwrap_or_default();
     let pair = |(from, to): &(Moment, Moment)| json!({ "from": from.to_string(), "to": to.to_string() });
     let members = json!({
         "from": view.map(|view| view.from.to_string()),
         "to": view.map(|view| view.to.to_string()),
         "lanes": lanes,
         "not_recorded": gaps.iter().map(pair).collect::<Vec<_>>(),
-        "boots": story.boots().iter().map(|(from, boot)| json!({ "boot": boot, "from": from.to_string() })).collect::<Vec<_>>(),
+        "boots": story.boots.iter().map(|(from, boot)| json!({ "boot": boot, "from": from.to_string() })).collect::<Vec<_>>(),
         "operations": story.operations.iter().map(|it| json!({
             "op": it.id,
             "time": it.time.to_string(),

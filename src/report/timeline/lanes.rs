@@ -1,9 +1,9 @@
 //! Records to lanes: when which qube had a function, and when a driver of dom0.
 
-use super::{at, is_import, Story};
 use crate::history::{DeviceEvent, Entry, Moment, RecorderPhase, Stay, StayEvent};
 use crate::names::Sbdf;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// A stay with a qube, as far as it is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,9 +13,9 @@ pub struct Span {
     /// When it ended, or was last seen.
     pub to: Moment,
     /// The qube's name, escaped.
-    pub qube: String,
+    pub qube: Rc<str>,
     /// Its label then; empty where not known.
-    pub label: String,
+    pub label: Rc<str>,
     /// An import tells of it: no proof of anything else.
     pub imported: bool,
     /// Whether its beginning was seen.
@@ -33,49 +33,114 @@ pub struct Lane {
     pub driven: Vec<(Moment, Moment)>,
 }
 
-/// The lanes of all functions that the story names.
-#[must_use]
-pub fn lanes(story: &Story) -> BTreeMap<Sbdf, Lane> {
-    let mut readers: BTreeMap<Sbdf, Reader> = BTreeMap::new();
-    let (mut boot, mut latest) = ("", Moment::default());
-    for told in story.told.iter().filter(|told| !is_import(&told.entry)) {
-        if told.boot != boot {
-            readers.values_mut().for_each(|reader| reader.close(latest));
-            boot = &told.boot;
-        }
-        match &told.entry {
+/// The lanes while they are being told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lanes {
+    readers: BTreeMap<Sbdf, Reader>,
+    /// Names and labels, each kept once.
+    words: BTreeSet<Rc<str>>,
+    /// The latest label of each qube that any record names: for stays whose own record names none.
+    labels: BTreeMap<Rc<str>, Rc<str>>,
+    /// What imports tell: moment, function, event, and the span as far as it is known.
+    imported: Vec<(Sbdf, StayEvent, Span)>,
+    latest: Moment,
+}
+
+impl Lanes {
+    /// One record that is no import.
+    pub(super) fn tell(&mut self, time: Moment, entry: &Entry) {
+        match entry {
             Entry::Recorder(it) if it.phase == RecorderPhase::Start => {
-                readers.values_mut().for_each(|reader| reader.doubt(latest));
+                let latest = self.latest;
+                self.readers.values_mut().for_each(|reader| reader.doubt(latest));
             }
-            Entry::Stay(it) => readers.entry(it.bdf).or_default().stay(told.time, it),
+            Entry::Stay(it) => {
+                let span = self.span(time, it);
+                self.readers.entry(it.bdf).or_default().stay(it, span);
+            }
             Entry::Device(it) => {
                 let gone = it.event == DeviceEvent::Removed;
                 let driven = !gone && !it.driver.is_empty() && it.driver != "pciback";
-                readers.entry(it.bdf).or_default().driven(told.time, driven);
+                self.readers.entry(it.bdf).or_default().driven(time, driven);
             }
+            Entry::Qube(it) => self.label(&it.qube, &it.label),
+            Entry::Recorder(_) | Entry::Lost(_) => {}
+        }
+        self.latest = self.latest.max(time);
+    }
+
+    /// One record of an import, with the time its source gives.
+    pub(super) fn imported(&mut self, at: Option<Moment>, entry: &Entry) {
+        match (entry, at) {
+            (Entry::Stay(it), Some(at)) => {
+                let span = Span { imported: true, ..self.span(at, it) };
+                self.imported.push((it.bdf, it.event, span));
+            }
+            (Entry::Qube(it), _) => self.label(&it.qube, &it.label),
             _ => {}
         }
-        latest = latest.max(told.time);
     }
-    readers.values_mut().for_each(|reader| reader.close(latest.max(story.until)));
-    imported(story, &mut readers);
-    for operation in &story.operations {
-        readers.extend(
-            operation.bdf.filter(|bdf| !readers.contains_key(bdf)).map(|bdf| (bdf, Reader::default())),
-        );
+
+    /// Another boot begins: whatever was open ended with the one before.
+    pub(super) fn boot(&mut self) {
+        let latest = self.latest;
+        self.readers.values_mut().for_each(|reader| reader.close(latest));
     }
-    let labels = labels(story);
-    readers.into_iter().map(|(bdf, reader)| (bdf, reader.lane(&labels))).collect()
+
+    /// That is all; what is open lasts to `until`. Functions that have no stay have a lane too.
+    pub(super) fn finish(
+        mut self,
+        until: Moment,
+        functions: impl Iterator<Item = Sbdf>,
+    ) -> BTreeMap<Sbdf, Lane> {
+        self.readers.values_mut().for_each(|reader| reader.close(until));
+        for bdf in functions {
+            self.readers.entry(bdf).or_default();
+        }
+        let Self { mut readers, labels, imported, .. } = self;
+        join(imported, &mut readers);
+        readers.into_iter().map(|(bdf, reader)| (bdf, reader.lane(&labels))).collect()
+    }
+
+    fn word(&mut self, text: &str) -> Rc<str> {
+        if let Some(word) = self.words.get(text) {
+            return word.clone();
+        }
+        let word: Rc<str> = text.into();
+        self.words.insert(word.clone());
+        word
+    }
+
+    fn label(&mut self, qube: &str, label: &str) {
+        if !label.is_empty() {
+            let (qube, label) = (self.word(qube), self.word(label));
+            self.labels.insert(qube, label);
+        }
+    }
+
+    fn span(&mut self, time: Moment, it: &Stay) -> Span {
+        self.label(&it.qube, &it.label);
+        Span {
+            from: time,
+            to: time,
+            qube: self.word(&it.qube),
+            label: self.word(&it.label),
+            imported: false,
+            begun: it.event == StayEvent::Begin,
+            ended: false,
+        }
+    }
 }
 
 /// A lane while it is being read.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Reader {
     lane: Lane,
     open: Option<Open>,
     driven: Option<Moment>,
 }
 
+#[derive(Clone, Debug)]
 struct Open {
     span: Span,
     domain: i64,
@@ -84,10 +149,10 @@ struct Open {
 }
 
 impl Reader {
-    fn stay(&mut self, time: Moment, it: &Stay) {
+    fn stay(&mut self, it: &Stay, span: Span) {
         let same = self.open.as_ref().is_some_and(|open| {
             let domain = open.domain == it.domain || open.domain < 0 || it.domain < 0;
-            open.span.qube == it.qube && domain
+            open.span.qube == span.qube && domain
         });
         match it.event {
             StayEvent::Begin | StayEvent::Present => {
@@ -95,19 +160,17 @@ impl Reader {
                     open.last_seen = None;
                     return;
                 }
-                self.finish(time, false);
-                let begun = it.event == StayEvent::Begin;
-                let span = span(time, it, begun);
+                self.finish(span.from, false);
                 self.open = Some(Open { span, domain: it.domain, last_seen: None });
             }
             StayEvent::End if same => {
                 if let Some(open) = &mut self.open {
                     open.last_seen = None;
                 }
-                self.finish(time, true);
+                self.finish(span.from, true);
             }
             // Its beginning was missed.
-            StayEvent::End => self.lane.stays.push(Span { ended: true, ..span(time, it, false) }),
+            StayEvent::End => self.lane.stays.push(Span { ended: true, ..span }),
         }
     }
 
@@ -141,68 +204,31 @@ impl Reader {
         self.driven(time, false);
     }
 
-    fn lane(mut self, labels: &BTreeMap<&str, &str>) -> Lane {
+    fn lane(mut self, labels: &BTreeMap<Rc<str>, Rc<str>>) -> Lane {
         for stay in self.lane.stays.iter_mut().filter(|stay| stay.label.is_empty()) {
-            stay.label = labels.get(stay.qube.as_str()).map(|label| (*label).to_owned()).unwrap_or_default();
+            stay.label = labels.get(&stay.qube).unwrap_or(&stay.label).clone();
         }
         self.lane.stays.sort_by_key(|stay| (stay.imported, stay.from));
         self.lane
     }
 }
 
-fn span(time: Moment, it: &Stay, begun: bool) -> Span {
-    Span {
-        from: time,
-        to: time,
-        qube: it.qube.clone(),
-        label: it.label.clone(),
-        imported: false,
-        begun,
-        ended: false,
-    }
-}
-
-/// The stays that an import tells of. Many have no end: then the moment of their beginning is all that is known.
-fn imported(story: &Story, readers: &mut BTreeMap<Sbdf, Reader>) {
-    let imports = story.told.iter().filter(|told| is_import(&told.entry));
-    let mut stays: Vec<(Moment, &Stay)> = imports
-        .filter_map(|told| match &told.entry {
-            Entry::Stay(it) => Some((at(&told.entry)?, it)),
-            _ => None,
-        })
-        .collect();
-    stays.sort_by_key(|(time, _)| *time);
-    let mut open: BTreeMap<(Sbdf, &str), Span> = BTreeMap::new();
-    for (time, it) in stays {
-        let place = (it.bdf, it.qube.as_str());
-        let begun = it.event == StayEvent::Begin;
-        let fresh = Span { imported: true, ..span(time, it, begun) };
-        let done = match it.event {
-            StayEvent::End => {
-                let begun = open.remove(&place).unwrap_or(fresh);
-                Some(Span { to: time, ended: true, ..begun })
-            }
-            _ => open.insert(place, fresh),
+/// The stays that imports tell of. Many have no end: then the moment of their beginning is all that is known.
+fn join(mut imported: Vec<(Sbdf, StayEvent, Span)>, readers: &mut BTreeMap<Sbdf, Reader>) {
+    imported.sort_by_key(|(_, _, span)| span.from);
+    let mut open: BTreeMap<(Sbdf, Rc<str>), Span> = BTreeMap::new();
+    for (bdf, event, span) in imported {
+        let place = (bdf, span.qube.clone());
+        let done = if event == StayEvent::End {
+            let to = span.from;
+            let begun = open.remove(&place).unwrap_or(span);
+            Some(Span { to, ended: true, ..begun })
+        } else {
+            open.insert(place, span)
         };
-        readers.entry(it.bdf).or_default().lane.stays.extend(done);
+        readers.entry(bdf).or_default().lane.stays.extend(done);
     }
     for ((bdf, _), span) in open {
         readers.entry(bdf).or_default().lane.stays.push(span);
     }
-}
-
-/// The latest label of each qube that any record names: for stays whose own record names none.
-fn labels(story: &Story) -> BTreeMap<&str, &str> {
-    let mut labels = BTreeMap::new();
-    for told in &story.told {
-        let (qube, label) = match &told.entry {
-            Entry::Stay(it) => (&it.qube, &it.label),
-            Entry::Qube(it) => (&it.qube, &it.label),
-            _ => continue,
-        };
-        if !label.is_empty() {
-            labels.insert(qube.as_str(), label.as_str());
-        }
-    }
-    labels
 }

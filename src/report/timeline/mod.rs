@@ -5,12 +5,14 @@ mod axis;
 mod lanes;
 mod picture;
 
-pub use lanes::{lanes, Lane, Span};
+use lanes::Lanes;
+pub use lanes::{Lane, Span};
 pub use picture::picture;
 
 use crate::assess::Coverage;
 use crate::history::{Entry, Moment};
 use crate::names::Sbdf;
+use std::collections::{BTreeMap, HashMap};
 
 /// One record of the history, with what the journal says of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,15 +40,33 @@ pub struct Operation {
     pub outcome: String,
 }
 
-/// All that the picture is drawn from.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+/// What is told, record by record. It grows with the stays and the operations, not with the records.
+#[derive(Clone, Debug, Default)]
 pub struct Story {
-    /// The history's records in the journal's order.
-    pub told: Vec<Told>,
+    coverage: Coverage,
+    lanes: Lanes,
+    boots: Vec<(Moment, String)>,
+    operations: Vec<Operation>,
+    places: HashMap<String, usize>,
+    first: Option<Moment>,
+    last: Option<Moment>,
+    /// The latest record that is no import.
+    latest: Moment,
+}
+
+/// All that the picture is drawn from.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// The lanes of all functions that the story names.
+    pub lanes: BTreeMap<Sbdf, Lane>,
+    /// What a recorder covered.
+    pub coverage: Coverage,
+    /// The first moment of each boot, but of those that only an import speaks of.
+    pub boots: Vec<(Moment, String)>,
     /// The operations in the journal's order.
     pub operations: Vec<Operation>,
-    /// Up to when something could have been told: now, or the last record of a journal that is not this boot's.
-    pub until: Moment,
+    /// From the first to the last moment it speaks of; `None` where nothing is told.
+    pub span: Option<(Moment, Moment)>,
 }
 
 /// What of it is drawn.
@@ -65,36 +85,67 @@ pub struct View {
 }
 
 impl Story {
-    /// What a recorder covered of it.
-    #[must_use]
-    pub fn coverage(&self) -> Coverage {
-        Coverage::of(self.told.iter().map(|told| (told.time, told.boot.as_str(), &told.entry)))
-    }
-
-    /// The first moment of each boot but of those only an import speaks of.
-    #[must_use]
-    pub fn boots(&self) -> Vec<(Moment, String)> {
-        let mut boots: Vec<(Moment, String)> = Vec::new();
-        for told in self.told.iter().filter(|told| !is_import(&told.entry)) {
-            if boots.last().is_none_or(|(_, boot)| *boot != told.boot) {
-                boots.push((told.time, told.boot.clone()));
-            }
+    /// One record of the history; they come in the journal's order.
+    pub fn tell(&mut self, told: &Told) {
+        if is_import(&told.entry) {
+            let at = at(&told.entry);
+            self.lanes.imported(at, &told.entry);
+            self.reach(at);
+            return;
         }
-        boots
+        self.reach(Some(told.time));
+        self.latest = self.latest.max(told.time);
+        if self.boots.last().is_none_or(|(_, boot)| *boot != told.boot) {
+            self.boots.push((told.time, told.boot.clone()));
+            self.lanes.boot();
+        }
+        self.coverage.tell(told.time, &told.boot, &told.entry);
+        self.lanes.tell(told.time, &told.entry);
     }
 
-    /// From the first to the last moment it speaks of.
+    /// An operation began.
+    pub fn began(&mut self, operation: Operation) {
+        self.reach(Some(operation.time));
+        self.places.insert(operation.id.clone(), self.operations.len());
+        self.operations.push(operation);
+    }
+
+    /// An operation ended.
+    pub fn ended(&mut self, id: &str, outcome: &str) {
+        let operation = self.places.get(id).and_then(|place| self.operations.get_mut(*place));
+        if let Some(operation) = operation {
+            outcome.clone_into(&mut operation.outcome);
+        }
+    }
+
+    /// The boot that was told of last.
     #[must_use]
-    pub fn span(&self) -> Option<(Moment, Moment)> {
-        let told = self.told.iter().filter_map(|told| {
-            if is_import(&told.entry) {
-                at(&told.entry)
-            } else {
-                Some(told.time)
-            }
-        });
-        let times: Vec<Moment> = told.chain(self.operations.iter().map(|it| it.time)).collect();
-        Some((*times.iter().min()?, (*times.iter().max()?).max(self.until)))
+    pub fn boot(&self) -> Option<&str> {
+        self.boots.last().map(|(_, boot)| boot.as_str())
+    }
+
+    /// That is all. `now` where the last boot still runs: then what is open lasts to now.
+    #[must_use]
+    pub fn finish(mut self, now: Option<Moment>) -> Drawn {
+        self.coverage.close();
+        let until = self.latest.max(now.unwrap_or_default());
+        if !self.boots.is_empty() {
+            self.reach(Some(until));
+        }
+        let functions = self.operations.iter().filter_map(|operation| operation.bdf);
+        Drawn {
+            lanes: self.lanes.finish(until, functions),
+            coverage: self.coverage,
+            boots: self.boots,
+            operations: self.operations,
+            span: self.first.zip(self.last),
+        }
+    }
+
+    fn reach(&mut self, moment: Option<Moment>) {
+        let Some(moment) = moment else { return };
+        self.first = Some(self.first.map_or(moment, |first| first.min(moment)));
+        self.last = Some(self.last.map_or(moment, |last| last.max(moment)));
     }
 }
 

@@ -1,10 +1,13 @@
 //! Lanes to lines.
 
 use super::axis::Axis;
-use super::{lanes, Lane, Operation, Story, View};
+use super::{Drawn, Lane, Operation, View};
+use crate::history::Moment;
+use crate::names::Sbdf;
 use crate::report::text::wrapped;
 use console::Style;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Columns before the lanes: an address, or `recorder`, and air.
 const MARGIN: usize = 14;
@@ -30,30 +33,33 @@ const SIGNS: [(char, &str); 8] = [
 struct Cell {
     sign: char,
     /// The label whose colour it has.
-    label: String,
+    label: Rc<str>,
 }
 
 impl Cell {
     fn plain(sign: char) -> Self {
-        Self { sign, label: String::new() }
+        Self { sign, label: "".into() }
     }
 }
 
 /// The picture: heading, times, the recorder, one lane a function, legend.
 #[must_use]
-pub fn picture(story: &Story, view: &View) -> Vec<String> {
+pub fn picture(drawn: &Drawn, view: &View) -> Vec<String> {
     let axis = Axis::new(view, view.width.saturating_sub(MARGIN));
-    let lanes: BTreeMap<_, _> =
-        lanes(story).into_iter().filter(|(bdf, _)| view.device.is_none_or(|wanted| wanted == *bdf)).collect();
+    let lanes: BTreeMap<Sbdf, &Lane> = drawn
+        .lanes
+        .iter()
+        .filter(|(bdf, _)| view.device.is_none_or(|wanted| wanted == **bdf))
+        .map(|(bdf, lane)| (*bdf, lane))
+        .collect();
     let letters = Letters::of(&lanes, &axis);
-    let day =
-        |moment: crate::history::Moment| moment.to_string().get(..19).unwrap_or_default().replace('T', " ");
+    let day = |moment: Moment| moment.to_string().get(..19).unwrap_or_default().replace('T', " ");
     let mut lines = vec![
         format!("{} to {} UTC, {} a column", day(view.from), day(view.to), axis.step()),
         String::new(),
         format!("{:MARGIN$}{}", "", axis.times()).trim_end().to_owned(),
     ];
-    let base = covered(story, view, &axis);
+    let base = covered(drawn, view, &axis);
     let mut used: Vec<char> = Vec::new();
     let mut row = |name: &str, cells: &[Cell]| {
         used.extend(cells.iter().map(|cell| cell.sign));
@@ -62,7 +68,7 @@ pub fn picture(story: &Story, view: &View) -> Vec<String> {
     row("recorder", &base);
     for (bdf, lane) in &lanes {
         row(&bdf.to_string(), &cells_of(lane, &base, &letters, &axis));
-        let marks = marks(story.operations.iter().filter(|it| it.bdf == Some(*bdf)), &axis);
+        let marks = marks(drawn.operations.iter().filter(|it| it.bdf == Some(*bdf)), &axis);
         if let Some(marks) = marks {
             row("", &marks);
         }
@@ -72,31 +78,25 @@ pub fn picture(story: &Story, view: &View) -> Vec<String> {
     let signs = SIGNS.iter().filter(|(sign, _)| used.contains(sign));
     let signs: Vec<String> = signs.map(|(sign, says)| format!("{sign} {says}")).collect();
     lines.extend(packed(&signs, view.width));
-    lines.extend(listed(story, view));
+    lines.extend(listed(drawn, view));
     lines
 }
 
 /// The recorder's row: what was recorded, where boots begin.
-fn covered(story: &Story, view: &View, axis: &Axis) -> Vec<Cell> {
+fn covered(drawn: &Drawn, view: &View, axis: &Axis) -> Vec<Cell> {
     let mut cells = vec![Cell::plain('-'); axis.columns];
-    for (from, to) in story.coverage().gaps(view.from, view.to) {
+    for (from, to) in drawn.coverage.gaps(view.from, view.to) {
         fill(&mut cells, axis, from, to, |cell| cell.sign = '/');
     }
-    for (moment, _) in story.boots() {
-        if let Some(cell) = axis.column(moment).and_then(|column| cells.get_mut(column)) {
+    for (moment, _) in &drawn.boots {
+        if let Some(cell) = axis.column(*moment).and_then(|column| cells.get_mut(column)) {
             cell.sign = '|';
         }
     }
     cells
 }
 
-fn fill(
-    cells: &mut [Cell],
-    axis: &Axis,
-    from: crate::history::Moment,
-    to: crate::history::Moment,
-    paint: impl Fn(&mut Cell),
-) {
+fn fill(cells: &mut [Cell], axis: &Axis, from: Moment, to: Moment, paint: impl Fn(&mut Cell)) {
     if let Some((first, last)) = axis.columns_of(from, to) {
         cells.get_mut(first..=last).unwrap_or_default().iter_mut().for_each(paint);
     }
@@ -143,13 +143,13 @@ fn marks<'a>(operations: impl Iterator<Item = &'a Operation>, axis: &Axis) -> Op
 
 /// Which letter stands for which qube, in the order in which they first had a function.
 struct Letters {
-    qubes: Vec<(String, Vec<String>)>,
+    qubes: Vec<(Rc<str>, Vec<Rc<str>>)>,
     imported: bool,
 }
 
 impl Letters {
-    fn of(lanes: &BTreeMap<crate::names::Sbdf, Lane>, axis: &Axis) -> Self {
-        let stays = lanes.values().flat_map(|lane| &lane.stays);
+    fn of(lanes: &BTreeMap<Sbdf, &Lane>, axis: &Axis) -> Self {
+        let stays = lanes.values().flat_map(|lane| lane.stays.iter());
         let mut stays: Vec<_> = stays.filter(|stay| axis.columns_of(stay.from, stay.to).is_some()).collect();
         stays.sort_by_key(|stay| stay.from);
         let mut letters = Self { qubes: Vec::new(), imported: stays.iter().any(|stay| stay.imported) };
@@ -169,7 +169,7 @@ impl Letters {
     }
 
     fn letter(&self, qube: &str) -> char {
-        let place = self.qubes.iter().position(|(name, _)| name == qube);
+        let place = self.qubes.iter().position(|(name, _)| **name == *qube);
         place.and_then(|place| LETTERS.chars().nth(place)).unwrap_or('?')
     }
 
@@ -179,7 +179,7 @@ impl Letters {
             let label = labels.last().cloned().unwrap_or_default();
             let cell = Cell { sign: self.letter(qube), label };
             let said = match labels.as_slice() {
-                [] => qube.clone(),
+                [] => qube.to_string(),
                 labels => format!("{qube} ({})", labels.join(", then ")),
             };
             let first = format!("{} ", painted(&[cell], view.colours));
@@ -193,11 +193,11 @@ impl Letters {
 }
 
 /// The operations in view, the newest last.
-fn listed(story: &Story, view: &View) -> Vec<String> {
+fn listed(drawn: &Drawn, view: &View) -> Vec<String> {
     let in_view = |it: &&Operation| {
         (view.from..=view.to).contains(&it.time) && (view.device.is_none() || it.bdf == view.device)
     };
-    let operations: Vec<&Operation> = story.operations.iter().filter(in_view).collect();
+    let operations: Vec<&Operation> = drawn.operations.iter().filter(in_view).collect();
     let left_out = operations.len().saturating_sub(OPERATIONS);
     let mut lines = Vec::new();
     if !operations.is_empty() {

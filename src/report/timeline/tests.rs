@@ -59,11 +59,11 @@ use RecorderPhase::{Heartbeat, Start, Stop};
 use StayEvent::{Begin, End, Present};
 
 fn story(told: Vec<(&str, &str, Entry)>) -> Story {
-    let told =
-        told.into_iter().map(|(clock, boot, entry)| Told { time: at(clock), boot: boot.into(), entry });
-    let told: Vec<Told> = told.collect();
-    let until = told.last().unwrap().time;
-    Story { told, operations: Vec::new(), until }
+    let mut story = Story::default();
+    for (clock, boot, entry) in told {
+        story.tell(&Told { time: at(clock), boot: boot.into(), entry });
+    }
+    story
 }
 
 /// A morning: two functions start with sys-usb, one goes to work; the recorder is killed and comes back; a reboot.
@@ -102,20 +102,22 @@ fn morning() -> Story {
         told.push((clock, "b", recorder(Heartbeat, "t")));
     }
     let mut story = story(told);
-    story.operations.push(Operation {
+    story.began(Operation {
         id: "9616d76e".into(),
         time: at("11:31"),
         command: "reattach".into(),
         bdf: Sbdf::from_sysfs(NIC),
-        outcome: "done".into(),
+        outcome: String::new(),
     });
+    story.ended("9616d76e", "done");
     story
 }
 
 fn drawn(story: &Story, width: usize, colours: bool) -> String {
-    let (from, to) = story.span().unwrap();
+    let drawn = story.clone().finish(None);
+    let (from, to) = drawn.span.unwrap();
     let view = View { from, to, width, device: None, colours };
-    picture(story, &view).iter().map(|line| format!("{line}\n")).collect()
+    picture(&drawn, &view).iter().map(|line| format!("{line}\n")).collect()
 }
 
 #[test]
@@ -182,7 +184,7 @@ fn a_stay_that_nobody_saw_again_after_a_gap_ended_where_it_was_last_seen() {
         ("09:00", "a", recorder(Start, "s")),
         ("09:05", "a", recorder(Heartbeat, "s")),
     ]);
-    let lanes = lanes(&story);
+    let lanes = story.finish(None).lanes;
     let stay = &lanes.values().next().unwrap().stays[..];
     assert_eq!(
         stay.iter().map(|stay| (stay.from, stay.to, stay.begun, stay.ended)).collect::<Vec<_>>(),
@@ -196,7 +198,7 @@ fn an_end_whose_beginning_was_missed_is_a_stay() {
         ("08:00", "a", recorder(Start, "r")),
         ("08:03", "a", Entry::Stay(stay(End, USB, "sys-usb", ""))),
     ]);
-    let lanes = lanes(&story);
+    let lanes = story.finish(None).lanes;
     let stay = lanes.values().next().unwrap().stays.first().unwrap();
     assert_eq!((stay.from, stay.to, stay.begun, stay.ended), (at("08:03"), at("08:03"), false, true));
 }
@@ -223,8 +225,10 @@ proptest! {
             };
             told.push(Told { time, boot: qube, entry });
         }
-        let story = Story { told, operations: Vec::new(), until: time };
-        let (from, to) = story.span().unwrap();
+        let mut story = Story::default();
+        told.iter().for_each(|told| story.tell(told));
+        let story = story.finish(None);
+        let (from, to) = story.span.unwrap();
         let view = View { from, to: to.max(from.after(1)), width, device: None, colours: false };
         for line in picture(&story, &view) {
             prop_assert!(line.chars().count() <= width.max(80), "{}", line);
@@ -232,8 +236,8 @@ proptest! {
         }
         let coloured = picture(&story, &View { colours: true, ..view }).join("\n");
         prop_assert_eq!(console::strip_ansi_codes(&coloured), picture(&story, &view).join("\n"));
-        for lane in lanes(&story).values() {
-            prop_assert!(lane.stays.iter().all(|stay| stay.from <= stay.to && stay.to <= time.max(story.until)));
+        for lane in story.lanes.values() {
+            prop_assert!(lane.stays.iter().all(|stay| stay.from <= stay.to && stay.to <= time));
         }
     }
 }
