@@ -32,6 +32,7 @@ impl Operation<'_> {
                 self.bind_pciback()
             }
             Step::Unpin => {
+                self.still_ours()?;
                 self.set_override(None)?;
                 Ok("driver_override is clear".to_owned())
             }

@@ -29,6 +29,14 @@ impl Left {
         }
     }
 
+    /// What another set of values allows is allowed too.
+    pub fn or(&mut self, other: &Self) {
+        self.drivers.extend(other.drivers.iter().cloned());
+        self.overrides.extend(other.overrides.iter().cloned());
+        self.slots.extend(&other.slots);
+        self.owners.extend(&other.owners);
+    }
+
     /// Who else took the function, in words; `None` where nobody did. Override and
     /// slot alone take nothing: another's are left as they are when their turn comes.
     #[must_use]

@@ -294,6 +294,18 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// Where a step does not need the function driverless: its driver is one that
+    /// this run left there.
+    fn still_ours(&self) -> Result<(), Trouble> {
+        let driver = self.sources.sysfs.driver(self.plan.sbdf)?;
+        if self.left.drivers.contains(&driver) {
+            return Ok(());
+        }
+        let who =
+            driver.map_or_else(|| "its driver let it go".to_owned(), |driver| format!("{driver} took it"));
+        Err(Trouble::HandsOff(format!("{who} meanwhile")))
+    }
+
     /// Has Xen quarantine the function and proves it.
     fn quarantine(&mut self) -> Result<String, Trouble> {
         let sbdf = self.plan.sbdf;

@@ -72,6 +72,7 @@ pub struct Interrupted {
     pub boot: String,
     start: Snapshot,
     left: Left,
+    back: Left,
     opened: bool,
     bound: bool,
     verified: bool,
@@ -155,6 +156,7 @@ impl Interrupted {
             sbdf: first.text("bdf").and_then(Sbdf::from_sysfs)?,
             boot: first.text("boot")?.to_owned(),
             left: Left::as_found(&start),
+            back: Left::as_found(&start),
             start,
             opened: false,
             bound: false,
@@ -165,6 +167,7 @@ impl Interrupted {
             global: None,
             xen_log: None,
         };
+        found.may_have_gone_back();
         for record in rest {
             match (record.text("step"), record.text("phase")) {
                 (Some(step), Some("intent")) => found.intended(step, record),
@@ -176,14 +179,26 @@ impl Interrupted {
         Some(found)
     }
 
+    /// The way back runs even where the journal takes no record of it any more: what
+    /// it leads to is never another actor's.
+    fn may_have_gone_back(&mut self) {
+        let found = &self.start;
+        self.back = Left {
+            drivers: vec![found.driver.clone(), DriverName::parse("pciback")],
+            overrides: vec![found.driver_override.clone(), None, Some("pciback".to_owned())],
+            slots: vec![found.slot, true],
+            owners: vec![found.owner, Owner::Quarantine],
+        };
+        self.back.overrides.push(found.driver.as_ref().map(DriverName::to_string));
+    }
+
     /// What the machine may read after this intent, whether it was acted on or not.
     fn intended(&mut self, step: &str, record: &Line) {
         let pinned = if self.command == "hold" { "pciback" } else { "none" };
-        let pciback = DriverName::parse("pciback");
         let left = &mut self.left;
         match step {
             "pin" => left.overrides.push(Some(pinned.to_owned())),
-            "unbind" | "undo-unbind" => left.drivers.push(None),
+            "unbind" => left.drivers.push(None),
             "settle" => self.narrowed = whole(record, "methods"),
             "remove-slot" => left.slots.push(false),
             "guard" => {
@@ -198,7 +213,6 @@ impl Interrupted {
             "bind" => {
                 let names = record.get("drivers").and_then(serde_json::Value::as_array).into_iter().flatten();
                 let names = names.filter_map(|name| name.as_str().and_then(DriverName::parse));
-                let names = names.chain(pciback.filter(|_| self.command == "hold"));
                 for driver in names {
                     left.overrides.push(Some(driver.to_string()));
                     left.drivers.push(Some(driver));
@@ -209,16 +223,6 @@ impl Interrupted {
                 self.xen_log = record.number("xen_log").and_then(LogMark::from_number);
             }
             "unpin" => left.overrides.push(None),
-            "undo-owner" => left.owners.extend([Owner::Quarantine, self.start.owner]),
-            "undo-bind" => {
-                for driver in self.start.driver.iter().cloned().chain(pciback) {
-                    left.overrides.push(Some(driver.to_string()));
-                    left.drivers.push(Some(driver));
-                }
-                left.slots = vec![true, false];
-            }
-            "undo-slot" => left.slots = vec![true, false],
-            "undo-override" => left.overrides.extend([None, self.start.driver_override.clone()]),
             _ => {}
         }
         self.backwards |= step.starts_with("undo-");
@@ -229,7 +233,7 @@ impl Interrupted {
     fn done(&mut self, step: &str) {
         let left = &mut self.left;
         match step {
-            "pin" | "unpin" | "undo-override" => keep_last(&mut left.overrides),
+            "pin" | "unpin" => keep_last(&mut left.overrides),
             "unbind" => left.drivers = vec![None],
             "settle" => self.narrowed = None,
             "remove-slot" => left.slots = vec![false],
@@ -267,6 +271,7 @@ fn keep_last<T>(values: &mut Vec<T>) {
 /// after bind; the operation was prepared with what the interrupted one began with.
 pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
     operation.left = found.left.clone();
+    operation.left.or(&found.back);
     operation.start = found.start.clone();
     operation.opened = found.opened;
     operation.narrowed = found.narrowed.clone();

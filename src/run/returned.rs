@@ -29,6 +29,7 @@ impl Operation<'_> {
             Step::Verify => self.verify(),
             Step::Unguard => self.unguard(),
             Step::Unpin => {
+                self.still_ours()?;
                 self.set_override(None)?;
                 Ok("driver_override is clear".to_owned())
             }
@@ -97,7 +98,8 @@ impl Operation<'_> {
             self.narrowed = Some(all);
             self.write("reset_method", &used)?;
         }
-        let answered = self.write("reset", "1");
+        // A reset under another's driver would tear it.
+        let answered = self.still_driverless().and_then(|()| self.write("reset", "1"));
         self.widen_reset()?;
         let used = crate::names::escape(used.as_bytes());
         match answered {
@@ -118,6 +120,14 @@ impl Operation<'_> {
     pub(super) fn widen_reset(&mut self) -> Result<(), Trouble> {
         let Some(all) = self.narrowed.clone() else { return Ok(()) };
         self.write("reset_method", &all)?;
+        let is = self.sources.sysfs.attribute(self.plan.sbdf, "reset_method")?.unwrap_or_default();
+        if is.trim() != all {
+            let is = crate::names::escape(is.as_bytes());
+            return Err(Trouble::failed(
+                format!("reset_method reads `{is}` after the write"),
+                "write it by hand",
+            ));
+        }
         self.narrowed = None;
         Ok(())
     }
@@ -130,6 +140,7 @@ impl Operation<'_> {
     }
 
     fn remove_slot(&mut self) -> Result<String, Trouble> {
+        self.still_ours()?;
         let sbdf = self.plan.sbdf;
         self.left.slots.push(false);
         let path = self.sources.sysfs.pciback_path("remove_slot");

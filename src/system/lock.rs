@@ -8,13 +8,18 @@ use crate::names::escape;
 use nix::fcntl::{fcntl, FcntlArg, FdFlag, Flock, FlockArg};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
+use std::mem::ManuallyDrop;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
 /// The lock of a changing operation. Children inherit it on purpose: a kernel
 /// write that hangs keeps it, so that nobody starts another operation beside it.
+///
+/// It is never released by hand (nix would, when the value is dropped), for that
+/// would release it for the child too: it goes when the last one who has the file
+/// open ends.
 pub struct OperationLock {
-    _held: Flock<File>,
+    _held: ManuallyDrop<Flock<File>>,
 }
 
 /// How long a second operation waits for the first.
@@ -53,7 +58,7 @@ impl OperationLock {
         // Only words for the next one: that they cannot be written changes nothing.
         let words = format!("{} {} {command}\n", std::process::id(), started("self").unwrap_or_default());
         let _ = held.set_len(0).and_then(|()| held.write_all_at(words.as_bytes(), 0));
-        Ok(Self { _held: held })
+        Ok(Self { _held: ManuallyDrop::new(held) })
     }
 }
 

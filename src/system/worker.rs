@@ -124,12 +124,15 @@ impl Worker {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
         let place =
             read("stack").ok().filter(|stack| !stack.trim().is_empty()).or_else(|| read("wchan").ok());
-        let lines: Vec<&str> = place.as_deref().unwrap_or_default().lines().map(str::trim).take(8).collect();
-        let words = escape(lines.join(" ").as_bytes());
-        if words.is_empty() || words == "0" {
+        // A line of the stack is "[<0>] name+0x112/0x210".
+        let name = |line: &str| line.split_whitespace().last()?.split('+').next().map(str::to_owned);
+        let names: Vec<String> =
+            place.as_deref().unwrap_or_default().lines().filter_map(name).take(4).collect();
+        let names = escape(names.join(", ").as_bytes());
+        if names.is_empty() || names == "0" {
             return format!("process {}", self.child.id());
         }
-        format!("process {}: {words}", self.child.id())
+        format!("process {} in {names}", self.child.id())
     }
 
     /// Carries out one change and says how it went.

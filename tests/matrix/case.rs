@@ -1,0 +1,271 @@
+//! One case: a run in which one operation goes wrong, `recover` twice, and what has
+//! to hold then.
+
+use super::scenario::{Found, Kind, Scenario, BDF};
+use crate::model::acting::{Actor, Device, Fault, Machine, Owner, World};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// An operation of a scenario and what happens at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    pub scenario: Scenario,
+    pub at: usize,
+    pub fault: Fault,
+    /// `recover` is killed too, after its writes of this number (from 0).
+    pub again: Option<usize>,
+}
+
+/// Where a function may stand in the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stands {
+    AsBefore,
+    Works,
+    Held,
+    DriverlessAndQuarantined,
+    Taken,
+    Gone,
+    Wrong,
+}
+
+struct Broken(String);
+
+macro_rules! hold {
+    ($condition:expr, $($words:tt)+) => {
+        if !$condition {
+            return Err(Broken(format!($($words)+)));
+        }
+    };
+}
+
+impl Case {
+    /// Whether it waits for nothing.
+    pub fn is_quick(&self) -> bool {
+        !matches!(self.fault, Fault::Hangs(_))
+    }
+
+    /// What was violated, with the whole story; `None` where nothing was.
+    pub fn violation(self) -> Option<String> {
+        let machine = self.scenario.machine();
+        let mut story = String::new();
+        let broken = self.play(&machine, &mut story).err()?;
+        let device = machine
+            .state()
+            .world
+            .devices
+            .get(BDF)
+            .map(|it| (it.driver.clone(), it.pinned.clone(), it.slot, it.owner));
+        let journal =
+            std::fs::read_to_string(machine.dom0.journal().join("000000000000.jsonl")).unwrap_or_default();
+        let journal: String = journal
+            .lines()
+            .map(|line| line.split_once("\"boot\"").map_or(line, |it| it.1).to_owned() + "\n")
+            .collect();
+        Some(format!("{self:?}\n  {}\n{story}  now {device:?}\n{journal}", broken.0))
+    }
+
+    fn play(self, machine: &Machine, story: &mut String) -> Result<(), Broken> {
+        let before = machine.state().world.clone();
+        machine.arm(self.at, self.fault);
+        let ran = machine.run(&self.scenario.arguments());
+        let _ = writeln!(story, "  {:?}: {}", ran.status, ran.text.trim());
+        self.announced(machine, "the run")?;
+        let killed = matches!(self.fault, Fault::KilledBefore | Fault::KilledWithin | Fault::KilledAfter);
+        let hung = matches!(self.fault, Fault::Hangs(_));
+        let stands = self.stands(machine, &before);
+        match ran.status {
+            None => hold!(killed, "it died"),
+            Some(0) => {
+                let wanted = if self.scenario.command == "hold" { Stands::Held } else { Stands::Works };
+                let after = matches!(self.fault, Fault::Before(_) | Fault::After(_));
+                hold!(stands == wanted || after && stands != Stands::Wrong, "exit 0 and it is {stands:?}");
+            }
+            Some(1 | 5 | 11) => {
+                hold!(stands != Stands::Wrong, "it is {stands:?} after exit {:?}", ran.status)
+            }
+            Some(2 | 3 | 4 | 10) => hold!(
+                matches!(stands, Stands::AsBefore | Stands::Taken | Stands::Gone),
+                "it is {stands:?} after a refusal"
+            ),
+            Some(6) => hold!(hung, "exit 6 and nothing hung"),
+            Some(other) => hold!(false, "exit {other}"),
+        }
+        if hung {
+            self.while_it_hangs(machine, story, ran.status)?;
+        }
+        self.recovers(machine, story)?;
+        let stands = self.stands(machine, &before);
+        hold!(stands != Stands::Wrong, "it is {stands:?} in the end");
+        self.traces(machine, &before, stands)?;
+        let state = machine.state();
+        // Between a look and a write there is a moment that nobody can close.
+        hold!(state.trespasses.len() <= 1, "touched after another took it: {:?}", state.trespasses);
+        let report = audit::verify(&machine.dom0.journal(), &audit::Against::default(), &|_, _| {});
+        match report {
+            Ok(report) => hold!(report.findings.is_empty(), "the journal: {:?}", report.findings),
+            Err(error) => hold!(error.kind() == audit::Kind::Absent, "the journal: {error}"),
+        }
+        Ok(())
+    }
+
+    /// The program has ended, the kernel still sits in the write: nobody touches it.
+    fn while_it_hangs(
+        self,
+        machine: &Machine,
+        story: &mut String,
+        status: Option<i32>,
+    ) -> Result<(), Broken> {
+        hold!(status == Some(6), "a hang and exit {status:?}");
+        let recovered = machine.run(&["recover"]);
+        let _ = writeln!(story, "  while it hangs {:?}: {}", recovered.status, recovered.text.trim());
+        hold!(recovered.status == Some(6), "recover beside a hang");
+        hold!(!machine.state().ops.iter().any(|op| op.writes), "recover touched it beside a hang");
+        hold!(machine.let_go(), "nothing was kept");
+        Ok(())
+    }
+
+    fn recovers(self, machine: &Machine, story: &mut String) -> Result<(), Broken> {
+        if let Some(passing) = self.again {
+            machine.kill_after_writes(passing);
+            let killed = machine.run(&["recover"]);
+            let _ = writeln!(story, "  killed {:?}: {}", killed.status, killed.text.trim());
+            self.announced(machine, "recover that was killed")?;
+            hold!(
+                machine.spares() || killed.status.is_none(),
+                "a killed recover ends with {:?}",
+                killed.status
+            );
+        }
+        let first = machine.run(&["recover"]);
+        let _ = writeln!(story, "  recover {:?}: {}", first.status, first.text.trim());
+        self.announced(machine, "recover")?;
+        let full = self.fault == Fault::JournalFull;
+        hold!(
+            matches!(first.status, Some(0 | 5)) || full && first.status == Some(11),
+            "recover ends with {:?}",
+            first.status
+        );
+        let settled = first.status != Some(11);
+        if full {
+            machine.frees_space();
+        }
+        let second = machine.run(&["recover"]);
+        let _ = writeln!(story, "  again {:?}: {}", second.status, second.text.trim());
+        hold!(second.status == Some(0), "recover ends with {:?} the second time", second.status);
+        if settled {
+            hold!(second.text.contains("nothing to do"), "recover is not idempotent");
+            hold!(!machine.state().ops.iter().any(|op| op.writes), "recover writes a second time");
+        }
+        Ok(())
+    }
+
+    /// Every write had its intent on disk.
+    fn announced(self, machine: &Machine, who: &str) -> Result<(), Broken> {
+        let state = machine.state();
+        // Without a journal the start record is the intent of the way back.
+        let full = self.fault == Fault::JournalFull;
+        hold!(
+            full || state.unannounced.is_empty(),
+            "{who} did what it had not announced: {:?}",
+            state.unannounced
+        );
+        Ok(())
+    }
+
+    fn stands(self, machine: &Machine, before: &World) -> Stands {
+        let state = machine.state();
+        let first = &before.devices[BDF];
+        let Some(device) = state.world.devices.get(BDF) else { return Stands::Gone };
+        let plain =
+            |it: &Device| (it.driver.clone(), it.pinned.clone(), it.slot, it.owner, it.methods.clone());
+        let contained = device.owner == Owner::Quarantine;
+        let working = self.scenario.kind.driver();
+        if let Some(taken) = &state.taken {
+            let qube = matches!(device.owner, Owner::Domain(_));
+            if qube || taken.driver == device.driver && taken.owner != Owner::Domain(5) {
+                return Stands::Taken;
+            }
+        }
+        if plain(device) == plain(first) {
+            Stands::AsBefore
+        } else if device.driver.as_deref() == Some(working)
+            && device.owner == Owner::Dom0
+            && device.pinned.is_none()
+        {
+            Stands::Works
+        } else if device.driver.as_deref() == Some("pciback") && contained {
+            Stands::Held
+        } else if device.driver.is_none() && contained {
+            Stands::DriverlessAndQuarantined
+        } else {
+            Stands::Wrong
+        }
+    }
+
+    /// What an operation sets besides the function is put back.
+    fn traces(self, machine: &Machine, before: &World, stands: Stands) -> Result<(), Broken> {
+        let state = machine.state();
+        hold!(state.world.globals == before.globals, "left: {:?}", state.world.globals);
+        let rule: PathBuf = machine.dom0.path("run/udev/rules.d/10-qubes-dom0-pci-0000-00-07-0.rules");
+        let kept = matches!(stands, Stands::Works | Stands::Taken | Stands::Gone);
+        hold!(kept || !rule.exists(), "left: {}", rule.display());
+        if let Some(device) = state.world.devices.get(BDF) {
+            hold!(device.methods == before.devices[BDF].methods, "reset methods are {:?}", device.methods);
+        }
+        if stands == Stands::Works && self.scenario.command == "reattach" {
+            let device = &state.world.devices[BDF];
+            let authorized = device.sign.get("usb1/authorized_default").map(String::as_str);
+            hold!(
+                self.scenario.kind != Kind::Usb || authorized == Some("0"),
+                "its USB devices are authorized"
+            );
+            hold!(self.scenario.kind != Kind::Nvme || rule.exists(), "its disks are not guarded");
+        }
+        Ok(())
+    }
+}
+
+/// At most so many writes of `recover` are tried as its last.
+const RECOVERS: usize = 6;
+
+/// Every case of a scenario whose run has these operations.
+pub fn cases(scenario: Scenario, every_read: bool) -> Vec<Case> {
+    let machine = scenario.machine();
+    let ran = machine.run(&scenario.arguments());
+    assert_eq!(ran.status, Some(0), "{scenario:?}: {}", ran.text);
+    let ops = machine.state().ops.clone();
+    let first = ops.iter().position(|op| op.writes).unwrap();
+    let actors = [Actor::Qube, Actor::Vanishes, Actor::Driver];
+    let mut cases = Vec::new();
+    for (at, op) in ops.iter().enumerate() {
+        let mut faults = Vec::new();
+        if op.writes {
+            faults.extend([5, 19].map(Fault::Errno));
+            faults.extend([Fault::NoEffect, Fault::DoneAndErrno(5), Fault::JournalFull]);
+            faults.extend([Fault::KilledBefore, Fault::KilledWithin, Fault::KilledAfter]);
+            faults.extend([false, true].map(Fault::ChildKilled));
+            faults.extend(actors.map(Fault::Before));
+            faults.extend(actors.map(Fault::After));
+            if scenario.found != Found::Broken {
+                faults.extend([false, true].map(Fault::Hangs));
+            }
+        } else if every_read || at > first {
+            faults.extend([Fault::Errno(5), Fault::KilledBefore]);
+            if every_read {
+                faults.extend(actors.map(Fault::Before));
+                faults.push(Fault::JournalFull);
+            }
+        }
+        cases.extend(faults.into_iter().map(|fault| Case { scenario, at, fault, again: None }));
+        if op.writes {
+            let twice = (0..RECOVERS).map(|writes| Case {
+                scenario,
+                at,
+                fault: Fault::KilledAfter,
+                again: Some(writes),
+            });
+            cases.extend(twice);
+        }
+    }
+    cases
+}

@@ -1,0 +1,89 @@
+//! Every operation of a run, and every fault at it.
+
+mod case;
+mod scenario;
+
+use crate::model::acting::{Mount, Owner};
+use case::{cases, Case};
+use scenario::{Found, Kind, Scenario, BDF};
+use std::sync::Mutex;
+use std::time::Instant;
+
+fn possible() -> bool {
+    match Mount::possible() {
+        Ok(()) => true,
+        Err(why) => {
+            println!("skipped: {why}");
+            false
+        }
+    }
+}
+
+#[test]
+fn a_device_of_each_kind_comes_back_and_works() {
+    if !possible() {
+        return;
+    }
+    for kind in [Kind::Nic, Kind::Usb, Kind::Nvme] {
+        for found in [Found::Held, Found::Pinned, Found::Broken, Found::Driverless] {
+            let scenario = Scenario { command: "reattach", kind, found };
+            let machine = scenario.machine();
+            let ran = machine.run(&scenario.arguments());
+            assert_eq!(ran.status, Some(0), "{scenario:?}: {}", ran.text);
+            let state = machine.state();
+            let device = &state.world.devices[BDF];
+            assert_eq!(device.driver.as_deref(), Some(kind.driver()));
+            assert_eq!((device.owner, device.pinned.clone(), device.slot), (Owner::Dom0, None, false));
+        }
+    }
+}
+
+/// Takes minutes: tests/all.d/30-matrix runs it.
+#[test]
+#[ignore = "minutes long"]
+fn whatever_goes_wrong_nothing_is_left_half_done() {
+    if !possible() {
+        return;
+    }
+    let began = Instant::now();
+    let mut all = Vec::new();
+    for scenario in scenario::all() {
+        let thorough = scenario.kind == Kind::Nic && matches!(scenario.found, Found::Held | Found::Driven);
+        all.extend(cases(scenario, thorough));
+    }
+    if let Ok(only) = std::env::var("MATRIX_ONLY") {
+        all.retain(|case| format!("{case:?}").contains(&only));
+    }
+    let size = all.len();
+    let (quick, slow): (Vec<Case>, Vec<Case>) = all.into_iter().partition(Case::is_quick);
+    let (queue, violations) = (Mutex::new(quick.into_iter()), Mutex::new(0));
+    let play = &|case: Case| {
+        if let Some(told) = case.violation() {
+            let mut violations = violations.lock().unwrap();
+            *violations += 1;
+            if *violations <= 40 {
+                println!("{told}");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        // They wait for a timeout, and cost nothing while they do.
+        for case in slow {
+            scope.spawn(move || play(case));
+        }
+        for _ in 0..WORKERS {
+            scope.spawn(|| loop {
+                let next = queue.lock().unwrap().next();
+                let Some(case) = next else { return };
+                play(case);
+            });
+        }
+    });
+    let violations = violations.into_inner().unwrap();
+    let seconds = began.elapsed().as_secs();
+    println!("matrix: {size} cases, {violations} violations, {seconds} s");
+    assert_eq!(violations, 0);
+}
+
+/// More than processors: many a case waits for the disk or a process.
+const WORKERS: usize = 8;

@@ -1,0 +1,147 @@
+//! The dom0s the matrix runs on.
+
+use crate::model::acting::{Device, Driver, Machine, Module, Owner, World, AUTHORIZED, NO_PART_SCAN};
+use crate::model::Function;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub const BDF: &str = "0000:00:07.0";
+
+/// A kind of device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Nic,
+    Usb,
+    Nvme,
+}
+
+/// How it is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// By pciback, after a qube had it.
+    Held,
+    /// By pciback, pinned to it, never used.
+    Pinned,
+    /// By dom0's driver.
+    Driven,
+    /// By dom0's driver, in quarantine: the recipe was followed.
+    Broken,
+    /// By nobody, in quarantine, the slot listed.
+    Driverless,
+}
+
+/// One operation on one device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Scenario {
+    pub command: &'static str,
+    pub kind: Kind,
+    pub found: Found,
+}
+
+/// Every one the matrix runs.
+pub fn all() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for kind in [Kind::Nic, Kind::Usb, Kind::Nvme] {
+        for found in [Found::Held, Found::Pinned, Found::Broken, Found::Driverless] {
+            all.push(Scenario { command: "reattach", kind, found });
+        }
+        all.push(Scenario { command: "hold", kind, found: Found::Driven });
+    }
+    all
+}
+
+impl Kind {
+    pub fn driver(self) -> &'static str {
+        match self {
+            Self::Nic => "e1000e",
+            Self::Usb => "xhci_hcd",
+            Self::Nvme => "nvme",
+        }
+    }
+
+    fn function(self) -> Function {
+        match self {
+            Self::Nic => Function::nic(BDF).resets_by("flr bus"),
+            Self::Usb => Function::usb(BDF),
+            Self::Nvme => Function::new(BDF, 0x1b36, 0x0010, 0x01_0802),
+        }
+    }
+}
+
+impl Scenario {
+    pub fn world(self) -> World {
+        let function = self.kind.function();
+        let modalias = String::from_utf8(function.modalias).unwrap();
+        let fixed = [
+            ("vendor", format!("0x{:04x}\n", function.vendor)),
+            ("device", format!("0x{:04x}\n", function.device)),
+            ("class", format!("0x{:06x}\n", function.class)),
+        ];
+        let fixed = fixed.map(|(name, text)| (name.to_owned(), text.into_bytes()));
+        let (driver, owner) = match self.found {
+            Found::Held => (Some("pciback"), Owner::Quarantine),
+            Found::Pinned => (Some("pciback"), Owner::Dom0),
+            Found::Driven => (Some(self.kind.driver()), Owner::Dom0),
+            Found::Broken => (Some(self.kind.driver()), Owner::Quarantine),
+            Found::Driverless => (None, Owner::Quarantine),
+        };
+        let mut device = Device {
+            modalias,
+            fixed: BTreeMap::from(fixed),
+            config: function.config,
+            methods: function.reset,
+            driver: driver.map(str::to_owned),
+            pinned: (self.found == Found::Pinned).then(|| "pciback".to_owned()),
+            slot: matches!(self.found, Found::Held | Found::Pinned | Found::Driverless),
+            owner,
+            sign: BTreeMap::new(),
+        };
+        let drivers = [
+            ("e1000e", "pci:v00008086d000010D3", &[("net/eth0/flags", "0x1002")][..]),
+            ("xhci_hcd", "pci:v00001B36d0000000D", &[("usb1/authorized_default", "1")]),
+            ("nvme", "pci:v00001B36d00000010", &[("nvme/nvme0/nvme0n1/size", "8")]),
+            ("uio_pci_generic", "pci:none", &[]),
+        ];
+        let drivers =
+            drivers.map(|(name, takes, sign)| (name.to_owned(), Driver { takes, sign, fails: None }));
+        let drivers = BTreeMap::from(drivers);
+        if driver == Some(self.kind.driver()) {
+            let sign = drivers[self.kind.driver()].sign.iter();
+            device.sign = sign.map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        }
+        let loaded = |it: &str| self.kind != Kind::Nvme || it != "nvme";
+        let modules = [("e1000e", &["e1000e"][..]), ("xhci_pci", &["xhci_hcd"]), ("nvme", &["nvme"])];
+        let modules = modules.map(|(name, drivers)| {
+            (name.to_owned(), Module { drivers, loaded: loaded(name) || driver == Some("nvme") })
+        });
+        World {
+            devices: BTreeMap::from([(BDF.to_owned(), device)]),
+            drivers,
+            modules: BTreeMap::from(modules),
+            globals: BTreeMap::from([(AUTHORIZED, "1".to_owned()), (NO_PART_SCAN, "N".to_owned())]),
+            domains: BTreeSet::from([0]),
+            iommu: true,
+            xen_log: String::new(),
+            said: Vec::new(),
+        }
+    }
+
+    pub fn machine(self) -> Machine {
+        Machine::new(self.world(), BDF)
+    }
+
+    pub fn arguments(self) -> Vec<&'static str> {
+        let mut arguments = vec![self.command, BDF, "--timeout", "70"];
+        if self.command == "reattach" {
+            arguments.extend(["--accept", self.accepts()]);
+        }
+        arguments
+    }
+
+    fn accepts(self) -> &'static str {
+        match self.kind {
+            Kind::Nic => "unknown-history,network,usb,storage",
+            Kind::Usb => "unknown-history,usb",
+            Kind::Nvme => "unknown-history,storage",
+        }
+    }
+}
