@@ -38,7 +38,12 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     }
     let asks = !accepted.missing(&one.hazards).is_empty() && can_ask(context.script());
     // A person thinks as long as they like; what may change meanwhile is looked at again below.
-    let lock = Some(lock).filter(|_| !asks);
+    let lock = if asks {
+        lock.let_go();
+        None
+    } else {
+        Some(lock)
+    };
     let accepted = consent(context, &one, accepted)?;
     let _lock = match lock {
         Some(lock) => lock,

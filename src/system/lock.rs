@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 /// The lock of a changing operation. Children inherit it on purpose: a kernel
 /// write that hangs keeps it, so that nobody starts another operation beside it.
 ///
-/// It is never released by hand (nix would, when the value is dropped), for that
+/// Dropping it does not release it (nix would), for that
 /// would release it for the child too: it goes when the last one who has the file
 /// open ends.
 pub struct OperationLock {
-    _held: ManuallyDrop<Flock<File>>,
+    held: ManuallyDrop<Flock<File>>,
 }
 
 /// How long a second operation waits for the first.
@@ -58,7 +58,12 @@ impl OperationLock {
         // Only words for the next one: that they cannot be written changes nothing.
         let words = format!("{} {} {command}\n", std::process::id(), started("self").unwrap_or_default());
         let _ = held.set_len(0).and_then(|()| held.write_all_at(words.as_bytes(), 0));
-        Ok(Self { _held: ManuallyDrop::new(held) })
+        Ok(Self { held: ManuallyDrop::new(held) })
+    }
+
+    /// Gives it back, while a person thinks: before a child that may hang has it.
+    pub fn let_go(self) {
+        drop(ManuallyDrop::into_inner(self.held));
     }
 }
 

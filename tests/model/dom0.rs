@@ -278,11 +278,6 @@ impl Dom0 {
         self.write("proc/sys/kernel/random/boot_id", "66666666-7777-8888-9999-000000000000\n");
     }
 
-    /// The store, for a model that acts.
-    pub fn store(&self) -> Xenstored {
-        self.store.clone()
-    }
-
     /// The journal.
     pub fn journal(&self) -> PathBuf {
         self.path("var/lib/qubes/dom0-pci/journal")

@@ -136,7 +136,7 @@ impl<S: Served> Server<S> {
             let number = |at: usize| u32::from_ne_bytes(request[at..at + 4].try_into().unwrap());
             let long = |at: usize| u64::from_ne_bytes(request[at..at + 8].try_into().unwrap());
             let (opcode, unique, node) = (number(4), long(8), long(16));
-            let ticket = Ticket { unique, process: number(32).cast_signed() };
+            let ticket = Ticket { unique, process: i32::try_from(number(32)).unwrap() };
             let body = request[40..].to_vec();
             if let Some((error, data)) = self.handle(opcode, node, ticket, &body) {
                 answer(&self.device, unique, -error, &data);

@@ -154,7 +154,7 @@ impl Machine {
             taken_within: false,
             unannounced: Vec::new(),
             trespasses: Vec::new(),
-            store: dom0.store(),
+            store: dom0.store().clone(),
             journal: dom0.journal().join("000000000000.jsonl"),
             kernel_log: dom0.path("dev/kmsg"),
         };
