@@ -233,12 +233,77 @@ mod tests {
         assert_eq!(parse(&bind(&["SYNTH_UUID=0"])), None);
     }
 
-    #[test]
-    fn the_kernels_socket_opens_where_there_is_one() {
-        // In a sandbox there may be none; where it opens, nothing waits that would block.
-        if let Ok(mut uevents) = Uevents::open(&Sysroot::new(None)) {
-            while uevents.next().unwrap().is_some() {}
+    /// Runs in a network namespace of its own, where root may have the kernel broadcast uevents. Without that right
+    /// there is nothing to see: it says so.
+    fn in_a_namespace(test: fn()) {
+        let alone =
+            std::thread::spawn(move || match nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET) {
+                Ok(()) => test(),
+                Err(error) => eprintln!("skipped: no network namespace: {error}"),
+            });
+        alone.join().unwrap();
+    }
+
+    fn sender() -> OwnedFd {
+        let (kind, flags) = (SockType::Datagram, SockFlag::SOCK_CLOEXEC);
+        socket(AddressFamily::Netlink, kind, flags, SockProtocol::NetlinkKObjectUEvent).unwrap()
+    }
+
+    /// Has the kernel broadcast this.
+    fn broadcast(sender: &OwnedFd, text: &[u8]) {
+        // `struct nlmsghdr`: length, type and flags, sequence, port. The kernel takes it off and adds SEQNUM.
+        let length = u32::try_from(text.len()).unwrap() + 16;
+        let header = [length, 16 | 1 << 16, 0, 0].map(u32::to_ne_bytes).concat();
+        let bytes = [header, text.to_vec()].concat();
+        let flags = nix::sys::socket::MsgFlags::empty();
+        nix::sys::socket::sendto(sender.as_raw_fd(), &bytes, &NetlinkAddr::new(0, 0), flags).unwrap();
+    }
+
+    /// What `drivers/pci` says of a function whose driver changed, as long as it is on a real machine.
+    fn whole() -> Vec<u8> {
+        let path = format!("DEVPATH={PATH}");
+        let modalias = "MODALIAS=pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00";
+        let own =
+            ["ACTION=bind", &path, "SUBSYSTEM=pci", "DRIVER=pciback", "PCI_CLASS=20000", "PCI_ID=8086:10D3"];
+        let more = ["PCI_SUBSYS_ID=8086:A01F", "PCI_SLOT_NAME=0000:03:00.0", modalias];
+        message(&format!("bind@{PATH}"), &[&own[..], &more[..]].concat())
+    }
+
+    fn heard(uevents: &mut Uevents) -> (usize, usize) {
+        let (mut events, mut overflows) = (0, 0);
+        while let Some(heard) = uevents.next().unwrap() {
+            events += usize::from(matches!(heard, Heard::Event(_)));
+            overflows += usize::from(heard == Heard::Overflow);
         }
+        (events, overflows)
+    }
+
+    #[test]
+    fn ten_thousand_fit_and_the_kernel_says_when_more_do_not() {
+        in_a_namespace(|| {
+            let mut uevents = Uevents::open(&Sysroot::new(None)).unwrap();
+            let (sender, text) = (sender(), whole());
+            (0..10_000).for_each(|_| broadcast(&sender, &text));
+            assert_eq!(heard(&mut uevents), (10_000, 0));
+            (0..100_000).for_each(|_| broadcast(&sender, &text));
+            let (events, overflows) = heard(&mut uevents);
+            assert!(events > 10_000 && overflows > 0, "{events} {overflows}");
+        });
+    }
+
+    #[test]
+    fn a_process_cannot_pose_as_the_kernel() {
+        in_a_namespace(|| {
+            let mut uevents = Uevents::open(&Sysroot::new(None)).unwrap();
+            let Link::Kernel(socket) = &uevents.link else { return };
+            let port = nix::sys::socket::getsockname::<NetlinkAddr>(socket.as_raw_fd()).unwrap().pid();
+            let with_number = [whole(), b"SEQNUM=7\0".to_vec()].concat();
+            let to_us = NetlinkAddr::new(port, 0);
+            let flags = nix::sys::socket::MsgFlags::empty();
+            nix::sys::socket::sendto(sender().as_raw_fd(), &with_number, &to_us, flags).unwrap();
+            assert_eq!(uevents.next().unwrap(), Some(Heard::Other));
+            assert_eq!(uevents.next().unwrap(), None);
+        });
     }
 
     proptest! {
