@@ -20,6 +20,7 @@ mod chain;
 mod checkpoint;
 mod clock;
 mod error;
+mod follow;
 mod hash;
 mod head;
 mod journal;
@@ -36,12 +37,11 @@ mod verify;
 pub use checkpoint::{head, remember, Checkpoint, Statement};
 pub use clock::text as time_text;
 pub use error::{Error, Kind, Result};
+pub use follow::{boots, numbered, Follow};
 pub use head::Head;
 pub use journal::{Journal, RESERVED_BYTES, SEGMENT_BYTES};
 pub use mend::{last_repair, prunable, prune, repair, Prune};
-pub use query::{
-    boots, export, newest_first, numbered, operations, select, Follow, Operation, Query, Skipped,
-};
+pub use query::{export, newest_first, operations, select, Operation, Query, Skipped};
 pub use record::{escape, Draft, Record};
 pub use report::{Comparison, Finding, Outcome, Place, Report, Verdict, Witness, Wrong};
 pub use verify::{verify, Against};

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use memchr::memmem::{self, Finder};
 
@@ -53,13 +53,13 @@ pub fn select(path: &Path, query: &Query, each: &mut dyn FnMut(&[u8]) -> Control
     Ok(reading.skipped)
 }
 
-struct Reading<'a> {
+pub(crate) struct Reading<'a> {
     query: &'a Query,
     /// The rarest looking value, as it stands in a line.
     needle: Option<Vec<u8>>,
     /// Those of [`Query::any`] as they stand in a line.
     any: Vec<Alternative>,
-    skipped: Skipped,
+    pub(crate) skipped: Skipped,
 }
 
 /// What a line must hold to be worth a parse.
@@ -113,13 +113,14 @@ fn behind_string(text: &[u8]) -> Option<&[u8]> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(query: &'a Query) -> Self {
+    pub(crate) fn new(query: &'a Query) -> Self {
         let needle = query.values.iter().map(|(_, value)| json_string(value.as_bytes())).max_by_key(Vec::len);
         let any = query.any.iter().map(|values| Alternative::of(values)).collect();
         Self { query, needle, any, skipped: Skipped::default() }
     }
 
-    fn segment(
+    /// Gives the wanted lines between two places of a segment, the first of them where a line begins.
+    pub(crate) fn segment(
         &mut self,
         segment: &Segment,
         from: u64,
@@ -241,108 +242,9 @@ fn operation_of(line: &[u8]) -> Option<&[u8]> {
 }
 
 /// The string that follows `opening`. Within a string the quotes would be escaped, so that this finds the member alone.
-fn member<'a>(line: &'a [u8], opening: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn member<'a>(line: &'a [u8], opening: &[u8]) -> Option<&'a [u8]> {
     let rest = line.get(memmem::find(line, opening)? + opening.len()..)?;
     rest.get(..memchr::memchr(b'"', rest)?)
-}
-
-/// The boots that the journal's records belong to, in its order; one that comes again later stands once.
-///
-/// # Errors
-/// As [`select`].
-pub fn boots(path: &Path) -> Result<Vec<String>> {
-    let mut boots: Vec<Vec<u8>> = Vec::new();
-    select(path, &Query::default(), &mut |line| {
-        let boot = member(line, b",\"boot\":\"").unwrap_or_default();
-        if boots.last().is_none_or(|last| last != boot) && !boots.iter().any(|known| known == boot) {
-            boots.push(boot.to_vec());
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(boots.iter().map(|boot| String::from_utf8_lossy(boot).into_owned()).collect())
-}
-
-/// The lines of records with this number: one, unless somebody has copied or forged some.
-///
-/// # Errors
-/// As [`select`].
-pub fn numbered(path: &Path, seq: u64) -> Result<Vec<Vec<u8>>> {
-    let snapshot = Snapshot::take(path)?;
-    let mut found = Vec::new();
-    let Some(span) = snapshot.segments.iter().rev().find(|span| span.first <= seq) else { return Ok(found) };
-    let query = Query::default();
-    let mut each = |line: &[u8]| {
-        if split(line).is_some_and(|parts| parts.seq == seq) {
-            found.push(line.to_vec());
-        }
-        ControlFlow::Continue(())
-    };
-    let _ = Reading::new(&query).segment(&snapshot.open(*span)?, 0, span.size, &mut each)?;
-    Ok(found)
-}
-
-/// Reads a journal on from where it was read before: for those who want each record as it is written.
-pub struct Follow {
-    path: PathBuf,
-    query: Query,
-    /// The segment that was read last, and how far.
-    place: Option<(u64, u64)>,
-}
-
-impl Follow {
-    /// A journal that has not been read yet: the first [`Follow::poll`] gives all of it.
-    pub fn new(path: &Path, query: Query) -> Self {
-        Self { path: path.to_path_buf(), query, place: None }
-    }
-
-    /// Gives each wanted record's line since the last time, also over a change of segments. A line that is not whole
-    /// yet is left for later.
-    ///
-    /// # Errors
-    /// As [`select`].
-    pub fn poll(&mut self, each: &mut dyn FnMut(&[u8])) -> Result<Skipped> {
-        let snapshot = Snapshot::take(&self.path)?;
-        let mut reading = Reading::new(&self.query);
-        for span in &snapshot.segments {
-            let from = match self.place {
-                Some((first, _)) if span.first < first => continue,
-                Some((first, at)) if span.first == first => at,
-                _ => 0,
-            };
-            let segment = snapshot.open(*span)?;
-            let to = whole_lines(&segment, from, span.size)?;
-            if to > from {
-                let _ = reading.segment(&segment, from, to, &mut |line| {
-                    each(line);
-                    ControlFlow::Continue(())
-                })?;
-            }
-            self.place = Some((span.first, to.max(from)));
-        }
-        Ok(reading.skipped)
-    }
-}
-
-/// Where the last whole line of a stretch ends. A line that is longer than any record may be is passed over.
-fn whole_lines(segment: &Segment, from: u64, size: u64) -> Result<u64> {
-    let window = size.saturating_sub(2 * MAX_LINE as u64).max(from);
-    let mut bytes = vec![0u8; usize::try_from(size.saturating_sub(window)).unwrap_or(0)];
-    let mut filled = 0;
-    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
-        match segment
-            .read_at(room, window + filled as u64)
-            .map_err(|error| segment.fail("cannot read the journal", &error))?
-        {
-            0 => break,
-            count => filled += count,
-        }
-    }
-    let feed = bytes.get(..filled).and_then(|bytes| memchr::memrchr(b'\n', bytes));
-    Ok(match feed {
-        Some(feed) => window + feed as u64 + 1,
-        None if window > from => size,
-        None => from,
-    })
 }
 
 /// An operation, or a record that belongs to none: one line of a log.

@@ -13,6 +13,9 @@
 //! imported, then with `at`, the time the source gives, where it gives one. The record's own time is when it was
 //! written. Members that are not known are left out.
 //!
+//! A record of an import also has `key`, by which a second import knows it, `approximate` where `at` is the time of a
+//! neighbour or has no zone, and `of_boot`, the boot that the source names; its own `boot` is that of the import.
+//!
 //! Texts are kept escaped, as the journal shows them and as `names::escape` makes them: no field can act on a terminal.
 
 use crate::names::{unescape, Sbdf};
