@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 mod entry;
+#[cfg(test)]
+mod fuzz;
 mod moment;
 mod told;
 

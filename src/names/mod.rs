@@ -5,6 +5,8 @@
 
 mod driver;
 mod escape;
+#[cfg(test)]
+mod fuzz;
 mod qube;
 mod sbdf;
 

@@ -9,6 +9,9 @@ pub mod config_space;
 mod dom0_use;
 pub mod evidence;
 mod functions;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod fuzz;
 pub mod identity;
 pub mod import;
 mod owners;

@@ -146,7 +146,7 @@ pub fn since_boot(root: &Sysroot, wanted: impl Fn(&str) -> bool) -> Result<Since
 
 /// Number and text of a record of the kernel's own, from `priority,sequence,time,flags;text`; the priority's facility is
 /// 0 for the kernel (`syslog(2)`).
-fn kernel_record(line: &[u8]) -> Option<(u64, &[u8])> {
+pub(super) fn kernel_record(line: &[u8]) -> Option<(u64, &[u8])> {
     let at = line.iter().position(|&byte| byte == b';')?;
     let (head, text) = (std::str::from_utf8(line.get(..at)?).ok()?, line.get(at + 1..)?);
     let mut words = head.split(',');

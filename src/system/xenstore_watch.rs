@@ -122,7 +122,7 @@ fn connect(root: &Sysroot) -> io::Result<Link> {
 }
 
 /// Type and length of the message the bytes begin with; `None` where it is not whole yet.
-fn whole_message(bytes: &[u8]) -> io::Result<Option<(u32, usize)>> {
+pub(super) fn whole_message(bytes: &[u8]) -> io::Result<Option<(u32, usize)>> {
     let word = |index: usize| -> Option<u32> {
         Some(u32::from_ne_bytes(bytes.get(index * 4..index * 4 + 4)?.try_into().ok()?))
     };

@@ -197,3 +197,21 @@ proptest! {
         prop_assert_eq!(&read(bytes, Libvirt::new(b"q\x1b")), &all[0]);
     }
 }
+
+#[test]
+fn fuzz_logs_of_libvirt() {
+    let seed = include_bytes!("../../../tests/data/import/libvirt/sys-usb.log");
+    crate::fuzz::run("libvirt-log", &[seed], |bytes| told(&read(bytes, Libvirt::new(b"sys-usb"))));
+}
+
+#[test]
+fn fuzz_lines_of_journald() {
+    let seed = include_bytes!("../../../tests/data/import/journald.jsonl");
+    crate::fuzz::run("journald", &[seed], |bytes| told(&read(bytes, Journald::default())));
+}
+
+#[test]
+fn fuzz_xens_console() {
+    let seed = include_bytes!("../../../tests/data/import/hypervisor.log");
+    crate::fuzz::run("xen-console", &[seed], |bytes| told(&read(bytes, Console::default())));
+}

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod assignment;
+#[cfg(test)]
+mod fuzz;
 #[allow(dead_code)] // the recorder's
 mod happening;
 mod lists;
