@@ -19,6 +19,7 @@ pub mod past;
 mod policy;
 pub mod qubes;
 mod snapshot;
+mod starting;
 pub mod traces;
 mod usage;
 
@@ -40,6 +41,7 @@ pub use owners::{Owner, Owners};
 pub use policy::{Policy, Rule, Says};
 pub use qubes::Qubes;
 pub use snapshot::Snapshot;
+pub use starting::Starting;
 pub use usage::{Use, Uses};
 
 /// What was read, or why it could not be.

@@ -22,7 +22,7 @@ pub use unassign::{can_unassign, unassign};
 
 use crate::consent::Accepted;
 use crate::error::{Exit, Failure};
-use crate::observe::{Function, Owner, Snapshot, Sources};
+use crate::observe::{Function, Owner, Snapshot, Sources, Starting};
 use crate::plan::{Plan, Planned, Step};
 use crate::system::kernel_log::KernelLog;
 use crate::system::signals::HeldSignals;
@@ -42,6 +42,7 @@ pub struct Operation<'a> {
     worker: Worker,
     signals: &'a mut HeldSignals,
     kernel_log: KernelLog,
+    starting: Starting,
     xen_log: Option<LogMark>,
     start: Snapshot,
     left: Left,
@@ -86,6 +87,7 @@ impl<'a> Operation<'a> {
     ) -> Result<Self, Failure> {
         let kernel_log = KernelLog::from_now(&sources.root)?;
         let worker = Worker::start(&sources.root, order.timeout)?;
+        let root = sources.root.clone();
         Ok(Self {
             sources,
             function: order.function,
@@ -95,6 +97,7 @@ impl<'a> Operation<'a> {
             worker,
             signals,
             kernel_log,
+            starting: Starting::listen(&root),
             xen_log: None,
             left: Left::as_found(&order.start),
             start: order.start,
@@ -229,9 +232,11 @@ impl<'a> Operation<'a> {
             return Err(Trouble::HandsOff(format!("Xen gave it to domain {id} meanwhile")));
         }
         let user = self.sources.uses_of(sbdf)?.into_iter().find(|use_| use_.alive);
-        match user {
-            Some(user) => Err(Trouble::failed(
-                format!("{} is about to take it ({})", user.who(), user.node),
+        let user = user.map(|user| (user.who(), user.node));
+        let (root, sysfs) = (&self.sources.root, &self.sources.sysfs);
+        match user.or_else(|| self.starting.taker(root, sysfs, self.function)) {
+            Some((who, why)) => Err(Trouble::failed(
+                format!("{who} is about to take it ({why})"),
                 "shut that qube down, and run `list`",
             )),
             None => Ok(()),

@@ -99,7 +99,6 @@ impl Port {
 
     /// As Qubes writes it, escaped.
     #[must_use]
-    #[allow(dead_code)]
     pub fn text(&self) -> &str {
         match self {
             Self::Any => "*",

@@ -8,7 +8,6 @@
 mod assignment;
 #[cfg(test)]
 mod fuzz;
-#[allow(dead_code)] // the recorder's
 mod happening;
 mod lists;
 mod read;
@@ -16,7 +15,6 @@ mod stored;
 mod xml;
 
 pub use assignment::{Assignment, Identity, Mode, Port};
-#[allow(unused_imports)] // the recorder's
 pub use happening::{Device, Happened, Happening};
 pub use read::read;
 pub use stored::qubes as qubes_of_file;

@@ -4,8 +4,13 @@
 //! writes is read until it ends, or the connection is closed.
 
 #![forbid(unsafe_code)]
-#![allow(dead_code)] // events are the recorder's
 
+/// The qubesd that tests ask.
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[path = "../../../tests/model/qubesd.rs"]
+pub mod model;
+mod socket;
 #[cfg(test)]
 mod tests;
 pub mod wire;
@@ -93,7 +98,7 @@ impl Qubesd {
             failed("qubesd-nonsense", format!("{} cannot be asked", escape(method.as_bytes())))
         })?;
         let broken = |error: io::Error| self.broken(method, &error);
-        let mut stream = UnixStream::connect(&self.socket).map_err(broken)?;
+        let mut stream = socket::connect(&self.socket, until).map_err(broken)?;
         send(&mut stream, &request, until).map_err(broken)?;
         let bytes = receive(&mut stream, until).map_err(broken)?;
         Ok(wire::answer(&bytes).map(<[u8]>::to_vec))
@@ -108,7 +113,7 @@ impl Qubesd {
         let method = "admin.Events";
         let request = wire::request(method, "", "dom0", b"").unwrap_or_default();
         let broken = |error: io::Error| self.broken(method, &error);
-        let mut stream = UnixStream::connect(&self.socket).map_err(broken)?;
+        let mut stream = socket::connect(&self.socket, until).map_err(broken)?;
         send(&mut stream, &request, until).map_err(broken)?;
         stream.set_nonblocking(true).map_err(broken)?;
         Ok(EventStream { stream, feed: Feed::default() })

@@ -3,13 +3,10 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-#[path = "../../../tests/model/qubesd.rs"]
-mod model;
-
+use super::model::{self, bytes_of, recorded_events, QubesdFault, QUBES_42, QUBES_43};
 use super::wire::{answer, request, Feed, EVENT_MAX};
 use super::{Event, Qubesd, Refusal};
 use crate::error::Exit;
-use model::{bytes_of, recorded_events, QubesdFault, QUBES_42, QUBES_43};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use proptest::prelude::*;
 use std::os::fd::AsFd;
@@ -81,6 +78,27 @@ fn a_qubesd_that_goes_wrong_is_an_error_and_never_a_wait() {
         assert_eq!((failure.exit, failure.code), (Exit::Io, code), "{fault:?}: {failure}");
         assert!(start.elapsed() < Duration::from_secs(5), "{fault:?}");
     }
+}
+
+#[test]
+fn a_daemon_whose_queue_is_full_is_not_waited_for() {
+    let served = served(QUBES_43);
+    let socket = served.client.socket.with_extension("full");
+    // Nobody takes the connections.
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let client = Qubesd { socket: socket.clone(), patience: Duration::from_millis(300) };
+    let start = Instant::now();
+    let mut waiting = Vec::new();
+    let failure = loop {
+        match client.events() {
+            Ok(stream) => waiting.push(stream),
+            Err(failure) => break failure,
+        }
+        assert!(waiting.len() < 100_000);
+    };
+    assert_eq!(failure.code, "qubesd-silent");
+    assert!(start.elapsed() < Duration::from_secs(20));
+    std::fs::remove_file(socket).unwrap();
 }
 
 #[test]
