@@ -17,6 +17,8 @@ mod policy;
 mod reboot;
 mod state;
 mod taken;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use act::{Act, Acts, Taken};
@@ -73,7 +75,9 @@ impl Verdict {
     }
 }
 
-/// Functions of the same slot, and those behind a conventional bridge with it.
+/// Functions that can reach it past the IOMMU, or go with it: those of its slot, of its bus where that is not the root
+/// bus (whose functions have nothing in common), behind a conventional bridge with it, and of the same virtualised
+/// device (SR-IOV).
 #[must_use]
 pub fn siblings<'a>(dom0: &'a Dom0, function: &Function) -> Vec<&'a Function> {
     dom0.functions
@@ -81,6 +85,11 @@ pub fn siblings<'a>(dom0: &'a Dom0, function: &Function) -> Vec<&'a Function> {
         .filter(|other| other.sbdf != function.sbdf)
         .filter(|other| {
             other.sbdf.same_slot(function.sbdf)
+                || function.parents.first().is_some_and(|bridge| other.parents.first() == Some(bridge))
+                || other.physical_function == Some(function.sbdf)
+                || function.physical_function.is_some_and(|physical| {
+                    other.sbdf == physical || other.physical_function == Some(physical)
+                })
                 || hazards::shared_bridge(dom0, function)
                     .is_some_and(|bridge| other.parents.contains(&bridge))
         })

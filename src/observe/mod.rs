@@ -36,6 +36,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 pub use claims::Claims;
+#[cfg(test)]
+pub use claims::{Claim, Named};
 pub use functions::{reset_method_in_force, Function};
 pub use owners::{Owner, Owners};
 pub use policy::{Policy, Rule, Says};

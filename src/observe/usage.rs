@@ -39,6 +39,13 @@ impl Use {
 pub struct Uses(Vec<Use>);
 
 impl Uses {
+    /// These nodes and no others.
+    #[cfg(test)]
+    #[must_use]
+    pub fn these(uses: Vec<Use>) -> Self {
+        Self(uses)
+    }
+
     /// All nodes.
     pub fn iter(&self) -> impl Iterator<Item = &Use> {
         self.0.iter()

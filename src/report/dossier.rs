@@ -8,8 +8,8 @@ use console::style;
 /// Lines that the choice takes below the dossier.
 const CHOICE: usize = 3;
 
-/// Lines that what has to change before a reboot may take; the rest is `show`'s.
-const OBSTACLES: usize = 5;
+/// How many rows the commands to run before a reboot may take; more are `show`'s.
+const COMMANDS: usize = 6;
 
 /// The screen above the prompt: at most `rows` lines together with it. What does not fit is counted and named.
 #[must_use]
@@ -30,7 +30,8 @@ pub fn dossier(described: &Described<'_>, reboot: &Reboot, asked: &[&Hazard], ro
     // What a reboot would not do is said below.
     ordered.extend(notes.filter(|hazard| hazard.id != "reboot-would-not-return"));
     ordered.sort_by_key(|hazard| hazard.rank());
-    let room = rows.saturating_sub(head.len() + tail.len() + CHOICE);
+    let room =
+        rows.saturating_sub(head.len() + tail.iter().map(|line| rows_of(line)).sum::<usize>() + CHOICE);
     let lines = head.into_iter().chain(fitted(described, &ordered, room)).chain(tail);
     lines.fold(String::new(), |text, line| text + &line + "\n")
 }
@@ -77,18 +78,24 @@ fn recommended(described: &Described<'_>, reboot: &Reboot) -> Vec<String> {
         lines.push(format!("{title} {verb}; that returns it:  {command}"));
         return lines;
     }
-    lines.push(format!("{title} {verb}; it comes back only if this has changed:"));
-    let mut obstacles: Vec<String> = Vec::new();
-    for obstacle in &reboot.obstacles {
-        obstacles.extend(wrapped("  - ", &obstacle.what).lines().map(str::to_owned));
+    lines.push(format!("{title} {verb}; it comes back only after these commands:"));
+    let commands = reboot.commands();
+    let all = format!("qubes-dom0-pci show {}", described.function.sbdf);
+    let taken: usize = commands.iter().map(|command| rows_of(&format!("  {command}"))).sum();
+    if commands.is_empty() || taken > COMMANDS {
+        let whats: Vec<&str> = reboot.obstacles.iter().map(|obstacle| obstacle.what.as_str()).collect();
+        lines.push(first_line("  ", &whats.join("; ")));
+        lines.push(format!("  {all}   (lists them)"));
+    } else {
+        lines.extend(commands.iter().map(|command| format!("  {command}")));
     }
-    if obstacles.len() > OBSTACLES {
-        obstacles.truncate(OBSTACLES - 1);
-        obstacles.push(format!("  ... (all: qubes-dom0-pci show {})", described.function.sbdf));
-    }
-    lines.extend(obstacles);
-    lines.push(format!("  then:  {command}"));
+    lines.push(format!("  {command}"));
     lines
+}
+
+/// Rows a line takes on the screen: a command is not broken, the terminal does it.
+fn rows_of(line: &str) -> usize {
+    console::measure_text_width(line).div_ceil(WIDTH).max(1)
 }
 
 /// Text cut to one line of the page, marked where it was cut.

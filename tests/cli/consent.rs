@@ -133,3 +133,68 @@ fn a_plans_id_is_no_consent() {
     let id = dom0.plan_id(NIC);
     dom0.run_changing_nothing(&["--json", "reattach", NIC, "--plan", &id]).fails(4, "consent-missing");
 }
+
+#[test]
+fn a_plan_reviewed_before_a_fact_changed_is_not_run() {
+    const ACCEPT: &str = "exposed:sys-net,unknown-history,network";
+    let changes: [(&str, fn(&Dom0)); 6] = [
+        ("a qube started", |dom0| dom0.runs(7, "sys-net")),
+        ("another qube had it", |dom0| dom0.node("/local/domain/0/backend/pci/8/0/dev-0", NIC)),
+        ("the driver changed", |dom0| dom0.remove("sys/bus/pci/devices/0000:00:07.0/driver")),
+        ("the override changed", |dom0| {
+            dom0.write("sys/bus/pci/devices/0000:00:07.0/driver_override", "vfio-pci\n");
+        }),
+        ("the policy changed", |dom0| {
+            dom0.write("etc/qubes/dom0-pci.conf", "stop usb\n");
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            std::fs::set_permissions(dom0.path("etc/qubes/dom0-pci.conf"), mode).unwrap();
+        }),
+        ("the machine was started anew", |dom0| {
+            dom0.write("proc/sys/kernel/random/boot_id", "22222222-2222-3333-4444-555555555555\n");
+        }),
+    ];
+    for (what, change) in changes {
+        let dom0 = exposed();
+        let id = dom0.plan_id(NIC);
+        change(&dom0);
+        let said = dom0.run_changing_nothing(&["--json", "reattach", NIC, "--accept", ACCEPT, "--plan", &id]);
+        assert_eq!(said.status, 4, "{what}: {}", said.out);
+        said.fails(4, "plan-stale");
+    }
+}
+
+#[test]
+fn who_accepted_what_is_in_the_journal() {
+    let dom0 = exposed();
+    dom0.write("proc/self/loginuid", "1000\n");
+    let accept = "exposed:sys-net,unknown-history,network";
+    let mut command = dom0.command(&["reattach", NIC, "--accept", accept]);
+    command.env("SUDO_USER", "user\x1b[2J").output().unwrap();
+    let journal = dom0.path("var/lib/qubes/dom0-pci/journal/000000000000.jsonl");
+    let text = std::fs::read_to_string(journal).unwrap();
+    let start =
+        text.lines().find(|line| line.contains("\"phase\":\"start\"")).unwrap_or_else(|| panic!("{text}"));
+    for member in [
+        "\"accepted\":[\"exposed:sys-net\",\"unknown-history\",\"network\"]",
+        "\"consent\":\"accept\"",
+        "\"loginuid\":\"1000\"",
+        "\"sudo_user\":\"user\\\\x1b[2J\"",
+    ] {
+        assert!(start.contains(member), "{member}: {start}");
+    }
+}
+
+#[test]
+fn quiet_says_nothing_but_errors() {
+    let dom0 = exposed();
+    for (arguments, status) in
+        [(&["--quiet", "plan", NIC][..], 4), (&["list", "--quiet"], 0), (&["--quiet", "hold", NIC], 0)]
+    {
+        let said = dom0.run(arguments).exits(status);
+        assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""), "{arguments:?}");
+    }
+    let said = dom0.run_changing_nothing(&["--quiet", "reattach", NIC]).exits(4);
+    assert_eq!(said.out, "");
+    assert!(said.err.starts_with("error: not accepted: exposed:sys-net"), "{}", said.err);
+    dom0.run(&["--quiet", "--json", "list"]).exits(2);
+}

@@ -134,7 +134,7 @@ fn the_other_functions_of_a_slot_are_siblings() {
         .never_says("siblings-elsewhere");
     let mut dom0 = Dom0::with(Function::nic("0000:00:07.0").held());
     dom0.add(Function::nic("0000:00:07.1").held().owned_by("d7"));
-    dom0.run(&["plan", "0000:00:07.0"]).exits(4).says("siblings-elsewhere").says("(0000:00:07.1)");
+    dom0.run(&["plan", "0000:00:07.0"]).exits(4).says("siblings-elsewhere").says("(0000:00:07.1 (d7))");
 }
 
 #[test]

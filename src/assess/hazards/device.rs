@@ -2,29 +2,41 @@
 
 use super::warn;
 use crate::assess::hazard::Hazard;
+use crate::assess::siblings;
 use crate::names::escape;
-use crate::observe::{reset_method_in_force, Function};
+use crate::observe::{reset_method_in_force, Dom0, Function};
 
 /// How far a reset clears what a qube did to it.
-pub fn reset(function: &Function) -> Option<Hazard> {
+pub fn reset(dom0: &Dom0, function: &Function) -> Option<Hazard> {
     let conventional = !function.parents.is_empty()
         && function.config.as_ref().is_some_and(|config| config.express.is_none());
-    match &function.reset_methods {
-        None => Some(warn(
+    let Some(methods) = &function.reset_methods else {
+        return Some(warn(
             "no-reset",
             "the kernel knows no way to reset it: whatever a qube did to it may still be in it",
             "it has no reset file in sysfs",
-        )),
-        Some(methods) if reset_method_in_force(methods) == Some("bus") => Some(warn(
-            "bus-reset-only",
-            "it can be reset only together with everything on its bus",
-            "reset_method is bus",
-        )),
-        Some(methods) if methods.is_empty() || conventional => Some(warn(
+        ));
+    };
+    let named = format!("reset_method: {}", escape(methods.join(" ").as_bytes()));
+    match reset_method_in_force(methods) {
+        Some("bus" | "cxl_bus") => {
+            let beside: Vec<String> =
+                siblings(dom0, function).iter().map(|other| other.sbdf.to_string()).collect();
+            let with =
+                if beside.is_empty() { String::new() } else { format!("; with it: {}", beside.join(", ")) };
+            let sentence = "it can be reset only together with everything on its bus";
+            Some(warn("bus-reset-only", sentence, format!("{named}{with}")))
+        }
+        // From D3hot to D0: what keeps power through that is not cleared.
+        Some("pm") => Some(warn(
             "reset-doubtful",
-            "it may not take a reset though the kernel offers one",
-            format!("reset_method: {}", escape(methods.join(" ").as_bytes())),
+            "its only reset is a change of its power state, which may leave what a qube put into it",
+            named,
         )),
+        None => Some(warn("reset-doubtful", "the kernel does not say how it would reset it", named)),
+        Some(_) if conventional => {
+            Some(warn("reset-doubtful", "it may not take a reset though the kernel offers one", named))
+        }
         Some(_) => None,
     }
 }
@@ -33,6 +45,7 @@ pub fn reset(function: &Function) -> Option<Hazard> {
 pub fn class(function: &Function) -> Option<Hazard> {
     let evidence = format!("class {:06x}", function.class);
     match (function.base_class(), function.class_and_subclass()) {
+        // Subclass 03 is USB of every kind: controllers, USB4 hosts, devices.
         (_, 0x0c03) => Some(warn(
             "usb",
             "what is plugged into it can act as a keyboard in dom0; its devices stay unauthorized until allowed",
@@ -41,21 +54,37 @@ pub fn class(function: &Function) -> Option<Hazard> {
         (0x02 | 0x0d, _) => Some(warn("network", "dom0 has no network on purpose; this gives it one", evidence)),
         (0x01, _) | (_, 0x0805) => Some(warn(
             "storage",
-            "what is on it was written by others; dom0 would parse its partitions and file systems",
+            "what is on it was written by others: dom0 would parse its partitions and file systems, and the machine's \
+             firmware may start from it",
             evidence,
         )),
-        (0x03, _) => Some(warn("display", "it sees and draws what dom0 shows", evidence)),
+        (0x03, _) => Some(warn(
+            "display",
+            "it sees and draws what dom0 shows, passphrases and the colours of windows among it",
+            evidence,
+        )),
         _ => None,
     }
 }
 
-/// Code of its own that runs before dom0 does.
+/// Code that runs before dom0 does, or outside of it, and that a qube may have changed.
 pub fn firmware(function: &Function) -> Option<Hazard> {
-    function.config.as_ref().is_some_and(|config| config.expansion_rom).then(|| {
-        warn(
-            "firmware",
-            "it has an expansion ROM, which the machine's firmware may run at the next start",
-            "the expansion ROM base address is set",
-        )
-    })
+    let mut evidence = Vec::new();
+    if function.config.as_ref().is_some_and(|config| config.expansion_rom) {
+        evidence.push("the expansion ROM base address is set".to_owned());
+    }
+    let leads_to = match function.class_and_subclass() {
+        0x0601 => Some("a bridge to LPC or eSPI, behind which is the machine's flash"),
+        0x0c05 => Some("an SMBus, on which are memory modules and clock chips"),
+        0x0c80 => Some("a controller of other serial buses; the machine's flash may be on it"),
+        0x0780 => Some("a controller that talks to the management engine"),
+        _ => None,
+    };
+    evidence.extend(leads_to.map(|what| format!("class {:06x}: {what}", function.class)));
+    let sentence = if leads_to.is_some() {
+        "it leads to the machine's own firmware, which a qube could have changed and which a reboot does not restore"
+    } else {
+        "it has an expansion ROM, which the machine's firmware may run at the next start"
+    };
+    (!evidence.is_empty()).then(|| warn("firmware", sentence, evidence.join("; ")))
 }

@@ -98,17 +98,26 @@ pub fn containment(dom0: &Dom0, function: &Function) -> Vec<Hazard> {
             },
         ));
     }
-    let elsewhere: Vec<String> = siblings(dom0, function)
-        .iter()
-        .filter(|other| !matches!(owner(dom0, other.sbdf), Some(Owner::Dom0 | Owner::Quarantine)))
-        .map(|other| other.sbdf.to_string())
-        .collect();
+    let elsewhere: Vec<String> =
+        siblings(dom0, function).iter().filter_map(|other| elsewhere(dom0, other)).collect();
     if !elsewhere.is_empty() {
         hazards.push(warn(
             "siblings-elsewhere",
-            "other functions of its slot or bus are with a qube and may reach it past the IOMMU",
+            "other functions of its slot, bus or card are with a qube and may reach it past the IOMMU",
             elsewhere.join(", "),
         ));
     }
     hazards
+}
+
+/// Who has a function that is not dom0's and not quarantined, with its name in front.
+fn elsewhere(dom0: &Dom0, other: &Function) -> Option<String> {
+    let sbdf = other.sbdf;
+    let user = dom0.uses.as_ref().ok().and_then(|uses| uses.of(sbdf).find(|use_| use_.alive));
+    match (user, owner(dom0, sbdf)) {
+        (Some(user), _) => Some(format!("{sbdf} ({})", user.who())),
+        (None, Some(Owner::Dom0 | Owner::Quarantine)) => None,
+        (None, Some(owner)) => Some(format!("{sbdf} ({owner})")),
+        (None, None) => Some(format!("{sbdf} (owner not known)")),
+    }
 }

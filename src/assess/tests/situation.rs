@@ -1,0 +1,234 @@
+//! A situation of one function, built from a plain one by saying what is different.
+
+use crate::assess::{of_return, state_of, Exposure, Hazard, Past, Severity, State, Verdict};
+use crate::error::{Exit, Failure};
+use crate::history::Identity;
+use crate::names::{DriverName, ModuleName, Sbdf, Untrusted};
+use crate::observe::boot::{Boot, Release};
+use crate::observe::config_space::{ConfigSpace, Express};
+use crate::observe::past::Journal;
+use crate::observe::{Claim, Claims, Dom0, Function, Owner, Owners, Policy, Rule, Says, Use, Uses};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The function every situation is about.
+pub const NIC: &str = "0000:00:07.0";
+
+/// The facts, and what claims the function.
+#[derive(Clone, Debug)]
+pub struct Situation {
+    pub dom0: Dom0,
+    pub claims: Claims,
+    pub past: Past,
+    pub named: Option<DriverName>,
+}
+
+pub fn sbdf(text: &str) -> Sbdf {
+    Sbdf::from_sysfs(text).unwrap()
+}
+
+/// A PCI Express endpoint on the root bus, with a reset of its own and a driver of dom0.
+pub fn function(bdf: &str, class: u32) -> Function {
+    Function {
+        sbdf: sbdf(bdf),
+        vendor: 0x8086,
+        device: 0x10d3,
+        class,
+        modalias: "pci:v00008086d000010D3".to_owned(),
+        driver: DriverName::parse("card"),
+        driver_override: None,
+        config: Some(ConfigSpace {
+            vendor: 0x8086,
+            device: 0x10d3,
+            command: 0,
+            class,
+            revision: 1,
+            header: 0,
+            subsystem: (0x8086, 1),
+            expansion_rom: false,
+            capabilities: vec![0x10],
+            express: Some(Express { kind: 0, phantom_bits: 0 }),
+            function_level_reset: Some(true),
+        }),
+        serial: None,
+        reset_methods: Some(vec!["flr".to_owned()]),
+        parents: Vec::new(),
+        boot_display: false,
+        virtual_functions: 0,
+        physical_function: None,
+    }
+}
+
+impl Situation {
+    /// dom0 drives a card of this class; nothing is wrong, and a recorder heard everything.
+    pub fn driven(class: u32) -> Self {
+        let nic = sbdf(NIC);
+        let claim = Claim {
+            module: ModuleName::parse("card").unwrap(),
+            drivers: Some(vec![DriverName::parse("card").unwrap()]),
+            blacklisted: false,
+            blacklisted_in: None,
+            would_take: Vec::new(),
+        };
+        let heard = Exposure {
+            seized: None,
+            stays: Vec::new(),
+            more_stays: 0,
+            before: Vec::new(),
+            more_before: 0,
+            uncovered: Vec::new(),
+            twins: Vec::new(),
+            identity: Identity::default(),
+            known: Vec::new(),
+            changes: Vec::new(),
+            operations: Vec::new(),
+        };
+        Self {
+            dom0: Dom0 {
+                functions: BTreeMap::from([(nic, function(NIC, class))]),
+                has_pciback: true,
+                slots: BTreeSet::new(),
+                permissive: BTreeSet::new(),
+                all_permissive: false,
+                sleep_ports: BTreeSet::new(),
+                owners: Ok(Owners::from([(nic, Owner::Dom0)])),
+                uses: Ok(Uses::default()),
+                iommu: Ok(true),
+                cmdline: String::new(),
+                boot_id: "11111111".to_owned(),
+                qubes: false,
+                boot: Boot {
+                    release: Release::Qubes43,
+                    grub: String::new(),
+                    hidden: Vec::new(),
+                    overrides: BTreeMap::new(),
+                    unread: Vec::new(),
+                },
+                policy: Ok(Policy::default()),
+                qubes_known: Ok(None),
+            },
+            claims: Claims { by_alias: vec![claim], ..Claims::default() },
+            past: Past {
+                journal: Journal::Read { odd: 0 },
+                repairs: 0,
+                pruned: false,
+                of: BTreeMap::from([(nic, heard)]),
+            },
+            named: None,
+        }
+    }
+
+    /// pciback holds it since the boot, and no qube ran with it: the mildest return there is.
+    pub fn held(class: u32) -> Self {
+        let mut one = Self::driven(class).with(|function| function.driver = DriverName::parse("pciback"));
+        one.dom0.slots.insert(sbdf(NIC));
+        one
+    }
+
+    /// The function is different so.
+    pub fn with(mut self, change: impl FnOnce(&mut Function)) -> Self {
+        change(self.dom0.functions.get_mut(&sbdf(NIC)).unwrap());
+        self
+    }
+
+    /// Its config space is different so.
+    pub fn config(self, change: impl FnOnce(&mut ConfigSpace)) -> Self {
+        self.with(|function| {
+            if let Some(config) = &mut function.config {
+                change(config);
+            }
+        })
+    }
+
+    /// The rest is different so.
+    pub fn but(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// Xen's owner of it.
+    pub fn owned(self, owner: Owner) -> Self {
+        self.owns(NIC, owner)
+    }
+
+    /// Xen's owner of another function.
+    pub fn owns(mut self, bdf: &str, owner: Owner) -> Self {
+        if let Ok(owners) = &mut self.dom0.owners {
+            owners.insert(sbdf(bdf), owner);
+        }
+        self
+    }
+
+    /// Another function, and who owns it.
+    pub fn beside(mut self, other: Function, owner: Owner) -> Self {
+        let bdf = other.sbdf;
+        self.dom0.functions.insert(bdf, other);
+        self.owns(&bdf.to_string(), owner)
+    }
+
+    /// xenstore says that this qube has, or had, the function.
+    pub fn used(mut self, domain: u16, qube: &str, alive: bool, options: &str) -> Self {
+        let mut uses: Vec<Use> = self.dom0.uses.iter().flat_map(Uses::iter).cloned().collect();
+        uses.push(Use {
+            sbdf: sbdf(NIC),
+            domain,
+            frontend: domain,
+            alive,
+            qube: Some(Untrusted::new(qube.as_bytes())),
+            node: format!("/local/domain/0/backend/pci/{domain}/0/dev-0"),
+            options: options.to_owned(),
+        });
+        self.dom0.uses = self.dom0.uses.map(|_| Uses::these(uses));
+        self
+    }
+
+    /// The past is different so.
+    pub fn past(mut self, change: impl FnOnce(&mut Exposure)) -> Self {
+        change(self.past.of.get_mut(&sbdf(NIC)).unwrap());
+        self
+    }
+
+    /// A rule of the policy.
+    pub fn rule(mut self, says: Says) -> Self {
+        if let Ok(policy) = &mut self.dom0.policy {
+            policy.rules.push(Rule { line: policy.rules.len() + 1, says });
+        }
+        self
+    }
+
+    fn state(&self) -> (State, &Function) {
+        let function = self.dom0.functions.get(&sbdf(NIC)).unwrap();
+        (state_of(&self.dom0, function), function)
+    }
+
+    /// What follows.
+    pub fn judged(&self) -> (Vec<Hazard>, Verdict) {
+        let (state, function) = self.state();
+        let hazards = of_return(&self.dom0, function, &state, &self.claims, &self.past, self.named.as_ref());
+        let verdict = Verdict::from(&state, &hazards);
+        (hazards, verdict)
+    }
+
+    /// The same in a line: stops with `!`, notes with `~`, in alphabetical order; then the verdict.
+    pub fn line(&self) -> String {
+        let (hazards, verdict) = self.judged();
+        let mark = |hazard: &Hazard| match hazard.severity {
+            Severity::Stop => "!",
+            Severity::Warn => "",
+            Severity::Note => "~",
+        };
+        let words = hazards.iter().map(|hazard| format!("{}{}", mark(hazard), hazard.acceptance()));
+        let words: Vec<String> = words.collect::<BTreeSet<_>>().into_iter().collect();
+        let verdict = match verdict {
+            Verdict::Nothing => "nothing",
+            Verdict::Refused(_) => "refused",
+            Verdict::Ask(accept) if accept.is_empty() => "heal",
+            Verdict::Ask(_) => "ask",
+        };
+        format!("{} -> {verdict}", words.join(" ")).trim_start().to_owned()
+    }
+}
+
+/// Something that could not be read.
+pub fn failed() -> Failure {
+    Failure::new(Exit::Io, "unreadable", "cannot read it", "try again")
+}

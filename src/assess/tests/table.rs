@@ -1,0 +1,450 @@
+//! Situations, one a line: the facts, and the hazards and the verdict that follow.
+
+use super::situation::{failed, function, sbdf, Situation, NIC};
+use crate::assess::exposure::{Before, Change, Known, Seizure};
+use crate::assess::exposure::{Gap, Why};
+use crate::history::Identity;
+use crate::names::{DriverName, ModuleName};
+use crate::observe::past::Journal;
+use crate::observe::{Claim, Named, Owner, Says};
+
+const NET: u32 = 0x02_0000;
+const USB: u32 = 0x0c_0330;
+const DISK: u32 = 0x01_0802;
+const SCREEN: u32 = 0x03_0000;
+/// A class that can do nothing special: a random number generator.
+const PLAIN: u32 = 0x10_0000;
+
+const SIBLING: &str = "0000:00:07.1";
+const PORT: &str = "0000:00:1c.0";
+
+fn plain() -> Situation {
+    Situation::held(PLAIN)
+}
+
+/// It was with a qube that is gone; Xen keeps it in quarantine.
+fn after(qube: &str, options: &str) -> Situation {
+    plain().owned(Owner::Quarantine).used(7, qube, false, options)
+}
+
+fn module(name: &str) -> Claim {
+    Claim {
+        module: ModuleName::parse(name).unwrap(),
+        drivers: None,
+        blacklisted: false,
+        blacklisted_in: None,
+        would_take: Vec::new(),
+    }
+}
+
+fn bridge(bdf: &str, kind: u8) -> crate::observe::Function {
+    let mut bridge = function(bdf, 0x06_0400);
+    if let Some(config) = &mut bridge.config {
+        config.header = 1;
+        config.express = Some(crate::observe::config_space::Express { kind, phantom_bits: 0 });
+    }
+    bridge
+}
+
+/// The function behind a bridge of this kind, and another one there with this owner.
+fn behind(kind: u8, owner: Owner) -> Situation {
+    let mut other = function("0000:00:08.0", PLAIN);
+    other.parents = vec![sbdf(PORT)];
+    plain()
+        .with(|function| function.parents = vec![sbdf(PORT)])
+        .beside(bridge(PORT, kind), Owner::Dom0)
+        .beside(other, owner)
+}
+
+fn gap() -> Gap {
+    Gap { from: None, to: None, why: Why::NoRecorder }
+}
+
+fn earlier(qube: &str, label: &str) -> Before {
+    let mut before = Before::default();
+    before.qube = qube.to_owned();
+    before.stays = 1;
+    before.labels.extend((!label.is_empty()).then(|| label.to_owned()));
+    before
+}
+
+fn altered() -> Change {
+    let known = Known { identity: Identity::default(), sbdf: sbdf(NIC), time: None, boot: String::new() };
+    Change { known, fields: vec!["revision 01, now 02".to_owned()] }
+}
+
+fn rows() -> Vec<(&'static str, Situation, &'static str)> {
+    vec![
+        // Nothing to do, or only something to tidy.
+        ("dom0 drives it", Situation::driven(PLAIN), "-> nothing"),
+        ("dom0 drives a network card", Situation::driven(NET), "-> nothing"),
+        (
+            "dom0 drives it, pciback lists its slot",
+            Situation::driven(PLAIN).but(|one| one.dom0.slots.extend([sbdf(NIC)])),
+            "-> heal",
+        ),
+        (
+            "dom0 drives it, an override is stuck",
+            Situation::driven(PLAIN).with(|function| function.driver_override = Some("pciback".to_owned())),
+            "-> heal",
+        ),
+        (
+            "dom0's driver is bound in quarantine",
+            Situation::driven(PLAIN).owned(Owner::Quarantine),
+            "unknown-history -> ask",
+        ),
+        // Held since the boot, by class.
+        ("held since the boot, nobody had it", plain(), "~never-exposed -> heal"),
+        ("nobody drives it", plain().with(|function| function.driver = None), "~never-exposed -> heal"),
+        ("a network card", Situation::held(NET), "network ~never-exposed -> ask"),
+        ("a wireless card", Situation::held(0x0d_8000), "network ~never-exposed -> ask"),
+        ("a USB controller", Situation::held(USB), "usb ~never-exposed -> ask"),
+        ("a USB4 host", Situation::held(0x0c_0340), "usb ~never-exposed -> ask"),
+        ("a disk", Situation::held(DISK), "storage ~never-exposed -> ask"),
+        ("a card reader", Situation::held(0x08_0501), "storage ~never-exposed -> ask"),
+        ("a screen", Situation::held(SCREEN), "display ~never-exposed -> ask"),
+        ("a 3D controller", Situation::held(0x03_0200), "display ~never-exposed -> ask"),
+        ("a sound card", Situation::held(0x04_0300), "~never-exposed -> heal"),
+        ("an SMBus", Situation::held(0x0c_0500), "firmware ~never-exposed -> ask"),
+        ("a flash controller", Situation::held(0x0c_8000), "firmware ~never-exposed -> ask"),
+        ("an LPC bridge", Situation::held(0x06_0100), "firmware ~never-exposed -> ask"),
+        ("the management engine's", Situation::held(0x07_8000), "firmware ~never-exposed -> ask"),
+        (
+            "an expansion ROM",
+            plain().config(|config| config.expansion_rom = true),
+            "firmware ~never-exposed -> ask",
+        ),
+        // Who had it.
+        ("a qube had it", after("sys-net", ""), "exposed:sys-net -> ask"),
+        (
+            "two qubes had it",
+            after("sys-net", "").used(9, "work", false, ""),
+            "exposed:sys-net exposed:work -> ask",
+        ),
+        ("a qube of a hostile name had it", after("sys\x1b[2J", ""), "exposed:domain-7 -> ask"),
+        (
+            "a qube had it with permissive",
+            after("sys-net", "permissive=1"),
+            "exposed:sys-net permissive -> ask",
+        ),
+        (
+            "a qube had it without a strict reset",
+            after("sys-net", "rdm_policy=relaxed"),
+            "exposed:sys-net no-strict-reset -> ask",
+        ),
+        (
+            "pciback's permissive list",
+            plain().but(|one| one.dom0.permissive.extend([sbdf(NIC)])),
+            "permissive ~never-exposed -> ask",
+        ),
+        (
+            "every device permissive",
+            plain().but(|one| one.dom0.all_permissive = true),
+            "permissive ~never-exposed -> ask",
+        ),
+        ("quarantined, no qube known", plain().owned(Owner::Quarantine), "unknown-history -> ask"),
+        (
+            "quarantined by this program's hold",
+            plain().owned(Owner::Quarantine).past(|past| {
+                past.seized = Some(Seizure {
+                    place: crate::assess::exposure::Place { seq: 5, time: None },
+                    way: "hold".to_owned(),
+                    source: "operation".to_owned(),
+                    since: 5,
+                });
+            }),
+            "~never-exposed -> heal",
+        ),
+        ("no recorder ran", plain().past(|past| past.uncovered.push(gap())), "unknown-history -> ask"),
+        ("no journal", plain().but(|one| one.past.journal = Journal::Absent), "unknown-history -> ask"),
+        (
+            "the journal cannot be read",
+            plain().but(|one| one.past.journal = Journal::Unreadable(failed())),
+            "unknown-history -> ask",
+        ),
+        (
+            "the journal is broken",
+            plain().but(|one| one.past.journal = Journal::Broken(failed())),
+            "journal-broken unknown-history -> ask",
+        ),
+        (
+            "the journal has odd lines",
+            plain().but(|one| one.past.journal = Journal::Read { odd: 1 }),
+            "journal-broken unknown-history -> ask",
+        ),
+        (
+            "a repair accepted a loss",
+            plain().but(|one| one.past.repairs = 1),
+            "journal-broken ~never-exposed -> ask",
+        ),
+        (
+            "a qube had it in an earlier boot",
+            plain().past(|past| past.before.push(earlier("sys-net", "red"))),
+            "exposed-before ~never-exposed -> ask",
+        ),
+        (
+            "it is not what was recorded",
+            plain().past(|past| past.changes.push(altered())),
+            "identity-changed ~never-exposed -> ask",
+        ),
+        // How it is reset.
+        (
+            "no reset",
+            plain().with(|function| function.reset_methods = None),
+            "no-reset ~never-exposed -> ask",
+        ),
+        (
+            "reset by its power state",
+            plain().with(|function| function.reset_methods = Some(vec!["pm".to_owned()])),
+            "reset-doubtful ~never-exposed -> ask",
+        ),
+        (
+            "reset nobody knows how",
+            plain().with(|function| function.reset_methods = Some(Vec::new())),
+            "reset-doubtful ~never-exposed -> ask",
+        ),
+        (
+            "reset with its bus",
+            plain().with(|function| function.reset_methods = Some(vec!["bus".to_owned()])),
+            "bus-reset-only ~never-exposed -> ask",
+        ),
+        // Its DMA.
+        ("no IOMMU", plain().but(|one| one.dom0.iommu = Ok(false)), "no-iommu ~never-exposed -> ask"),
+        (
+            "an IOMMU nobody can ask for",
+            plain().but(|one| one.dom0.iommu = Err("no Xen".to_owned())),
+            "no-iommu ~never-exposed -> ask",
+        ),
+        (
+            "a sibling is dom0's",
+            plain().beside(function(SIBLING, PLAIN), Owner::Dom0),
+            "~never-exposed -> heal",
+        ),
+        (
+            "a sibling is quarantined",
+            plain().beside(function(SIBLING, PLAIN), Owner::Quarantine),
+            "~never-exposed -> heal",
+        ),
+        (
+            "a sibling is with a qube",
+            plain().beside(function(SIBLING, PLAIN), Owner::Domain(9)),
+            "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "a neighbour on the root bus is with a qube",
+            plain().beside(function("0000:00:08.0", PLAIN), Owner::Domain(9)),
+            "~never-exposed -> heal",
+        ),
+        (
+            "a function of its bus is with a qube",
+            behind(4, Owner::Domain(9)),
+            "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        ("a function of its bus is dom0's", behind(4, Owner::Dom0), "~never-exposed -> heal"),
+        (
+            "its physical function is with a qube",
+            plain()
+                .with(|function| function.physical_function = Some(sbdf("0000:00:09.0")))
+                .beside(function("0000:00:09.0", PLAIN), Owner::Domain(9)),
+            "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "behind a bridge to PCI, the other is a qube's",
+            behind(7, Owner::Domain(9)),
+            "!shared-dma siblings-elsewhere ~never-exposed -> refused",
+        ),
+        (
+            "behind a bridge to PCI, the other is quarantined",
+            behind(7, Owner::Quarantine),
+            "!shared-dma ~never-exposed -> refused",
+        ),
+        ("behind a bridge to PCI, the other is dom0's", behind(7, Owner::Dom0), "~never-exposed -> heal"),
+        (
+            "a sibling with phantom functions is quarantined",
+            plain().beside(function(SIBLING, PLAIN), Owner::Quarantine).config(|config| {
+                config.express = Some(crate::observe::config_space::Express { kind: 0, phantom_bits: 1 })
+            }),
+            "!shared-dma ~never-exposed -> refused",
+        ),
+        // Nobody can accept.
+        ("a running qube has it", plain().used(7, "sys-net", true, ""), "!in-use exposed:sys-net -> refused"),
+        ("Xen gave it to a domain", plain().owned(Owner::Domain(7)), "!in-use ~never-exposed -> refused"),
+        ("Xen keeps it", plain().owned(Owner::Xen), "!in-use ~never-exposed -> refused"),
+        (
+            "xenstore cannot be read",
+            plain().but(|one| one.dom0.uses = Err("no xenstored".to_owned())),
+            "!in-use unknown-history -> refused",
+        ),
+        (
+            "Xen's owners cannot be read",
+            plain().but(|one| one.dom0.owners = Err("no Xen".to_owned())),
+            "!owner-unknown ~never-exposed -> refused",
+        ),
+        (
+            "Xen does not list it",
+            plain().but(|one| one.dom0.owners = Ok(Default::default())),
+            "!owner-unknown ~never-exposed -> refused",
+        ),
+        (
+            "dom0 drives it, and Xen's owners cannot be read",
+            Situation::driven(PLAIN).but(|one| one.dom0.owners = Err("no Xen".to_owned())),
+            "!owner-unknown ~never-exposed -> refused",
+        ),
+        (
+            "it answers nothing",
+            plain().with(|function| function.config = None),
+            "!dead ~never-exposed -> refused",
+        ),
+        ("a bridge", plain().config(|config| config.header = 1), "!bridge ~never-exposed -> refused"),
+        ("a host bridge", Situation::held(0x06_0000), "!bridge ~never-exposed -> refused"),
+        (
+            "a port held for sleep",
+            plain().but(|one| one.dom0.sleep_ports.extend([sbdf(NIC)])),
+            "!sleep-port ~never-exposed -> refused",
+        ),
+        (
+            "virtual functions are on",
+            plain().with(|function| function.virtual_functions = 2),
+            "!sriov-pf-with-vfs ~never-exposed -> refused",
+        ),
+        // What drives it.
+        (
+            "nothing drives it",
+            plain().but(|one| one.claims.by_alias.clear()),
+            "!no-driver ~never-exposed -> refused",
+        ),
+        (
+            "the modules cannot be asked",
+            plain().but(|one| one.claims.unreadable = Some(failed())),
+            "!no-driver ~never-exposed -> refused",
+        ),
+        (
+            "a driver is named",
+            plain().but(|one| {
+                one.claims.by_alias.clear();
+                one.named = DriverName::parse("card");
+            }),
+            "~never-exposed -> heal",
+        ),
+        (
+            "two modules claim it",
+            plain().but(|one| one.claims.by_alias.push(module("other"))),
+            "driver-ambiguous ~never-exposed -> ask",
+        ),
+        (
+            "its module is blacklisted",
+            plain().but(|one| one.claims.by_alias = vec![Claim { blacklisted: true, ..module("card") }]),
+            "driver-blacklisted ~never-exposed -> ask",
+        ),
+        (
+            "its module would take another",
+            plain().but(|one| {
+                one.claims.by_alias = vec![Claim { would_take: vec![sbdf(SIBLING)], ..module("card") }]
+            }),
+            "!load-takes-others ~never-exposed -> refused",
+        ),
+        (
+            "it had another driver before",
+            plain().but(|one| {
+                one.claims.recorded =
+                    DriverName::parse("before").map(|driver| Named { driver, registered: true })
+            }),
+            "driver-differs ~never-exposed -> ask",
+        ),
+        // The policy.
+        (
+            "never to be returned",
+            plain().rule(Says::NeverReturnAddress(sbdf(NIC))),
+            "!policy ~never-exposed -> refused",
+        ),
+        (
+            "its kind is never to be returned",
+            plain().rule(Says::NeverReturnKind { vendor: 0x8086, device: 0x10d3 }),
+            "!policy ~never-exposed -> refused",
+        ),
+        (
+            "another is never to be returned",
+            plain().rule(Says::NeverReturnAddress(sbdf(SIBLING))),
+            "~never-exposed -> heal",
+        ),
+        (
+            "its hazard is a stop",
+            Situation::held(NET).rule(Says::Stop("network".to_owned())),
+            "!network ~never-exposed -> refused",
+        ),
+        (
+            "another hazard is a stop",
+            Situation::held(NET).rule(Says::Stop("usb".to_owned())),
+            "network ~never-exposed -> ask",
+        ),
+        (
+            "no hazard is called so",
+            plain().rule(Says::Stop("nonsense".to_owned())),
+            "!policy ~never-exposed -> refused",
+        ),
+        (
+            "the policy cannot be read",
+            plain().but(|one| one.dom0.policy = Err("line 3".to_owned())),
+            "!policy ~never-exposed -> refused",
+        ),
+        (
+            "a qube of unknown label, and a policy on labels",
+            after("sys-net", "").rule(Says::UntrustedLabel("red".to_owned())),
+            "!exposed:sys-net -> refused",
+        ),
+        (
+            "an earlier qube of the untrusted label",
+            plain()
+                .past(|past| past.before.push(earlier("sys-net", "red")))
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "!exposed-before ~never-exposed -> refused",
+        ),
+        (
+            "an earlier qube of another label",
+            plain()
+                .past(|past| past.before.push(earlier("vault", "black")))
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "exposed-before ~never-exposed -> ask",
+        ),
+        (
+            "an earlier qube of unknown label, and a policy on labels",
+            plain()
+                .past(|past| past.before.push(earlier("vault", "")))
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "!exposed-before ~never-exposed -> refused",
+        ),
+        (
+            "a time nobody recorded, and a policy on labels",
+            plain().past(|past| past.uncovered.push(gap())).rule(Says::UntrustedLabel("red".to_owned())),
+            "!unknown-history -> refused",
+        ),
+        (
+            "dom0 drives what is never to be returned",
+            Situation::driven(NET).rule(Says::NeverReturnAddress(sbdf(NIC))),
+            "-> nothing",
+        ),
+    ]
+}
+
+#[test]
+fn each_situation_has_its_hazards_and_its_verdict() {
+    let rows = rows();
+    assert!(rows.len() >= 60, "{}", rows.len());
+    let wrong: Vec<String> = rows
+        .iter()
+        .filter(|(_, situation, expected)| situation.line() != *expected)
+        .map(|(what, situation, expected)| {
+            format!("{what}:\n  is       {}\n  expected {expected}", situation.line())
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_hazard_of_a_return_rests_on_evidence() {
+    for (what, situation, _) in rows() {
+        for hazard in situation.judged().0 {
+            assert!(!hazard.sentence.is_empty() && !hazard.evidence.is_empty(), "{what}: {hazard:?}");
+        }
+    }
+}
