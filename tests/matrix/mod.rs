@@ -4,6 +4,7 @@ mod case;
 mod scenario;
 
 use crate::model::acting::{Mount, Owner};
+use crate::model::QUBES_43;
 use case::{cases, Case};
 use scenario::{Found, Kind, Scenario, BDF};
 use std::sync::Mutex;
@@ -35,6 +36,39 @@ fn a_device_of_each_kind_comes_back_and_works() {
             assert_eq!(device.driver.as_deref(), Some(kind.driver()));
             assert_eq!((device.owner, device.pinned.clone(), device.slot), (Owner::Dom0, None, false));
         }
+    }
+}
+
+#[test]
+fn a_qube_that_starts_at_any_moment_of_the_run_stops_it() {
+    if !possible() {
+        return;
+    }
+    const LIST: &str = "sys-net class=AppVM state=STATE uuid=b21c7d77-4175-4dd3-8e3f-460435ce18f5\\n";
+    let scenario = Scenario { command: "reattach", kind: Kind::Nic, found: Found::Held };
+    let accept = "unknown-history,network,usb,storage,still-assigned";
+    let arguments = ["reattach", BDF, "--timeout", "70", "--accept", accept];
+    // From the how manyth time on that qubesd is asked for the states, the qube starts.
+    let run = |starts: usize| {
+        let machine = scenario.machine();
+        let qubesd = machine.dom0.qubes(QUBES_43);
+        let assigned = "x device_id='*' port_id='00_07.0' backend_domain='dom0' mode='required'\\n";
+        qubesd.answers("admin.vm.device.pci.Assigned+", "sys-net", assigned);
+        qubesd.answers("admin.vm.List+", "dom0", &LIST.replace("STATE", "Halted"));
+        qubesd.answers_later(starts, "admin.vm.List+", "dom0", &LIST.replace("STATE", "Transient"));
+        let ran = machine.run(&arguments);
+        let lists = qubesd.asked().iter().filter(|asked| asked.starts_with("admin.vm.List+")).count();
+        let device = machine.state().world.devices[BDF].clone();
+        (ran, lists, device)
+    };
+    let (ran, lists, device) = run(usize::MAX);
+    assert_eq!((ran.status, device.owner), (Some(0), Owner::Dom0), "{}", ran.text);
+    assert!(lists > 4, "{lists}");
+    for starts in 0..lists {
+        let (ran, _, device) = run(starts);
+        assert!(matches!(ran.status, Some(1 | 3 | 4 | 5)), "{starts}: {:?} {}", ran.status, ran.text);
+        assert_eq!(device.owner, Owner::Quarantine, "{starts}: {}", ran.text);
+        assert!(device.driver.is_none_or(|driver| driver == "pciback"), "{starts}: {}", ran.text);
     }
 }
 

@@ -50,6 +50,8 @@ struct Script {
     fault: Option<QubesdFault>,
     asked: Vec<String>,
     listeners: Vec<UnixStream>,
+    /// Answers that change: from the how manyth time on a request is asked.
+    later: Vec<(Vec<u8>, usize, Vec<u8>)>,
 }
 
 /// The daemon; its threads end with the test.
@@ -93,6 +95,13 @@ impl Qubesd {
     pub fn answers_bytes(&self, method: &str, qube: &str, answer: &[u8]) {
         let request = format!("{method} dom0 name {qube}\0").into_bytes();
         self.0.lock().unwrap().answers.insert(request, answer.to_vec());
+    }
+
+    /// It answers this otherwise from the `nth` time on, counted from 0.
+    pub fn answers_later(&self, nth: usize, method: &str, qube: &str, answer: &str) {
+        let request = format!("{method} dom0 name {qube}\0").into_bytes();
+        let answer = [b"0\0", &bytes_of(answer)[..]].concat();
+        self.0.lock().unwrap().later.push((request, nth, answer));
     }
 
     fn has_by_default(&self, method: &str, qube: &str, answer: &[u8]) {
@@ -152,7 +161,11 @@ fn converse(mut stream: UnixStream, script: &Mutex<Script>) -> Option<()> {
             script.listeners.push(stream);
             return Some(());
         }
-        (script.fault, script.answers.get(&request).cloned().unwrap_or_default())
+        let shown = String::from_utf8_lossy(&request).trim_end_matches('\0').to_owned();
+        let before = script.asked.iter().filter(|asked| **asked == shown).count() - 1;
+        let later = script.later.iter().find(|(asked, nth, _)| *asked == request && before >= *nth);
+        let answer = later.map(|(_, _, answer)| answer).or(script.answers.get(&request));
+        (script.fault, answer.cloned().unwrap_or_default())
     };
     match fault {
         None => stream.write_all(&answer).ok(),
