@@ -16,7 +16,7 @@ use std::time::Duration;
 const WATCHED: [&str; 4] =
     ["/local/domain/0/backend/pci", "/libxl/pci", "@introduceDomain", "@releaseDomain"];
 /// Messages of the kernel that are taken before anything is written.
-const UEVENTS_AT_ONCE: usize = 256;
+const UEVENTS_AT_ONCE: usize = 64;
 
 /// Where a person is told what the journal says in fewer words.
 pub type Say = fn(&str);
