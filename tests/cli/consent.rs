@@ -137,7 +137,8 @@ fn a_plans_id_is_no_consent() {
 #[test]
 fn a_plan_reviewed_before_a_fact_changed_is_not_run() {
     const ACCEPT: &str = "exposed:sys-net,unknown-history,network";
-    let changes: [(&str, fn(&Dom0)); 6] = [
+    type Change = fn(&Dom0);
+    let changes: [(&str, Change); 6] = [
         ("a qube started", |dom0| dom0.runs(7, "sys-net")),
         ("another qube had it", |dom0| dom0.node("/local/domain/0/backend/pci/8/0/dev-0", NIC)),
         ("the driver changed", |dom0| dom0.remove("sys/bus/pci/devices/0000:00:07.0/driver")),
