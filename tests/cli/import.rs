@@ -164,3 +164,19 @@ fn an_imported_stay_is_drawn_as_one() {
         .says("sys-usb")
         .says("domain-2");
 }
+
+#[test]
+fn a_stay_before_the_recorder_is_a_hazard_of_the_past_and_never_proof_of_anything() {
+    let mut dom0 = with_logs();
+    dom0.add(Function::usb("0000:00:14.0").held().quarantined());
+    // This boot began long after what the logs tell of.
+    dom0.write("proc/stat", "btime 1795132800\n");
+    let before = dom0.hazards("0000:00:14.0");
+    assert!(!before.iter().any(|id| id == "exposed-before"), "{before:?}");
+    dom0.run(&["audit", "import"]).exits(0);
+    let after = dom0.hazards("0000:00:14.0");
+    for id in ["exposed-before", "unknown-history"] {
+        assert!(after.iter().any(|hazard| hazard == id), "{id}: {after:?}");
+    }
+    dom0.run(&["show", "0000:00:14.0"]).exits(0).says("sys-usb").says("imported");
+}
