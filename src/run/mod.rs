@@ -6,6 +6,7 @@
 
 mod guard;
 mod held;
+mod identified;
 mod left;
 mod outcome;
 mod record;
@@ -129,11 +130,13 @@ impl<'a> Operation<'a> {
             }
             Err(failure) => return self.end(failure.exit, failure.code, failure.message, failure.hint),
         }
+        self.found();
         for planned in &self.plan.steps {
             if let Err(trouble) = self.take(planned, perform) {
                 return self.fail(trouble);
             }
         }
+        self.settled();
         self.end(Exit::Done, "done", "every step was proved".to_owned(), String::new())
     }
 

@@ -5,6 +5,7 @@
 //! machine anyway.
 
 use crate::error::{Exit, Failure};
+use crate::history::Entry;
 use crate::names::Sbdf;
 use crate::observe::Snapshot;
 use audit::{Draft, Journal};
@@ -88,6 +89,11 @@ impl Record {
     pub fn reading(&mut self, step: &str, sbdf: Sbdf, what: &str) {
         let draft = self.step(step, "intent", sbdf).text("what", what);
         self.waiting.push(draft);
+    }
+
+    /// What the history is to know of the function.
+    pub fn told(&mut self, entry: &Entry) {
+        self.waiting.push(entry.draft().op(&self.operation));
     }
 
     /// A step that was proved.

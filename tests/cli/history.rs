@@ -237,3 +237,46 @@ fn the_same_past_gives_the_same_plan_whatever_else_is_written() {
     told(&dom0, BOOT, &[Draft::new("note").text("text", "nothing")]);
     assert_eq!(dom0.plan_id(NIC), id);
 }
+
+/// Records of other devices, the recorder's, and operations', as they come in years.
+fn years(number: u64) -> Draft {
+    let bdf = format!("0000:{:02x}:{:02x}.0", 1 + number % 61, number % 32);
+    let what =
+        "write the address to pciback/unbind while Xen holds it in quarantine, and read back who drives it";
+    match number % 16 {
+        0 => recorder("heartbeat"),
+        1..=3 => {
+            stay("begin", "sys-usb", 3).text("bdf", &bdf).text("uuid", "5b5a7bd4-4f5a-4a3a-8a34-4a4a4a4a4a4a")
+        }
+        4..=6 => Draft::new("device")
+            .text("event", "present")
+            .text("bdf", &bdf)
+            .text("id", "1b36:000d 1af4:1100 0c0330"),
+        _ => Draft::new("step").op("9616d76e").text("step", "unbind").text("bdf", &bdf).text("what", what),
+    }
+}
+
+/// With `QUBES_DOM0_PCI_FULL` and optimised code a million records; the time is then held against the promise.
+#[test]
+fn show_answers_at_once_however_long_the_journal_is() {
+    let full = std::env::var("QUBES_DOM0_PCI_FULL").is_ok_and(|value| !value.is_empty());
+    let count: u64 = if full { 1_000_000 } else { 20_000 };
+    let dom0 = dom0();
+    let mut journal = Journal::open(&folder(&dom0), "00000000").unwrap();
+    for piece in 0..count / 1000 {
+        journal.append(&(0..1000).map(|number| years(piece * 1000 + number)).collect::<Vec<_>>()).unwrap();
+    }
+    drop(journal);
+    told(&dom0, BOOT, &[seized(ID), stay("begin", "work", 4), stay("end", "work", 4)]);
+    let mut best = u128::MAX;
+    for _ in 0..3 {
+        let start = std::time::Instant::now();
+        let shown = dom0.json(&["show", NIC]);
+        best = best.min(start.elapsed().as_millis());
+        assert_eq!(shown["device"]["history"]["qubes"], json!(["work"]));
+    }
+    let list = std::time::Instant::now();
+    dom0.run(&["list", "--all"]).exits(0);
+    println!("{count} records: show {best} ms, list --all {} ms", list.elapsed().as_millis());
+    assert!(cfg!(debug_assertions) || best < 500, "{best} ms");
+}

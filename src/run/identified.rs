@@ -1,0 +1,47 @@
+//! The identity of the function in the journal: as an operation finds it, and as it leaves it. What comes back is held
+//! against it.
+
+use super::Operation;
+use crate::history::{Device, DeviceEvent, Entry};
+use crate::observe::identity;
+
+impl Operation<'_> {
+    /// It is about to be changed. Waits for the first intent.
+    pub(super) fn found(&mut self) {
+        let driver = self.start.driver.as_ref().map(ToString::to_string).unwrap_or_default();
+        let identity = identity::of(&self.sources.sysfs, self.function);
+        self.tell(DeviceEvent::Present, identity, driver, "");
+    }
+
+    /// Every step was proved: it is dom0's again, or pciback's.
+    pub(super) fn settled(&mut self) {
+        let sbdf = self.plan.sbdf;
+        let Ok(function) = self.sources.function(sbdf) else { return };
+        let Some(driver) = &function.driver else { return };
+        let (event, way) = match driver.is_holder() {
+            true => (DeviceEvent::Seized, "hold"),
+            false => (DeviceEvent::Bound, ""),
+        };
+        let identity = identity::of(&self.sources.sysfs, &function);
+        self.tell(event, identity, driver.to_string(), way);
+    }
+
+    fn tell(&mut self, event: DeviceEvent, identity: crate::history::Identity, driver: String, way: &str) {
+        let before = match event {
+            DeviceEvent::Present => String::new(),
+            _ => self.start.driver.as_ref().map(ToString::to_string).unwrap_or_default(),
+        };
+        let entry = Entry::Device(Device {
+            event,
+            bdf: self.plan.sbdf,
+            identity,
+            driver,
+            before,
+            way: way.to_owned(),
+            owner: String::new(),
+            source: "operation".to_owned(),
+            at: String::new(),
+        });
+        self.record.told(&entry);
+    }
+}
