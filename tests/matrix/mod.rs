@@ -26,8 +26,11 @@ fn a_device_of_each_kind_comes_back_and_works() {
         return;
     }
     for kind in [Kind::Nic, Kind::Usb, Kind::Nvme] {
-        for found in [Found::Held, Found::Pinned, Found::Broken, Found::Driverless] {
-            let scenario = Scenario { command: "reattach", kind, found };
+        let reattach = [Found::Held, Found::Pinned, Found::Broken, Found::Driverless];
+        let reattach = reattach.map(|found| Scenario { command: "reattach", kind, found });
+        for scenario in
+            reattach.into_iter().chain([Scenario { command: "rollback", kind, found: Found::Held }])
+        {
             let machine = scenario.machine();
             let ran = machine.run(&scenario.arguments());
             assert_eq!(ran.status, Some(0), "{scenario:?}: {}", ran.text);
@@ -89,6 +92,7 @@ fn whatever_goes_wrong_nothing_is_left_half_done() {
         all.retain(|case| format!("{case:?}").contains(&only));
     }
     let size = all.len();
+    println!("{size} cases");
     let (quick, slow): (Vec<Case>, Vec<Case>) = all.into_iter().partition(Case::is_quick);
     let (queue, violations) = (Mutex::new(quick.into_iter()), Mutex::new(0));
     let play = &|case: Case| {

@@ -2,6 +2,7 @@
 
 use crate::model::acting::{Device, Driver, Machine, Module, Owner, World, AUTHORIZED, NO_PART_SCAN};
 use crate::model::Function;
+use audit::{Draft, Journal};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const BDF: &str = "0000:00:07.0";
@@ -45,6 +46,7 @@ pub fn all() -> Vec<Scenario> {
             all.push(Scenario { command: "reattach", kind, found });
         }
         all.push(Scenario { command: "hold", kind, found: Found::Driven });
+        all.push(Scenario { command: "rollback", kind, found: Found::Held });
     }
     all
 }
@@ -126,12 +128,33 @@ impl Scenario {
     }
 
     pub fn machine(self) -> Machine {
-        Machine::new(self.world(), BDF)
+        let machine = Machine::new(self.world(), BDF);
+        if self.command == "rollback" {
+            self.misattached(&machine);
+        }
+        machine
+    }
+
+    /// Whether its reads go wrong too: in the others the same code reads.
+    pub fn tries_reads(self) -> bool {
+        self.found == Found::Held || self.command == "hold"
+    }
+
+    /// The recorder saw how a qube got it.
+    fn misattached(self, machine: &Machine) {
+        let seized = Draft::new("device").text("event", "seized").text("bdf", BDF).text("driver", "pciback");
+        let seized = seized.text("before", self.kind.driver()).text("source", "uevent");
+        let started =
+            Draft::new("qube").text("event", "started").text("qube", "sys-net").text("source", "qubesd");
+        let given = Draft::new("stay").text("event", "begin").text("bdf", BDF).text("qube", "sys-net");
+        let given = given.number("domain", 3).text("source", "xenstore");
+        let mut journal = Journal::open(&machine.dom0.journal(), "11111111").unwrap();
+        journal.append(&[started, seized, given]).unwrap();
     }
 
     pub fn arguments(self) -> Vec<&'static str> {
         let mut arguments = vec![self.command, BDF, "--timeout", "70"];
-        if self.command == "reattach" {
+        if self.command != "hold" {
             arguments.extend(["--accept", self.accepts()]);
         }
         arguments
@@ -139,9 +162,9 @@ impl Scenario {
 
     fn accepts(self) -> &'static str {
         match self.kind {
-            Kind::Nic => "unknown-history,network,usb,storage",
-            Kind::Usb => "unknown-history,usb",
-            Kind::Nvme => "unknown-history,storage",
+            Kind::Nic => "exposed:sys-net,unknown-history,network",
+            Kind::Usb => "exposed:sys-net,unknown-history,usb",
+            Kind::Nvme => "exposed:sys-net,unknown-history,storage",
         }
     }
 }
