@@ -184,7 +184,7 @@ impl Interrupted {
     fn may_have_gone_back(&mut self) {
         let found = &self.start;
         self.back = Left {
-            drivers: vec![found.driver.clone(), DriverName::parse("pciback")],
+            drivers: vec![None, found.driver.clone(), DriverName::parse("pciback")],
             overrides: vec![found.driver_override.clone(), None, Some("pciback".to_owned())],
             slots: vec![found.slot, true],
             owners: vec![found.owner, Owner::Quarantine],
@@ -213,6 +213,8 @@ impl Interrupted {
             "bind" => {
                 let names = record.get("drivers").and_then(serde_json::Value::as_array).into_iter().flatten();
                 let names = names.filter_map(|name| name.as_str().and_then(DriverName::parse));
+                let holder = DriverName::parse("pciback").filter(|_| self.command == "hold");
+                let names = names.chain(holder);
                 for driver in names {
                     left.overrides.push(Some(driver.to_string()));
                     left.drivers.push(Some(driver));
@@ -223,6 +225,8 @@ impl Interrupted {
                 self.xen_log = record.number("xen_log").and_then(LogMark::from_number);
             }
             "unpin" => left.overrides.push(None),
+            // The way back from a hold leads out of quarantine: what is open is closed first.
+            "undo-owner" => self.opened |= self.start.owner == Owner::Dom0,
             _ => {}
         }
         self.backwards |= step.starts_with("undo-");

@@ -223,6 +223,7 @@ impl<'a> Operation<'a> {
             (Owner::Quarantine, Owner::Dom0) if driven => {
                 self.nobody_takes_it()?;
                 self.left.owners.push(Owner::Dom0);
+                self.opened = true;
                 self.act(&Act::Dequarantine(self.plan.sbdf))?;
                 self.prove_owner(Owner::Dom0)?;
                 Ok(Some("Xen's owner is dom0".to_owned()))
