@@ -137,7 +137,7 @@ impl Scenario {
 
     /// Whether its reads go wrong too: in the others the same code reads.
     pub fn tries_reads(self) -> bool {
-        self.found == Found::Held || self.command == "hold"
+        self.kind == Kind::Nic && matches!(self.found, Found::Held | Found::Driven)
     }
 
     /// The recorder saw how a qube got it.
