@@ -2,7 +2,7 @@
 //!
 //! An input whose result was not seen before joins the corpus, so that the mutations go deeper; there is no other
 //! guidance. `cargo test` gives each target a second; more is asked for with `QUBES_DOM0_PCI_FUZZ_SECONDS=600 cargo test
-//! --release fuzz`. An input that panics, takes longer than a second or breaks the target's own rule is printed, escaped;
+//! --release fuzz`. An input that panics, hangs or breaks the target's own rule is printed, escaped;
 //! it belongs into the corpus of that target (`tests/data/fuzz/TARGET/`) with the mend.
 
 use crate::names::escape;
@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const CORPUS_MAX: usize = 2000;
 /// Inputs are not longer than this, in bytes.
 const LENGTH_MAX: usize = 64 << 10;
+/// A parser that takes this long over one input hangs; long enough for a machine that is busy otherwise.
+const HANGS: Duration = Duration::from_secs(30);
 /// Text that means something to one of the parsers.
 const TOKENS: [&[u8]; 26] = [
     b"\0",
