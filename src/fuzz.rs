@@ -5,6 +5,8 @@
 //! --release fuzz`. An input that panics, hangs or breaks the target's own rule is printed, escaped;
 //! it belongs into the corpus of that target (`tests/data/fuzz/TARGET/`) with the mend.
 
+#![forbid(unsafe_code)]
+
 use crate::names::escape;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::HashSet;
