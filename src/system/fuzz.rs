@@ -1,5 +1,7 @@
 //! What the kernel, xenstored and qubesd send.
 
+#![forbid(unsafe_code)]
+
 use super::qubesd::wire::{answer, Feed};
 use super::{kernel_log, uevents, xenstore_watch};
 use crate::fuzz::run;
