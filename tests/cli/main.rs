@@ -25,6 +25,7 @@ mod reboot;
 mod recorder;
 mod recover;
 mod rollback;
+mod schemas;
 mod source;
 mod states;
 mod timeline;

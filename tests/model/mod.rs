@@ -11,6 +11,7 @@ mod modules;
 mod past;
 mod qubesd;
 mod said;
+pub mod schema;
 pub mod terminal;
 mod xenstored;
 

@@ -81,7 +81,9 @@ impl Said {
     pub fn json(&self) -> Value {
         assert_eq!(self.err, "", "stderr beside --json");
         assert_eq!(self.out.matches('\n').count(), 1, "{:?}", self.out);
-        serde_json::from_str(&self.out).expect(&self.out)
+        let document = serde_json::from_str(&self.out).expect(&self.out);
+        super::schema::hold(&document);
+        document
     }
 
     /// The one document, which is an error with this code.
