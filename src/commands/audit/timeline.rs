@@ -54,7 +54,12 @@ pub fn run(context: &Context, args: &TimelineArgs) -> Result<Exit, Failure> {
 
 /// Reads what the picture needs. How much that is depends on the history, not on the operations' steps.
 fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Drawn, u64), Failure> {
-    let of_kind = |kind: &str| vec![(Some("kind".to_owned()), kind.to_owned())];
+    let is = |key: &str, value: &str| (Some(key.to_owned()), value.to_owned());
+    // Of the others' records nothing is needed: they are not even parsed.
+    let of_kind = |kind: &str| match wanted.filter(|_| ["device", "stay"].contains(&kind)) {
+        Some(bdf) => vec![is("kind", kind), is("bdf", &bdf.to_string())],
+        None => vec![is("kind", kind)],
+    };
     let query = Query { any: KINDS.map(of_kind).to_vec(), ..Query::default() };
     let mut story = Story::default();
     let skipped = audit::select(&context.journal, &query, &mut |line| {

@@ -82,7 +82,7 @@ proptest! {
         let (mut told, mut drivers, mut changes) = (Vec::new(), BTreeMap::new(), 0);
         for (index, (number, kind)) in events.into_iter().enumerate() {
             let sbdf = function(number);
-            let names = ["e1000e", "pciback"];
+            let names = ["dom0s-own", "pciback"];
             let before = drivers.get(&sbdf).cloned();
             let (action, after) = match kind {
                 0 => (Action::Add, Some(None)),
