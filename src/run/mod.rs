@@ -238,10 +238,10 @@ impl<'a> Operation<'a> {
         let user = user.map(|user| (user.who(), user.node));
         let (root, sysfs) = (&self.sources.root, &self.sources.sysfs);
         match user.or_else(|| self.starting.taker(root, sysfs, self.function)) {
-            Some((who, why)) => Err(Trouble::failed(
-                format!("{who} is about to take it ({why})"),
-                "shut that qube down, and run `list`",
-            )),
+            Some((who, why)) => Err(Trouble::InUse {
+                message: format!("{who} is about to take it ({why})"),
+                hint: "shut that qube down, and run `list`".to_owned(),
+            }),
             None => Ok(()),
         }
     }

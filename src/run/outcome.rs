@@ -72,6 +72,13 @@ pub enum Trouble {
         /// The errno of a refused write; 0 where there is none.
         errno: i32,
     },
+    /// A qube is about to take it: seen before the change was made.
+    InUse {
+        /// Which, and how that is known.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// Somebody else has the function now: nothing of it is touched any more.
     HandsOff(String),
     /// The child that carried it out is gone; the change may have been made.
@@ -92,7 +99,10 @@ impl Trouble {
     #[must_use]
     pub fn message(&self) -> String {
         match self {
-            Self::Failed { message, .. } | Self::HandsOff(message) | Self::Lost(message) => message.clone(),
+            Self::Failed { message, .. }
+            | Self::InUse { message, .. }
+            | Self::HandsOff(message)
+            | Self::Lost(message) => message.clone(),
             Self::Hung(place) => format!("the kernel did not return from the write ({place})"),
             Self::Journal(failure) => failure.message.clone(),
         }
@@ -105,6 +115,7 @@ impl Trouble {
             Self::Failed { message, hint, errno } => {
                 Self::Failed { message: format!("{step}: {message}"), hint, errno }
             }
+            Self::InUse { message, hint } => Self::InUse { message: format!("{step}: {message}"), hint },
             Self::HandsOff(message) => Self::HandsOff(format!("{step}: {message}")),
             Self::Lost(message) => Self::Lost(format!("{step}: {message}")),
             Self::Hung(place) => Self::Hung(format!("{step}, {place}")),

@@ -4,11 +4,12 @@
 //! that the function is never dom0's without a driver: after a dequarantine the
 //! driver goes off, then Xen quarantines it again, then the rest.
 
-use super::outcome::{Outcome, Trouble};
+use super::outcome::{Outcome, StepReport, Trouble};
 use super::{Ending, Operation};
 use crate::error::{Exit, Failure};
 use crate::names::DriverName;
 use crate::observe::{Owner, Snapshot};
+use crate::plan::Step;
 use crate::system::worker::Act;
 use std::time::Instant;
 
@@ -28,6 +29,13 @@ impl<'a> Operation<'a> {
             ),
             Trouble::HandsOff(_) => self.hands_off(&message),
             Trouble::Failed { hint, .. } => self.undo(&message, hint, Exit::Undone),
+            // A function that was only pinned until then is untouched once the pin is off: that is a refusal.
+            Trouble::InUse { hint, .. } => {
+                let changed =
+                    |report: &StepReport| report.outcome == Outcome::Done && report.step != Step::Pin.name();
+                let refused = if self.reports.iter().any(changed) { Exit::Undone } else { Exit::Refused };
+                self.undo(&message, hint, refused)
+            }
             Trouble::Lost(_) => self.undo(&message, "check free memory (dmesg)".to_owned(), Exit::Undone),
             Trouble::Journal(Failure { hint, .. }) => self.undo(&message, hint, Exit::Io),
         }
@@ -167,7 +175,7 @@ impl<'a> Operation<'a> {
     /// Before a change on the way back: nobody may be taking it.
     fn nobody_takes_it(&mut self) -> Result<(), Trouble> {
         self.nobody_has_it().map_err(|trouble| match trouble {
-            Trouble::Failed { message, .. } => Trouble::HandsOff(message),
+            Trouble::Failed { message, .. } | Trouble::InUse { message, .. } => Trouble::HandsOff(message),
             other => other,
         })
     }

@@ -67,12 +67,26 @@ fn a_qube_that_starts_at_any_moment_of_the_run_stops_it() {
     let (ran, lists, device) = run(usize::MAX);
     assert_eq!((ran.status, device.owner), (Some(0), Owner::Dom0), "{}", ran.text);
     assert!(lists > 4, "{lists}");
+    let before = scenario.machine().state().world.devices[BDF].clone();
+    let mut refused = 0;
     for starts in 0..lists {
         let (ran, _, device) = run(starts);
+        // Seen before the first change, or when only the pin had been set: refused, and the device unchanged.
+        if ran.status == Some(3) {
+            refused += 1;
+            assert_eq!(
+                (&device.driver, &device.pinned, device.slot, device.owner),
+                (&before.driver, &before.pinned, before.slot, before.owner),
+                "{starts}: {}",
+                ran.text
+            );
+        }
         assert!(matches!(ran.status, Some(1 | 3 | 4 | 5)), "{starts}: {:?} {}", ran.status, ran.text);
         assert_eq!(device.owner, Owner::Quarantine, "{starts}: {}", ran.text);
         assert!(device.driver.is_none_or(|driver| driver == "pciback"), "{starts}: {}", ran.text);
     }
+    // By the assessment, by the steps `pin` and `unbind`.
+    assert!(refused >= 3, "{refused}");
 }
 
 /// Takes minutes: tests/all.d/30-matrix runs it.
