@@ -43,7 +43,6 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     if context.json {
         let members = json!({
             "device": one.described(&description, json::device),
-            "hazards": json::hazards(&one.hazards),
             "accept": missing,
             "plan": json::plan(&plan, &one.reboot),
             "pending": pending.as_ref().map(Interrupted::words),

@@ -23,7 +23,7 @@ fn dom0() -> Dom0 {
 #[track_caller]
 fn hazard(dom0: &Dom0, bdf: &str, id: &str) -> Option<Value> {
     let plan = dom0.json(&["plan", bdf]);
-    let mut found = plan["hazards"].as_array().unwrap().iter().filter(|hazard| hazard["id"] == id);
+    let mut found = plan["device"]["hazards"].as_array().unwrap().iter().filter(|hazard| hazard["id"] == id);
     let first = found.next().cloned();
     assert!(found.next().is_none(), "{plan}");
     first

@@ -7,7 +7,7 @@ const NIC: &str = "0000:00:07.0";
 #[track_caller]
 fn warned(dom0: &Dom0, id: &str) {
     let plan = dom0.run_changing_nothing(&["--json", "plan", NIC]).exits(4).json();
-    let hazards = plan["hazards"].as_array().unwrap();
+    let hazards = plan["device"]["hazards"].as_array().unwrap();
     let hazard = hazards.iter().find(|hazard| hazard["id"] == id).unwrap_or_else(|| panic!("{plan}"));
     assert_eq!(hazard["severity"], "warn");
     assert_eq!(hazard["accept"], id);

@@ -54,7 +54,7 @@ fn listens(dom0: &Dom0) -> Flock<File> {
 #[track_caller]
 fn hazard(dom0: &Dom0, id: &str) -> Value {
     let plan = dom0.json(&["plan", NIC]);
-    let hazards = plan["hazards"].as_array().unwrap_or_else(|| panic!("{plan}")).clone();
+    let hazards = plan["device"]["hazards"].as_array().unwrap_or_else(|| panic!("{plan}")).clone();
     hazards.into_iter().find(|hazard| hazard["id"] == id).unwrap_or_else(|| panic!("no {id}: {plan}"))
 }
 

@@ -83,9 +83,7 @@ fn what_is_imported_names_its_source_and_how_far_its_time_is_to_be_trusted() {
         .says("libvirt: gives no time for 1 of 4")
         .says("qubes.xml: gives no time of its own; 3 of 3 are about that time")
         .says("17 records were written");
-    let lines = dom0.run(&["--json", "audit", "export"]).out;
-    let records: Vec<serde_json::Value> =
-        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let records = dom0.run(&["--json", "audit", "export"]).exits(0).records();
     let of = |source: &str| records.iter().filter(|it| it["source"] == source).collect::<Vec<_>>();
     let libvirt = of("import:libvirt");
     assert_eq!(libvirt[0]["at"], "2026-10-01T06:12:09.480000Z");

@@ -66,11 +66,8 @@ fn every_kind_has_a_sentence_on_80_columns() {
 /// The times of day of the records that are selected.
 fn times(dom0: &Dom0, arguments: &[&str]) -> Vec<String> {
     let said = dom0.run(&[&["--json", "audit", "log"], arguments].concat()).exits(0);
-    let time = |line: &str| {
-        let record: serde_json::Value = serde_json::from_str(line).unwrap();
-        record["time"].as_str().unwrap()[11..19].to_owned()
-    };
-    said.out.lines().map(time).collect()
+    let time = |record: &serde_json::Value| record["time"].as_str().unwrap()[11..19].to_owned();
+    said.records().iter().map(time).collect()
 }
 
 #[test]

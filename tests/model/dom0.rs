@@ -334,7 +334,7 @@ impl Dom0 {
     #[track_caller]
     pub fn hazards(&self, bdf: &str) -> Vec<String> {
         let plan = self.json(&["plan", bdf]);
-        let ids = plan["hazards"].as_array().unwrap_or_else(|| panic!("{plan}")).iter();
+        let ids = plan["device"]["hazards"].as_array().unwrap_or_else(|| panic!("{plan}")).iter();
         ids.map(|hazard| hazard["id"].as_str().unwrap().to_owned()).collect()
     }
 

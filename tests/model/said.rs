@@ -86,6 +86,18 @@ impl Said {
         document
     }
 
+    /// The journal's records on stdout, a line each; nothing is on stderr.
+    #[track_caller]
+    pub fn records(&self) -> Vec<Value> {
+        assert_eq!(self.err, "", "stderr beside --json");
+        let record = |line: &str| {
+            let record = serde_json::from_str(line).expect(line);
+            super::schema::hold_record(&record);
+            record
+        };
+        self.out.lines().map(record).collect()
+    }
+
     /// The one document, which is an error with this code.
     #[track_caller]
     pub fn fails(self, status: i32, code: &str) -> Self {

@@ -3,15 +3,26 @@
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Holds a document against the schema of its command, where there is one.
+/// Holds a document against the schema of its command.
 #[track_caller]
 pub fn hold(document: &Value) {
-    let Some(command) = document["schema"].as_str().and_then(|name| name.split('/').nth(1)) else { return };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/schemas/{command}.json"));
-    let Ok(text) = std::fs::read_to_string(path) else { return };
+    let name = document["schema"].as_str().expect("a document names its schema");
+    against(document, name.split('/').nth(1).expect("qubes-dom0-pci/COMMAND/1"));
+}
+
+/// Holds a record of the journal, as it was printed, against the schema of records.
+#[track_caller]
+pub fn hold_record(record: &Value) {
+    against(record, "journal-record");
+}
+
+#[track_caller]
+fn against(document: &Value, name: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/schemas/{name}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let schema: Value = serde_json::from_str(&text).unwrap();
     if let Err(why) = meets(document, &schema, &schema) {
-        panic!("{command}: {why}\n{document}");
+        panic!("{name}: {why}\n{document}");
     }
 }
 
