@@ -37,6 +37,7 @@ pub struct Dom0 {
 
 impl Drop for Dom0 {
     fn drop(&mut self) {
+        self.store.end(&self.root.join("run/xenstored/socket"));
         let _ = fs::remove_dir_all(&self.root);
     }
 }

@@ -42,6 +42,7 @@ struct Nodes {
     fault: Option<Fault>,
     generation: u64,
     clients: Vec<UnixStream>,
+    ended: bool,
     /// Who watches what, and with which token.
     watches: Vec<(UnixStream, Vec<u8>, Vec<u8>)>,
 }
@@ -69,11 +70,22 @@ impl Xenstored {
         thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
                 let nodes = Arc::clone(&nodes);
+                if nodes.lock().unwrap().ended {
+                    return;
+                }
                 nodes.lock().unwrap().clients.push(stream.try_clone().unwrap());
                 // A client that goes away ends its thread.
                 thread::spawn(move || converse(stream, &nodes));
             }
         });
+    }
+
+    /// Serves no more: thousands of stores in one run must not leave their files open.
+    pub fn end(&self, socket: &Path) {
+        self.0.lock().unwrap().ended = true;
+        self.hang_up();
+        // The one who waits for a client finds the store ended.
+        let _ = UnixStream::connect(socket);
     }
 
     /// Writes a node.
