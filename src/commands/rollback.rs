@@ -1,15 +1,16 @@
 //! `rollback`: undo a misattachment, every function of it.
 
 mod act;
+mod consent;
 mod member;
 
 use super::operation::{nothing_pending, open_all};
 use super::Context;
 use crate::assess::Act;
 use crate::cli::RollbackArgs;
-use crate::consent::{ask, can_ask, confirm, Accepted, Asked};
+use crate::consent::Accepted;
 use crate::error::{Exit, Failure};
-use crate::names::{escape, Sbdf};
+use crate::names::Sbdf;
 use crate::observe::Sources;
 use crate::report::{complain, ending_block, hazards_block, json, note};
 use crate::run::{can_unassign, new_operation_id, Ending, Record};
@@ -29,7 +30,7 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     let wanted = args.device.as_deref().map(|text| Sources::find(&context.root, text)).transpose()?;
     context.must_be_root()?;
     let mut sources = open_all(context)?;
-    let _lock = OperationLock::take(&context.root, "rollback")?;
+    let lock = OperationLock::take(&context.root, "rollback")?;
     let boot_id = crate::observe::boot_id(&context.root)?;
     // A journal that cannot be written refuses before anything is asked.
     drop(Record::open(&context.journal, &boot_id, new_operation_id(&sources)?)?);
@@ -50,10 +51,32 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     if args.unassign {
         can_unassign(&sources)?;
     }
-    match undo.consent(&members, accepted) {
-        Ok(accepted) => undo.carry_out(&mut sources, members, &accepted, &boot_id),
-        Err(failure) => undo.fail(&members, failure),
-    }
+    // A person thinks as long as they like: others need not wait, and what may change meanwhile is looked at again.
+    let asks = undo.asks(&members, &accepted);
+    let lock = if asks {
+        lock.let_go();
+        None
+    } else {
+        Some(lock)
+    };
+    let accepted = match undo.consent(&members, accepted) {
+        Ok(accepted) => accepted,
+        Err(failure) => return undo.fail(&members, failure),
+    };
+    let (_lock, members) = match lock {
+        Some(lock) => (lock, members),
+        None => undo.again(&mut sources, &boot_id, wanted)?,
+    };
+    let order = Return {
+        context,
+        accepted: &accepted,
+        asked: asks,
+        timeout: Duration::from_secs(args.timeout),
+        boot_id: &boot_id,
+        unassign: args.unassign,
+        act: &act,
+    };
+    undo.carry_out(&mut sources, members, &order)
 }
 
 fn nothing_known(wanted: Option<Sbdf>) -> Failure {
@@ -86,15 +109,6 @@ struct Undo<'a> {
 }
 
 impl Undo<'_> {
-    fn stale(&self, given: &str) -> Failure {
-        Failure::new(
-            Exit::Consent,
-            "plan-stale",
-            format!("the reviewed plan {} no longer holds; it is {} now", escape(given.as_bytes()), self.id),
-            "review it again: run `rollback` without --plan; a reboot is recommended",
-        )
-    }
-
     /// Every function of it is refused.
     fn refuse(&self, members: &[Member]) -> Result<Exit, Failure> {
         self.show(members);
@@ -137,72 +151,14 @@ impl Undo<'_> {
         note(&format!("Plan {}", self.id));
     }
 
-    /// Refuses what is not accepted; asks where somebody can be asked.
-    fn consent(&self, members: &[Member], accepted: Accepted) -> Result<Accepted, Failure> {
-        let open = || members.iter().filter(|member| member.fate == Fate::Open);
-        let hazards: Vec<_> = open().flat_map(Member::hazards).cloned().collect();
-        let mut missing = accepted.missing(&hazards);
-        missing.sort_by_key(|hazard| hazard.acceptance());
-        missing.dedup_by_key(|hazard| hazard.acceptance());
-        let script = self.context.script();
-        if self.args.last && self.args.plan_id.is_none() || !missing.is_empty() {
-            self.show(members);
-        }
-        let latest = missing.iter().find_map(|hazard| hazard.qube.clone());
-        let first = open().next().map(|member| member.taken.bdf.to_string()).unwrap_or_default();
-        let word = latest.or_else(|| self.act.qube.clone()).unwrap_or(first);
-        let asked = match (missing.is_empty(), self.args.last && self.args.plan_id.is_none()) {
-            (true, true) => confirm("give them back to dom0", &word, script),
-            (false, true) if !can_ask(script) => Asked::NoTerminal,
-            _ => ask(&missing, &word, script),
-        };
-        let words: Vec<String> = missing.iter().map(|hazard| hazard.acceptance()).collect();
-        match asked {
-            Asked::GoOn => Ok(accepted.with(&missing)),
-            Asked::Reboot => Err(Failure::new(
-                Exit::Consent,
-                "reboot-chosen",
-                "nothing was changed",
-                "reboot; `show BDF` says for each function whether that returns it",
-            )),
-            Asked::NoTerminal => {
-                let mut wanting = Vec::new();
-                if self.args.last && self.args.plan_id.is_none() {
-                    wanting.push(format!("the act is not named (--plan {})", self.id));
-                }
-                if !words.is_empty() {
-                    wanting.push(format!("not accepted: {}", words.join(", ")));
-                }
-                let accept =
-                    if words.is_empty() { String::new() } else { format!(" --accept {}", words.join(",")) };
-                Err(Failure::new(
-                    Exit::Consent,
-                    "consent-missing",
-                    format!("{}; nothing was changed", wanting.join("; ")),
-                    format!("reboot (recommended), or review the act and add --plan {}{accept}", self.id),
-                ))
-            }
-        }
-    }
-
     /// Gives back one function after the other: all, or as many as is safe.
     fn carry_out(
         &self,
         sources: &mut Sources,
         members: Vec<Member>,
-        accepted: &Accepted,
-        boot_id: &str,
+        order: &Return<'_>,
     ) -> Result<Exit, Failure> {
         let mut signals = HeldSignals::hold();
-        let timeout = Duration::from_secs(self.args.timeout);
-        let order = Return {
-            unassign: self.args.unassign,
-            context: self.context,
-            accepted,
-            timeout,
-            boot_id,
-            act: self.act,
-        };
         let mut endings = Vec::new();
         let mut members = members;
         let mut stopped = None;
@@ -219,7 +175,7 @@ impl Undo<'_> {
             if !self.context.json {
                 note(&member.line());
             }
-            let ending = member.bring_back(&order, sources, &mut signals);
+            let ending = member.bring_back(order, sources, &mut signals);
             if let Some(ending) = &ending {
                 // Where the kernel hangs or somebody else acts, the next function is not touched.
                 if matches!(ending.exit, Exit::Hung | Exit::NotUndone | Exit::Io | Exit::JournalBroken) {

@@ -170,6 +170,63 @@ fn at_a_prompt_anything_but_the_name_changes_nothing() {
     }
 }
 
+#[test]
+fn other_operations_need_not_wait_for_the_answer() {
+    let dom0 = misattached();
+    let hold = || {
+        dom0.run(&["hold", ONE]).exits(0).says("nothing to do");
+    };
+    let (said, status) = dom0.ask(&["rollback", "--last"], Answer::Meanwhile(&hold, "\r"));
+    assert_eq!(status.code(), Some(4), "{said}");
+    // The name goes on, though another had the lock meanwhile.
+    let (said, status) = dom0.ask(&["rollback", "--last"], Answer::Meanwhile(&hold, "sys-net\r"));
+    assert!(!matches!(status.code(), Some(2..=4) | None), "{status:?}: {said}");
+    assert!(dom0.run(&["audit", "log"]).out.contains("rollback"), "{said}");
+}
+
+#[test]
+fn an_act_that_changes_while_the_question_is_open_is_left_alone() {
+    let changes: [&dyn Fn(&Dom0); 4] = [
+        // A qube starts with one of them.
+        &|dom0| dom0.qube_has(5, "work", TWO),
+        // The config space of one becomes free to a qube.
+        &|dom0| dom0.write("sys/bus/pci/drivers/pciback/permissive", format!("{ONE}\n")),
+        // A newer act is the last one now.
+        &|dom0| {
+            recorded(
+                dom0,
+                &[
+                    qube("ended", "sys-net"),
+                    qube("started", "work"),
+                    seized(TWO, "e1000e"),
+                    given(TWO, "work"),
+                ],
+            );
+        },
+        // Another operation was interrupted.
+        &|dom0| {
+            let start = Draft::new("op").op("0badcafe").text("phase", "start").text("command", "hold");
+            let start = start
+                .text("driver", "pciback")
+                .text("override", "")
+                .flag("slot", true)
+                .text("owner", "DomIO");
+            let step = Draft::new("step").op("0badcafe").text("step", "pin").text("phase", "intent");
+            recorded(dom0, &[start.text("bdf", ONE), step.text("bdf", ONE)]);
+        },
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let dom0 = misattached();
+        let meanwhile = || change(&dom0);
+        let (said, status) = dom0.ask(&["rollback", "--last"], Answer::Meanwhile(&meanwhile, "sys-net\r"));
+        let (exit, word) =
+            if number == 3 { (8, "is not settled") } else { (4, "changed while the question was open") };
+        assert_eq!(status.code(), Some(exit), "{number}: {said}");
+        assert!(said.contains(word), "{number}: {said}");
+        assert!(!dom0.run(&["audit", "log"]).out.contains("rollback"), "{number}");
+    }
+}
+
 /// Everything accepted and named, as a script would after a review.
 fn reviewed(dom0: &Dom0, more: &[&str]) -> Vec<String> {
     let said = dom0.run(&["--json", "rollback", "--last"]).json();

@@ -215,7 +215,8 @@ impl Member {
                 .text("found", &one.state.words())
                 .text("plan", &plan.id)
                 .number("act", i64::try_from(order.act.seq).unwrap_or(-1))
-                .list("accepted", order.accepted.words());
+                .list("accepted", order.accepted.words())
+                .text("consent", if order.asked { "prompt" } else { "accept" });
             by(draft, &who)
         });
         if order.unassign {
@@ -235,6 +236,8 @@ pub struct Return<'a> {
     pub context: &'a Context,
     /// The hazards that were accepted, of all functions.
     pub accepted: &'a Accepted,
+    /// Whether a person was asked.
+    pub asked: bool,
     /// When a step counts as hung.
     pub timeout: Duration,
     /// The kernel's id of this boot.
