@@ -83,6 +83,12 @@ impl Assessed {
         Ok(Self { dom0, function, claims, state, past, hazards, reboot, verdict })
     }
 
+    /// The hash of its ROM that was recorded last.
+    #[must_use]
+    pub fn known_rom(&self) -> Option<&str> {
+        self.past.of.get(&self.function.sbdf)?.rom_sha256.as_deref()
+    }
+
     /// Names of the functions of its slot and behind its bridge.
     #[must_use]
     pub fn siblings(&self) -> Vec<String> {

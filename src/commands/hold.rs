@@ -65,6 +65,7 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
         start,
         plan: &plan,
         accepted: &accepted,
+        known_rom: None,
         timeout: Duration::from_secs(args.timeout),
     };
     carry_out(context, "hold", &mut sources, order, record, |operation| operation.hold())

@@ -73,6 +73,7 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
         start,
         plan: &plan,
         accepted: &accepted,
+        known_rom: one.known_rom(),
         timeout: Duration::from_secs(args.timeout),
     };
     carry_out(context, "reattach", &mut sources, order, record, |operation| operation.reattach())

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+/// Command register: memory space.
+const MEMORY: u16 = 1 << 1;
 /// Bit 2 of the command register: the device may start DMA.
 const BUS_MASTER: u16 = 1 << 2;
 /// Bit 4 of the status register: there is a capability list.
@@ -104,6 +106,12 @@ impl ConfigSpace {
             express,
             function_level_reset: reset,
         })
+    }
+
+    /// Whether it answers at its memory addresses.
+    #[must_use]
+    pub fn decodes_memory(&self) -> bool {
+        self.command & MEMORY != 0
     }
 
     /// Whether the function may start DMA.

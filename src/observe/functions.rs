@@ -30,6 +30,8 @@ pub struct Function {
     pub config: Option<ConfigSpace>,
     /// The serial number it tells; read only of the function that a command is about.
     pub serial: Option<u64>,
+    /// Whether it has an expansion ROM of its own that can be read.
+    pub has_rom: bool,
     /// Reset methods in the order the kernel tries them; `None` where the kernel
     /// knows no way to reset it.
     pub reset_methods: Option<Vec<String>>,
@@ -129,6 +131,7 @@ pub fn read(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Function, Failure> {
         driver_override: driver_override(sysfs, sbdf)?,
         config,
         serial: None,
+        has_rom: super::identity::has_rom(sysfs, sbdf),
         reset_methods: reset_methods(sysfs, sbdf)?,
         parents: sysfs.parents(sbdf)?,
         boot_display: sysfs.attribute(sbdf, "boot_vga")?.as_deref() == Some("1"),

@@ -1,9 +1,10 @@
 //! What makes a function the same as before, as it reads now: config space and sysfs' list of its resources. Nothing
-//! is written to the device: no sizing of base addresses, no reading of its ROM.
+//! is written to the device: no sizing of base addresses, no reading of its ROM (`run` does that, where it settles).
 
 use super::config_space::{extended, Extended};
 use super::Function;
 use crate::history::Identity;
+use crate::names::Sbdf;
 use crate::system::sysfs::PciSysfs;
 
 /// What stands for "known to have none", so that an empty list can mean "not known".
@@ -16,6 +17,8 @@ const IO: u64 = 0x100;
 const MEMORY: u64 = 0x200;
 const PREFETCH: u64 = 0x2000;
 const MEMORY_64: u64 = 0x10_0000;
+/// The ROM is the copy that the firmware made in memory, which programs may have changed since (`IORESOURCE_ROM_SHADOW`).
+const SHADOW: u64 = 2;
 /// Base addresses of a function; the line behind them is the expansion ROM's.
 const BARS: usize = 6;
 
@@ -68,6 +71,22 @@ pub fn of(sysfs: &PciSysfs, function: &Function) -> Identity {
         rom,
         rom_sha256: String::new(),
     }
+}
+
+/// Whether there is an expansion ROM to read on the device itself; nothing of it is read here.
+#[must_use]
+pub fn has_rom(sysfs: &PciSysfs, sbdf: Sbdf) -> bool {
+    let resources = || sysfs.attribute(sbdf, "resource").ok().flatten().unwrap_or_default();
+    sysfs.attribute_path(sbdf, "rom").exists() && !is_shadow(&resources())
+}
+
+/// Whether the line of the ROM says that it is a copy in memory.
+fn is_shadow(resources: &str) -> bool {
+    let flags = || {
+        let word = resources.lines().nth(BARS)?.split_whitespace().nth(2)?;
+        u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
+    };
+    flags().is_some_and(|flags| flags & SHADOW != 0)
 }
 
 /// The id without looking for a serial number: enough to tell which functions may be alike.
@@ -136,6 +155,14 @@ mod tests {
         let (bars, rom) = resources_of(text).unwrap();
         assert_eq!(bars, ["0 mem32 20000", "2 io 20", "3 mem64p 4000"]);
         assert_eq!(rom, "40000");
+    }
+
+    #[test]
+    fn a_rom_that_firmware_copied_into_memory_is_not_the_devices() {
+        let none = "0x0000000000000000 0x0000000000000000 0x0000000000000000\n".repeat(BARS);
+        assert!(is_shadow(&format!("{none}0x00000000000c0000 0x00000000000dffff 0x0000000000000212\n")));
+        assert!(!is_shadow(&format!("{none}0x00000000feb00000 0x00000000feb3ffff 0x0000000000046200\n")));
+        assert!(!is_shadow("") && !is_shadow("nonsense\n"));
     }
 
     #[test]

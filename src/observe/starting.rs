@@ -98,6 +98,7 @@ mod tests {
             driver_override: None,
             config: None,
             serial: None,
+            has_rom: false,
             reset_methods: None,
             parents: Vec::new(),
             boot_display: false,

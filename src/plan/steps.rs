@@ -63,18 +63,24 @@ fn steps(
         candidates.first().map(|candidate| shell_driver(candidate, claims)).unwrap_or_default();
 
     let reset = function.reset_methods.as_ref();
-    let settle = match reset {
-        Some(methods) => Planned::run(
-            Step::Settle,
-            format!("reset it ({}), then read its config space anew", escape(methods.join(" ").as_bytes())),
+    let rom = if function.has_rom { " and its ROM" } else { "" };
+    let mut settle = match reset {
+        Some(methods) => (
+            format!(
+                "reset it ({}), then read its config space{rom} anew",
+                escape(methods.join(" ").as_bytes())
+            ),
             vec![format!("echo 1 > {folder}/reset"), format!("lspci -vvs {bdf}")],
         ),
-        None => Planned::run(
-            Step::Settle,
-            "read its config space anew; the kernel knows no way to reset it",
+        None => (
+            format!("read its config space{rom} anew; the kernel knows no way to reset it"),
             vec![format!("lspci -vvs {bdf}")],
         ),
     };
+    if function.has_rom {
+        settle.1.push(format!("echo 1 > {folder}/rom; sha256sum {folder}/rom; echo 0 > {folder}/rom"));
+    }
+    let settle = Planned::run(Step::Settle, settle.0, settle.1);
     let modules: Vec<&str> = loads.iter().map(|load| load.module.as_str()).collect();
     vec![
         Planned::when(

@@ -2,7 +2,7 @@
 //! against it.
 
 use super::Operation;
-use crate::history::{Device, DeviceEvent, Entry};
+use crate::history::{Device, DeviceEvent, Entry, Identity};
 use crate::observe::identity;
 
 impl Operation<'_> {
@@ -22,11 +22,12 @@ impl Operation<'_> {
             true => (DeviceEvent::Seized, "hold"),
             false => (DeviceEvent::Bound, ""),
         };
-        let identity = identity::of(&self.sources.sysfs, &function);
+        let read = identity::of(&self.sources.sysfs, &function);
+        let identity = Identity { rom_sha256: self.rom_sha256.clone(), ..read };
         self.tell(event, identity, driver.to_string(), way);
     }
 
-    fn tell(&mut self, event: DeviceEvent, identity: crate::history::Identity, driver: String, way: &str) {
+    fn tell(&mut self, event: DeviceEvent, identity: Identity, driver: String, way: &str) {
         let before = match event {
             DeviceEvent::Present => String::new(),
             _ => self.start.driver.as_ref().map(ToString::to_string).unwrap_or_default(),

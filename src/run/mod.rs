@@ -12,6 +12,7 @@ mod outcome;
 mod record;
 mod recover;
 mod returned;
+mod rom;
 mod unassign;
 mod undo;
 mod verify;
@@ -52,6 +53,10 @@ pub struct Operation<'a> {
     narrowed: Option<String>,
     /// Whether Xen was asked to take the function out of quarantine.
     opened: bool,
+    /// The hash of its ROM that was recorded last.
+    known_rom: Option<&'a str>,
+    /// The one that was read in this run; empty where none was.
+    rom_sha256: String,
     reports: Vec<StepReport>,
     /// Called with each report as it comes.
     progress: &'a mut dyn FnMut(&StepReport),
@@ -70,6 +75,8 @@ pub struct Order<'a> {
     pub plan: &'a Plan,
     /// The hazards that were accepted.
     pub accepted: &'a Accepted,
+    /// The hash of its ROM that was recorded last; `None` where none is known.
+    pub known_rom: Option<&'a str>,
     /// Seconds after which a step counts as hung.
     pub timeout: Duration,
 }
@@ -105,6 +112,8 @@ impl<'a> Operation<'a> {
             guard: guard::Guard::default(),
             narrowed: None,
             opened: false,
+            known_rom: order.known_rom,
+            rom_sha256: String::new(),
             reports: Vec::new(),
             progress,
         })
@@ -174,7 +183,8 @@ impl<'a> Operation<'a> {
         }
         match perform(self, planned.step) {
             Ok(detail) => {
-                self.record.done(step, sbdf, &detail);
+                let rom = if planned.step == Step::Settle { self.rom_sha256.as_str() } else { "" };
+                self.record.proved(step, sbdf, &detail, rom);
                 self.report(step, Outcome::Done, detail, began.elapsed());
                 Ok(())
             }

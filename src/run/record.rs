@@ -102,6 +102,17 @@ impl Record {
         self.waiting.push(draft);
     }
 
+    /// The same, with the hash of the ROM that it read; empty where it read none.
+    pub fn proved(&mut self, step: &str, sbdf: Sbdf, proof: &str, rom_sha256: &str) {
+        self.done(step, sbdf, proof);
+        if rom_sha256.is_empty() {
+            return;
+        }
+        if let Some(draft) = self.waiting.pop() {
+            self.waiting.push(draft.text("rom_sha256", rom_sha256));
+        }
+    }
+
     /// A step that failed.
     pub fn failed(&mut self, step: &str, sbdf: Sbdf, why: &str) {
         let draft = self.step(step, "failed", sbdf).text("why", why);

@@ -73,7 +73,8 @@ impl Operation<'_> {
                 "do not use it; power off and look at it",
             ));
         }
-        Ok(format!("{said}; bus mastering off; ids unchanged"))
+        let rom = self.read_rom(after.decodes_memory())?.map(|rom| format!("; {rom}")).unwrap_or_default();
+        Ok(format!("{said}; bus mastering off; ids unchanged{rom}"))
     }
 
     /// Whether "bus", which resets others too, has to be taken off the kernel's list.

@@ -3,10 +3,10 @@
 mod case;
 mod scenario;
 
-use crate::model::acting::{Mount, Owner};
+use crate::model::acting::{Machine, Mount, Owner};
 use crate::model::QUBES_43;
 use case::{cases, Case};
-use scenario::{Found, Kind, Scenario, BDF};
+use scenario::{Found, Kind, Scenario, BDF, ROM};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -40,6 +40,53 @@ fn a_device_of_each_kind_comes_back_and_works() {
             assert_eq!((device.owner, device.pinned.clone(), device.slot), (Owner::Dom0, None, false));
         }
     }
+}
+
+/// Gives the held card back with this ROM and what is accepted besides, and holds it again.
+fn returned(machine: &Machine, rom: &[u8], besides: &str) -> (Option<i32>, String) {
+    machine.state().world.devices.get_mut(BDF).unwrap().rom = Some(rom.to_vec());
+    let scenario = Scenario { command: "reattach", kind: Kind::Nic, found: Found::Held };
+    let mut arguments = scenario.arguments();
+    let accepted = format!("{}{besides}", arguments.pop().unwrap());
+    arguments.push(&accepted);
+    let ran = machine.run(&arguments);
+    let state = machine.state();
+    assert!(!state.world.devices[BDF].rom_open, "{}", ran.text);
+    let owner = state.world.devices[BDF].owner;
+    drop(state);
+    match ran.status {
+        Some(0) => assert_eq!(machine.run(&["hold", BDF]).status, Some(0)),
+        _ => assert_eq!(owner, Owner::Quarantine, "{}", ran.text),
+    }
+    (ran.status, ran.text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn a_rom_is_recorded_when_it_is_settled_and_one_that_changed_is_refused_unless_that_is_accepted() {
+    if !possible() {
+        return;
+    }
+    let machine = Scenario { command: "reattach", kind: Kind::Nic, found: Found::Held }.machine();
+    let journal = || std::fs::read_to_string(machine.dom0.journal().join("000000000000.jsonl")).unwrap();
+    let (status, text) = returned(&machine, b"", "");
+    assert!(status == Some(0) && text.contains("its ROM cannot be read"), "{text}");
+    assert!(!journal().contains("rom_sha256"));
+    let (status, text) = returned(&machine, ROM, "");
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("ROM recorded for the first time"), "{text}");
+    // In the record of the step, and in that of the device.
+    assert_eq!(journal().matches("\"rom_sha256\":\"").count(), 2);
+    let (status, text) = returned(&machine, ROM, "");
+    assert!(status == Some(0) && text.contains("ROM unchanged"), "{text}");
+    for _ in 0..2 {
+        let (status, text) = returned(&machine, b"another", "");
+        assert_eq!(status, Some(1), "{text}");
+        assert!(text.contains("its ROM changed: SHA-256"), "{text}");
+    }
+    let (status, text) = returned(&machine, b"another", ",identity-changed");
+    assert!(status == Some(0) && text.contains("ROM changed, as accepted"), "{text}");
+    let (status, text) = returned(&machine, b"another", "");
+    assert!(status == Some(0) && text.contains("ROM unchanged"), "{text}");
 }
 
 #[test]

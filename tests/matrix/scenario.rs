@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub const BDF: &str = "0000:00:07.0";
 
+/// What the network card has in its ROM.
+pub const ROM: &[u8] = b"\x55\xaa of the card";
+
 /// A kind of device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -86,15 +89,19 @@ impl Scenario {
             Found::Broken => (Some(self.kind.driver()), Owner::Quarantine),
             Found::Driverless => (None, Owner::Quarantine),
         };
+        let mut config = function.config;
+        config[4] |= 2; // memory, as pciback and drivers leave it
         let mut device = Device {
             modalias,
             fixed: BTreeMap::from(fixed),
-            config: function.config,
+            config,
             methods: function.reset,
             driver: driver.map(str::to_owned),
             pinned: (self.found == Found::Pinned).then(|| "pciback".to_owned()),
             slot: matches!(self.found, Found::Held | Found::Pinned | Found::Driverless),
             owner,
+            rom: (self.kind == Kind::Nic).then(|| ROM.to_vec()),
+            rom_open: false,
             sign: BTreeMap::new(),
         };
         let drivers = [

@@ -95,6 +95,8 @@ pub struct Exposure {
     pub known: Vec<Known>,
     /// Those of them that it differs from.
     pub changes: Vec<Change>,
+    /// The hash of its ROM that was recorded last: it reads anew only when it is settled, and is compared there.
+    pub rom_sha256: Option<String>,
     /// The latest operations on it.
     pub operations: Vec<Done>,
 }
@@ -145,6 +147,7 @@ struct One {
     by_id: Option<Known>,
     /// The latest at its address in earlier boots.
     at_address: Option<Known>,
+    rom_sha256: Option<String>,
     operations: Vec<Done>,
 }
 
@@ -244,6 +247,7 @@ impl Fold {
                 known,
                 changes,
                 identity: one.identity,
+                rom_sha256: one.rom_sha256,
                 operations: one.operations,
             };
             (sbdf, exposure)
@@ -264,6 +268,15 @@ impl Fold {
             || Known { identity: it.identity.clone(), sbdf: it.bdf, time: place.time, boot: boot.to_owned() };
         let named = !it.identity.id.is_empty() && !imported;
         for (sbdf, one) in &mut self.of {
+            let sha256 = &it.identity.rom_sha256;
+            let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if named && is_hash && same(&one.id, &it.identity.id) {
+                // Twins may have different ROMs: of them only what was recorded at the same address counts.
+                let alone = !self.present.iter().any(|it| it.sbdf != *sbdf && same(&it.id, &one.id));
+                if *sbdf == it.bdf || alone {
+                    one.rom_sha256 = Some(sha256.clone());
+                }
+            }
             if *sbdf == it.bdf && now {
                 if !imported {
                     one.happened(place, it);

@@ -329,6 +329,31 @@ fn a_changed_identity_is_held_against_what_was_recorded() {
 }
 
 #[test]
+fn the_hash_of_a_rom_is_the_one_that_was_recorded_last_of_this_device() {
+    let rom = |digit: &str| Identity { rom_sha256: digit.repeat(64), ..identity(ID, "01") };
+    let settled =
+        |boot: &'static str, bdf, digit: &str| (1, boot, device(DeviceEvent::Bound, bdf, rom(digit)));
+    let known = |story: Story, twin: bool| {
+        let present = [(nic(), ID), (elsewhere(), if twin { ID } else { OTHER })];
+        past_of(&story, true, &present)
+            .rom_sha256
+            .and_then(|hash| hash.chars().next())
+            .map(String::from)
+            .unwrap_or_default()
+    };
+    // What is recorded later without a ROM takes nothing away.
+    let story = vec![settled("a", nic(), "1"), settled("b", nic(), "2"), (2, BOOT, seized())];
+    assert_eq!(known(story, true), "2");
+    let moved = vec![settled("a", nic(), "1"), settled("b", elsewhere(), "2")];
+    assert_eq!(known(moved.clone(), false), "2");
+    assert_eq!(known(moved, true), "1");
+    let odd = Identity { rom_sha256: "\u{1b}[2J".repeat(16), ..identity(ID, "01") };
+    assert_eq!(known(vec![(1, "a", device(DeviceEvent::Bound, nic(), odd))], false), "");
+    let other = Identity { rom_sha256: "3".repeat(64), ..identity(OTHER, "01") };
+    assert_eq!(known(vec![(1, "a", device(DeviceEvent::Bound, nic(), other))], false), "");
+}
+
+#[test]
 fn a_device_that_moved_is_no_change() {
     let story = vec![(20, "a0a0a0a0", device(DeviceEvent::Seized, nic(), identity(OTHER, "01")))];
     let exposure = past_of(&story, false, &[(nic(), ID), (elsewhere(), OTHER)]);

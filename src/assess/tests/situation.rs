@@ -50,6 +50,7 @@ pub fn function(bdf: &str, class: u32) -> Function {
             function_level_reset: Some(true),
         }),
         serial: None,
+        has_rom: false,
         reset_methods: Some(vec!["flr".to_owned()]),
         parents: Vec::new(),
         boot_display: false,
@@ -70,6 +71,7 @@ impl Situation {
             would_take: Vec::new(),
         };
         let heard = Exposure {
+            rom_sha256: None,
             seized: None,
             stays: Vec::new(),
             more_stays: 0,

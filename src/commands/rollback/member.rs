@@ -225,7 +225,8 @@ impl Member {
                 return Err(failure);
             }
         }
-        let run = Order { function, start, plan, accepted: order.accepted, timeout: order.timeout };
+        let (accepted, timeout, known_rom) = (order.accepted, order.timeout, one.known_rom());
+        let run = Order { function, start, plan, accepted, known_rom, timeout };
         perform(order.context, sources, run, record, signals, |operation| operation.reattach()).map(Some)
     }
 }

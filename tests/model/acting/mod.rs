@@ -303,9 +303,9 @@ impl State {
         }
         let before = self.world.devices.get(&self.target).cloned();
         let answer = self.world.write(path, data);
-        // What this program set for its own reset is put back, whoever has it now.
-        let changed =
-            self.world.devices.get(&self.target) != before.as_ref() && !path.ends_with("/reset_method");
+        // What this program set to reset it and to read its ROM is put back, whoever has it now.
+        let put_back = path.ends_with("/reset_method") || path.ends_with("/rom") && data == b"0\n";
+        let changed = self.world.devices.get(&self.target) != before.as_ref() && !put_back;
         if self.taken.is_some() && changed {
             self.trespasses.push(path.to_owned());
         }
@@ -320,6 +320,9 @@ impl State {
                 Err(error) => Reply::Refused(error),
             },
             Access::Read | Access::List => match self.tree.get(path) {
+                Some(_) if self.world.unreadable(path).is_some() => {
+                    Reply::Refused(self.world.unreadable(path).unwrap())
+                }
                 Some((_, text)) => Reply::Data(text.clone()),
                 None => Reply::Refused(world::ENODEV),
             },

@@ -49,6 +49,9 @@ pub struct Device {
     pub pinned: Option<String>,
     pub slot: bool,
     pub owner: Owner,
+    /// Its ROM; `None` where it has none, empty where it cannot be read.
+    pub rom: Option<Vec<u8>>,
+    pub rom_open: bool,
     /// What its driver made appear.
     pub sign: BTreeMap<String, String>,
 }
@@ -133,6 +136,16 @@ impl World {
         }
     }
 
+    /// The errno of a read, where it is refused.
+    pub fn unreadable(&self, path: &str) -> Option<i32> {
+        let device = self.devices.get(path.strip_suffix("/rom")?.rsplit('/').next()?)?;
+        match &device.rom {
+            Some(_) if !device.rom_open => Some(EINVAL),
+            Some(rom) if rom.is_empty() => Some(EIO),
+            _ => None,
+        }
+    }
+
     fn attribute(&mut self, bdf: &str, attribute: &str, text: &str) -> Result<(), i32> {
         let device = self.devices.get_mut(bdf).ok_or(ENODEV)?;
         let word = text.trim_end_matches('\n');
@@ -147,6 +160,10 @@ impl World {
                 Ok(())
             }
             "enable" => Ok(()),
+            "rom" => {
+                device.rom_open = text != "0\n";
+                Ok(())
+            }
             "remove" => {
                 self.devices.remove(bdf);
                 Ok(())
@@ -299,6 +316,9 @@ impl World {
             file(&mut tree, &format!("{folder}/driver_override"), &line(pinned));
             for name in ["remove", "enable"] {
                 file(&mut tree, &format!("{folder}/{name}"), b"");
+            }
+            if let Some(rom) = &device.rom {
+                file(&mut tree, &format!("{folder}/rom"), rom);
             }
             if let Some(methods) = &device.methods {
                 file(&mut tree, &format!("{folder}/reset"), b"");
