@@ -239,6 +239,7 @@ fn a_stay_that_ended_while_nobody_recorded_is_ended() {
     dom0.qube_has(7, "sys-net", NIC);
     dom0.write("dev/kmsg", "6,0,0,-;Linux\n6,9,9,-;pciback 0000:00:07.0: registering for 7\n");
     let recorder = Running::start(&dom0, &[]);
+    recorder.until(|| count(&dom0, "stay", "domain=7") >= 1);
     drop(recorder);
     dom0.store().remove("/local/domain/0/backend/pci/7");
     dom0.ends(7);
