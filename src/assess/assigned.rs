@@ -2,25 +2,70 @@
 
 use super::hazard::{Hazard, Severity};
 use super::state::{Kind, State};
-use crate::observe::qubes::{Assignment, Port, Qube, Qubes};
+use crate::observe::qubes::{Assignment, Port, Qube, QubeState, Qubes};
 use crate::observe::{Dom0, Function};
 
 /// Qubes that are assigned the function, or were given it, and are not halted: they have it or are about to, whether
-/// or not xenstore or Xen shows it yet.
+/// or not xenstore or Xen shows it yet. Where Qubes does not say which run, the domains that Xen lists do.
 pub fn in_use(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
-    let Ok(Some(known)) = &dom0.qubes_known else { return Vec::new() };
+    let known = match &dom0.qubes_known {
+        Ok(Some(known)) => known,
+        Ok(None) => return Vec::new(),
+        Err(why) => return assignments_unknown(dom0, why).into_iter().collect(),
+    };
     let mut hazards: Vec<Hazard> = Vec::new();
-    for (qube, assignment) in known.assigned(function).into_iter().filter(|(qube, _)| qube.state.is_live()) {
-        let who = qube.name.to_string();
-        let told = matches!(&state.kind, Kind::InUse(other) if *other == who);
-        let sentence = format!("{who} is assigned it and is not halted ({})", qube.state.word());
+    for (qube, assignment) in known.assigned(function) {
+        let Some((sentence, seen)) = runs(dom0, qube) else { continue };
+        let told = matches!(&state.kind, Kind::InUse(other) if *other == qube.name.to_string());
         if told || hazards.iter().any(|hazard| hazard.sentence == sentence) {
             continue;
         }
-        let evidence = evidence(known, assignment);
+        let evidence = evidence(known, assignment) + &seen;
         hazards.push(hazard("in-use", Severity::Stop, sentence, evidence, labels(&[qube])));
     }
     hazards
+}
+
+/// Whether a qube with an assignment runs, or may: in words, and what more is seen of it.
+fn runs(dom0: &Dom0, qube: &Qube) -> Option<(String, String)> {
+    let who = &qube.name;
+    if qube.state.is_live() {
+        let sentence = format!("{who} is assigned it and is not halted ({})", qube.state.word());
+        return Some((sentence, String::new()));
+    }
+    if qube.state != QubeState::NotTold {
+        return None;
+    }
+    let perhaps = format!("{who} is assigned it, and it cannot be ruled out that it runs");
+    let live = match dom0.live.as_ref()? {
+        Ok(live) => live,
+        Err(why) => return Some((perhaps, format!("; {why}"))),
+    };
+    if let Some(one) = live.iter().find(|one| one.qube.as_ref() == Some(who)) {
+        return Some((
+            format!("{who} is assigned it and runs"),
+            format!("; domain {} has its name", one.domain),
+        ));
+    }
+    let nameless = live.iter().find(|one| one.qube.is_none())?;
+    Some((perhaps, format!("; domain {} has no name in xenstore", nameless.domain)))
+}
+
+/// Nobody says what is assigned to whom: any qube that runs may have it.
+fn assignments_unknown(dom0: &Dom0, why: &str) -> Option<Hazard> {
+    let seen = match dom0.live.as_ref()? {
+        Err(unread) => unread.clone(),
+        Ok(live) => {
+            let one = live.first()?;
+            let who = one.qube.as_ref().map_or_else(|| format!("domain {}", one.domain), ToString::to_string);
+            match live.len() {
+                1 => format!("{who} runs"),
+                all => format!("{who} and {} more run", all - 1),
+            }
+        }
+    };
+    let sentence = "it cannot be ruled out that a qube that runs is assigned it".to_owned();
+    Some(hazard("in-use", Severity::Stop, sentence, format!("{seen}; {why}"), Vec::new()))
 }
 
 /// Qubes that take the function again at their next start, whatever dom0 does with it until then.

@@ -44,7 +44,7 @@ pub use policy::{Policy, Rule, Says};
 pub use qubes::Qubes;
 pub use snapshot::Snapshot;
 pub use starting::Starting;
-pub use usage::{Use, Uses};
+pub use usage::{Live, Use, Uses};
 
 /// What was read, or why it could not be.
 pub type Reading<T> = Result<T, String>;
@@ -82,6 +82,8 @@ pub struct Dom0 {
     pub boot: boot::Boot,
     /// What Qubes knows of qubes and the devices they are assigned; `None` on a Xen without Qubes.
     pub qubes_known: Reading<Option<Qubes>>,
+    /// The domains Xen lists besides dom0, by name; read where Qubes is there and does not say which qubes run.
+    pub live: Option<Reading<Vec<Live>>>,
 }
 
 /// The open connections a command reads through.
@@ -152,6 +154,17 @@ impl Sources {
             (Err(failure), _) => Err(refused(failure)),
             (_, Err(failure)) => Err(refused(failure)),
         };
+        let qubes_known = qubes::read(&self.root, &self.sysfs);
+        let told = match &qubes_known {
+            Ok(None) => true,
+            Ok(Some(known)) => !matches!(known.source, qubes::QubesSource::Xml { .. }),
+            Err(_) => false,
+        };
+        let live = (!told).then(|| match (&mut self.xenstore, &self.xen) {
+            (Ok(store), Ok(xen)) => usage::live(store, xen),
+            (Err(failure), _) => Err(refused(failure)),
+            (_, Err(failure)) => Err(refused(failure)),
+        });
         Ok(Dom0 {
             functions,
             has_pciback: sysfs.has_pciback(),
@@ -167,7 +180,8 @@ impl Sources {
             qubes: self.root.path("/etc/qubes-release").exists(),
             policy: policy::read(&self.root),
             boot: boot::read(&self.root),
-            qubes_known: qubes::read(&self.root, &self.sysfs),
+            qubes_known,
+            live,
         })
     }
 

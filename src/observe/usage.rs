@@ -116,6 +116,23 @@ pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
     Ok(Uses(settled.collect()))
 }
 
+/// A domain that Xen lists, other than dom0.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Live {
+    /// Its number.
+    pub domain: u16,
+    /// The name of its qube (of a stub domain: the one it serves), where one is written.
+    pub qube: Option<Untrusted>,
+}
+
+/// Every such domain: running, paused, shut down or dying.
+pub fn live(store: &mut Xenstore, xen: &Xen) -> Result<Vec<Live>, String> {
+    let domains = xen.domains().map_err(|error| format!("Xen does not list its domains: {error}"))?;
+    let mut reader = Reader { store };
+    let others = domains.iter().map(|domain| domain.id).filter(|id| *id != 0);
+    others.map(|domain| Ok(Live { domain, qube: reader.qube(domain, None)?.0 })).collect()
+}
+
 fn number(text: &str, node: &str) -> Result<u16, String> {
     text.parse().map_err(|_| format!("{}: `{}` is no domain id", shown(node), shown(text)))
 }

@@ -150,6 +150,55 @@ fn without_qubesd_its_file_is_read() {
 }
 
 #[test]
+fn without_qubesd_a_qube_that_xen_lists_by_its_name_has_what_it_is_assigned() {
+    let store = || std::fs::read("tests/data/qubesd/qubes-4.3.xml").unwrap();
+    let dom0 = dom0();
+    dom0.write("var/lib/qubes/qubes.xml", store());
+    dom0.runs(5, "work");
+    assert_eq!(hazard(&dom0, NIC, "in-use"), None);
+    dom0.runs(7, "sys-net");
+    let told = hazard(&dom0, NIC, "in-use").expect("it is not in use");
+    assert_eq!(told["sentence"], "sys-net is assigned it and runs");
+    assert!(told["evidence"].as_str().unwrap().ends_with("; domain 7 has its name"), "{told}");
+    assert_eq!(hazard(&dom0, FREE, "in-use"), None);
+    dom0.run_changing_nothing(&["--json", "reattach", NIC]).fails(3, "in-use");
+    dom0.ends(7);
+    assert_eq!(hazard(&dom0, NIC, "in-use"), None);
+    // Its stub domain lives on and still answers for it.
+    dom0.runs(9, "sys-net-dm");
+    dom0.node("/local/domain/9/target", "7");
+    dom0.node("/local/domain/7/name", "sys-net");
+    assert!(hazard(&dom0, NIC, "in-use").is_some());
+}
+
+#[test]
+fn without_qubesd_a_domain_without_a_name_may_be_any_qube_that_is_assigned_something() {
+    let dom0 = dom0();
+    dom0.write("var/lib/qubes/qubes.xml", std::fs::read("tests/data/qubesd/qubes-4.3.xml").unwrap());
+    dom0.write("proc/xen/model/domains", "0\n8\n");
+    let told = hazard(&dom0, NIC, "in-use").expect("it is not in use");
+    assert_eq!(told["sentence"], "sys-net is assigned it, and it cannot be ruled out that it runs");
+    assert!(told["evidence"].as_str().unwrap().ends_with("; domain 8 has no name in xenstore"), "{told}");
+    assert_eq!(hazard(&dom0, FREE, "in-use"), None);
+}
+
+#[test]
+fn where_nobody_says_what_is_assigned_any_qube_that_runs_may_have_it() {
+    let dom0 = dom0();
+    dom0.write("etc/qubes-release", "Qubes release 4.3.0 (R4.3)\n");
+    assert_eq!(hazard(&dom0, FREE, "in-use"), None);
+    dom0.runs(5, "work");
+    dom0.runs(6, "vault");
+    let told = hazard(&dom0, FREE, "in-use").expect("it is not in use");
+    assert_eq!(told["sentence"], "it cannot be ruled out that a qube that runs is assigned it");
+    assert!(
+        told["evidence"].as_str().unwrap().starts_with("work and 1 more run; qubesd does not run"),
+        "{told}"
+    );
+    dom0.run_changing_nothing(&["--json", "reattach", FREE]).fails(3, "in-use");
+}
+
+#[test]
 fn where_qubes_is_there_and_says_nothing_the_worse_case_counts() {
     const UNKNOWN: &str = "it cannot be ruled out that a qube takes it again at its next start";
     let dom0 = dom0();

@@ -107,6 +107,7 @@ impl Situation {
                 },
                 policy: Ok(Policy::default()),
                 qubes_known: Ok(None),
+                live: None,
             },
             claims: Claims { by_alias: vec![claim], ..Claims::default() },
             past: Past {
