@@ -21,6 +21,7 @@ mod machine;
 mod output;
 mod policy;
 mod prompt;
+mod readme;
 mod reboot;
 mod recorder;
 mod recover;
