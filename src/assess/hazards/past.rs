@@ -125,6 +125,10 @@ fn before(exposure: &Exposure) -> Option<Hazard> {
 
 /// Whether the journal covers the time since it was taken: `never-exposed`, `unknown-history`, or neither where all is
 /// known and it was with a qube. That is said by `exposed`.
+///
+/// That Xen's owner is still dom0 is no proof, though Xen quarantines what a qube had: whether it does is set by its build
+/// and its command line (`iommu=quarantine=...`), and its build's default is told nowhere at run time; and what was
+/// quarantined may have been taken out again, by `xl pci-assignable-remove`.
 fn known(
     dom0: &Dom0,
     state: &State,
