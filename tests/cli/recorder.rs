@@ -491,6 +491,7 @@ fn what_qubes_knows_of_a_qube_stands_with_its_stay() {
         let recorder = Running::start(&dom0, &[]);
         let start = &found(&dom0, "recorder", "phase=start")[0];
         assert_eq!(start["sources"], serde_json::json!(["uevents", "xenstore", version]));
+        recorder.until(|| qubesd.listeners() == 1);
         qubesd.tells(&event("sys-net", "domain-pre-start", &[("start_guid", "True")]));
         qubesd.answers("admin.vm.List+", "dom0", &format!("{listed}{uuid}\\n"));
         dom0.qube_has(7, "sys-net", NIC);
@@ -515,6 +516,7 @@ fn assignments_are_told_in_the_words_of_either_release() {
         let qubesd = dom0.qubes(transcript);
         let recorder = Running::start(&dom0, &[]);
         let values = [("device", device), ("options", "{'permissive': 'True'}")];
+        recorder.until(|| qubesd.listeners() == 1);
         qubesd.tells(&event("work", &format!("device-{name}:pci"), &values));
         qubesd.tells(&event("work", "domain-shutdown", &[]));
         recorder.until(|| count(&dom0, "qube", "event=stopped") == 1);
@@ -571,6 +573,7 @@ fn hostile_names_come_out_escaped() {
     recorder.until(|| count(&dom0, "stay", "event=begin") == 1);
     assert_eq!(found(&dom0, "stay", "")[0]["qube"], "\\x1b[2J\"quoted\\\\\\x0a");
     let long = "x".repeat(65_000);
+    recorder.until(|| qubesd.listeners() == 1);
     qubesd.tells(&event(&format!("\x1b[31m{long}"), "domain-shutdown", &[]));
     recorder.until(|| count(&dom0, "qube", "event=stopped") == 1);
     assert!(found(&dom0, "qube", "")[0]["qube"].as_str().unwrap().starts_with("\\x1b[31mxxx"));
