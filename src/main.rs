@@ -9,10 +9,7 @@ mod error;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 mod fuzz;
-// The recorder, the import and what looks back come to use all of it.
-#[allow(dead_code, unused_imports)]
 mod history;
-#[allow(dead_code, unused_imports)]
 mod names;
 mod observe;
 mod plan;

@@ -3,11 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+mod act;
 mod assigned;
 mod boot_script;
-// The exposure of a function comes to use all of it.
-mod act;
-#[allow(dead_code)]
 mod coverage;
 mod exposure;
 mod hazard;

@@ -18,7 +18,7 @@ mod undo;
 mod verify;
 
 pub use outcome::{Ending, Outcome, StepReport};
-pub use record::{journal_boot, Record};
+pub use record::Record;
 pub use recover::{pending, settle, Interrupted};
 pub use unassign::{can_unassign, unassign};
 

@@ -5,7 +5,7 @@
 //! machine anyway.
 
 use crate::error::{Exit, Failure};
-use crate::history::Entry;
+use crate::history::{journal_boot, Entry};
 use crate::names::Sbdf;
 use crate::observe::Snapshot;
 use audit::{Draft, Journal};
@@ -167,9 +167,4 @@ impl Record {
             failure
         })
     }
-}
-
-/// The boot as the journal names it.
-pub fn journal_boot(boot_id: &str) -> String {
-    boot_id.chars().filter(char::is_ascii_hexdigit).take(8).collect()
 }
