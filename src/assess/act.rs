@@ -29,8 +29,8 @@ pub struct Act {
     pub seq: u64,
     /// When, as the journal writes it.
     pub time: String,
-    /// Time of the last seizure, in seconds.
-    last: i64,
+    /// Time of the last seizure, in seconds; `None` where it cannot be read: then nothing belongs to it.
+    last: Option<i64>,
     /// The qube it was done for, escaped, where that can be told.
     pub qube: Option<String>,
     /// The functions, in the order they were taken.
@@ -46,7 +46,7 @@ pub struct Acts {
     /// The driver of dom0 that each function had last.
     drivers: BTreeMap<Sbdf, DriverName>,
     /// The qube that began to start last, and when.
-    starting: Option<(String, i64)>,
+    starting: Option<(String, Option<i64>)>,
     /// Functions an operation of this program works on: what it seizes is no misattachment.
     own: BTreeMap<String, Sbdf>,
 }
@@ -65,7 +65,7 @@ impl Acts {
 
     /// The next record of the history.
     pub fn take(&mut self, seq: u64, time: &str, entry: &Entry) {
-        let now = seconds(time).unwrap_or(0);
+        let now = seconds(time);
         match entry {
             Entry::Device(device) => {
                 let driver = DriverName::parse(&device.driver).filter(|driver| !driver.is_holder());
@@ -100,8 +100,10 @@ impl Acts {
         }
     }
 
-    fn seized(&mut self, seq: u64, time: &str, now: i64, taken: Taken) {
-        let near = |then: i64| (0..=TOGETHER).contains(&(now - then));
+    fn seized(&mut self, seq: u64, time: &str, now: Option<i64>, taken: Taken) {
+        let near = |then: Option<i64>| {
+            now.zip(then).is_some_and(|(now, then)| (0..=TOGETHER).contains(&now.saturating_sub(then)))
+        };
         let starting = self.starting.as_ref().filter(|(_, then)| near(*then)).map(|(qube, _)| qube.clone());
         let open = self.acts.last_mut().filter(|act| {
             let same_qube = act.qube.is_none() || starting.is_none() || act.qube == starting;
@@ -240,6 +242,14 @@ mod tests {
     #[test]
     fn seizures_far_apart_are_two_acts() {
         let acts = acts(&[(0, seized("0000:03:00.0", "e1000e")), (300, seized("0000:04:00.0", "nvme"))]);
+        assert_eq!(functions(acts.newest(None).unwrap()), ["0000:04:00.0 nvme"]);
+    }
+
+    #[test]
+    fn seizures_at_times_that_cannot_be_read_are_not_taken_for_one_act() {
+        let mut acts = Acts::default();
+        acts.take(1, "not a time", &seized("0000:03:00.0", "e1000e"));
+        acts.take(2, "", &seized("0000:04:00.0", "nvme"));
         assert_eq!(functions(acts.newest(None).unwrap()), ["0000:04:00.0 nvme"]);
     }
 
