@@ -179,18 +179,7 @@ mod tests {
     }
 
     fn started(qube: &str) -> Entry {
-        Entry::Qube(Qube {
-            event: QubeEvent::Started,
-            qube: qube.to_owned(),
-            uuid: String::new(),
-            label: String::new(),
-            before: String::new(),
-            port: String::new(),
-            bdf: None,
-            options: String::new(),
-            source: "qubesd".to_owned(),
-            at: String::new(),
-        })
+        Entry::Qube(Qube::new(QubeEvent::Started, qube, "qubesd"))
     }
 
     /// Seconds after noon, and what happened.

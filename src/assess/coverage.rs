@@ -211,18 +211,7 @@ mod tests {
     }
 
     fn seen(source: &str) -> Entry {
-        Entry::Qube(Qube {
-            event: QubeEvent::Started,
-            qube: "work".into(),
-            uuid: String::new(),
-            label: String::new(),
-            before: String::new(),
-            port: String::new(),
-            bdf: None,
-            options: String::new(),
-            source: source.into(),
-            at: String::new(),
-        })
+        Entry::Qube(Qube::new(QubeEvent::Started, "work", source))
     }
 
     fn lost(since: &str) -> Entry {

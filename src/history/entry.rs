@@ -420,6 +420,25 @@ impl Entry {
     }
 }
 
+impl Qube {
+    /// What happened to a qube (its name escaped) and who says so; nothing else is known.
+    #[must_use]
+    pub fn new(event: QubeEvent, qube: &str, source: &str) -> Self {
+        Self {
+            event,
+            qube: qube.to_owned(),
+            uuid: String::new(),
+            label: String::new(),
+            before: String::new(),
+            port: String::new(),
+            bdf: None,
+            options: String::new(),
+            source: source.to_owned(),
+            at: String::new(),
+        }
+    }
+}
+
 impl Identity {
     /// Adds its members.
     #[must_use]

@@ -2,8 +2,8 @@
 //! (core-admin-linux `startup-misc.sh`), named by local time. Each says which devices were assigned then, not which qube
 //! ran: the assignment is what is told, with the first file that has it, and its end with the first that lacks it.
 
-use super::{qube, time, Found, Tally};
-use crate::history::{Entry, Moment, QubeEvent};
+use super::{time, Found, Tally};
+use crate::history::{self, Entry, Moment, QubeEvent};
 use crate::names::Sbdf;
 use crate::observe::qubes::{Assignment, Qube};
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ pub fn assignments(backups: &[Backup], place: &dyn Fn(&Assignment) -> Option<Sbd
             let (count, stands, bdf) = known.entry(identified.clone()).or_default();
             if !*stands {
                 (*count, *stands, *bdf) = (*count + 1, true, place(assignment));
-                let mut it = qube(SOURCE, QubeEvent::Assigned, identified.0.clone());
+                let mut it = history::Qube::new(QubeEvent::Assigned, &identified.0, SOURCE);
                 it.uuid.clone_from(&one.uuid);
                 it.label.clone_from(&one.label);
                 it.bdf = *bdf;
@@ -62,7 +62,7 @@ pub fn assignments(backups: &[Backup], place: &dyn Fn(&Assignment) -> Option<Sbd
             known.iter_mut().filter(|(it, (_, stands, _))| *stands && !seen.contains(it))
         {
             *stands = false;
-            let mut it = qube(SOURCE, QubeEvent::Unassigned, identified.0.clone());
+            let mut it = history::Qube::new(QubeEvent::Unassigned, &identified.0, SOURCE);
             it.bdf = *bdf;
             tally.push(found(it, identified, *count, backup.moment));
         }

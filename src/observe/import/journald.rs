@@ -2,8 +2,8 @@
 //! xen-pciback (Linux `drivers/xen/xen-pciback/pci_stub.c`, `vpci.c`, `xenbus.c`), of qubesd's the starts of qubes
 //! (core-admin `qubes/vm/qubesvm.py`: `Starting NAME`, after `vm.NAME: `). A release is never logged.
 
-use super::{device, qube, stay, time, Found, Reader, Tally};
-use crate::history::{DeviceEvent, Entry, Moment, QubeEvent, StayEvent};
+use super::{device, stay, time, Found, Reader, Tally};
+use crate::history::{DeviceEvent, Entry, Moment, Qube, QubeEvent, StayEvent};
 use crate::names::{QubeName, Sbdf};
 use serde_json::{Map, Value};
 
@@ -107,5 +107,5 @@ fn qubesd_line(message: &str) -> Option<Entry> {
     let name = QubeName::parse(name)?;
     let started = says.strip_prefix("Starting ")?;
     let same = started == name.as_str() || started.strip_prefix("qube ") == Some(name.as_str());
-    same.then(|| Entry::Qube(qube(SOURCE, QubeEvent::Started, name.to_string())))
+    same.then(|| Entry::Qube(Qube::new(QubeEvent::Started, name.as_str(), SOURCE)))
 }

@@ -17,7 +17,7 @@ pub use journald::Journald;
 pub use libvirt::Libvirt;
 pub use lines::each_line;
 
-use crate::history::{Device, DeviceEvent, Entry, Identity, Moment, Qube, QubeEvent, Stay, StayEvent};
+use crate::history::{Device, DeviceEvent, Entry, Identity, Moment, Stay, StayEvent};
 use crate::names::Sbdf;
 use audit::Draft;
 use sha2::{Digest, Sha256};
@@ -155,21 +155,6 @@ fn device(source: &str, event: DeviceEvent, bdf: Sbdf, driver: &str) -> Device {
         before: String::new(),
         way: String::new(),
         owner: String::new(),
-        source: source.to_owned(),
-        at: String::new(),
-    }
-}
-
-fn qube(source: &str, event: QubeEvent, name: String) -> Qube {
-    Qube {
-        event,
-        qube: name,
-        uuid: String::new(),
-        label: String::new(),
-        before: String::new(),
-        port: String::new(),
-        bdf: None,
-        options: String::new(),
         source: source.to_owned(),
         at: String::new(),
     }

@@ -22,18 +22,8 @@ impl Story {
         now: Now,
     ) -> Vec<Entry> {
         let qube = happening.qube.to_string();
-        let mut record = Qube {
-            event: QubeEvent::Started,
-            qube: qube.clone(),
-            uuid: self.abouts.get(&qube).map(|about| about.uuid.clone()).unwrap_or_default(),
-            label: String::new(),
-            before: String::new(),
-            port: String::new(),
-            bdf: None,
-            options: String::new(),
-            source: "qubesd".to_owned(),
-            at: String::new(),
-        };
+        let uuid = self.abouts.get(&qube).map(|about| about.uuid.clone()).unwrap_or_default();
+        let mut record = Qube { uuid, ..Qube::new(QubeEvent::Started, &qube, "qubesd") };
         match &happening.what {
             // The first of the two is told: from then on its devices are taken.
             Happened::Starting | Happened::Started => {
