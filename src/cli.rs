@@ -78,7 +78,7 @@ pub struct PlanArgs {
     /// The function, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6.
     #[arg(value_name = "BDF")]
     pub device: String,
-    /// Hazards already accepted, to see what `reattach` would still ask.
+    /// Hazards accepted, by their ids; `plan` tells what is still asked.
     #[arg(long, value_name = "ID[:QUBE],...", value_delimiter = ',')]
     pub accept: Vec<String>,
     /// Bind this driver instead of the one the kernel's aliases name.

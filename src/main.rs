@@ -10,6 +10,9 @@ mod error;
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 mod fuzz;
 mod history;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod manual;
 mod names;
 mod observe;
 mod plan;
