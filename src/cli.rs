@@ -67,6 +67,13 @@ pub enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Prints what the last word can become, for the shells' completion; not for people.
+    #[command(name = "complete", hide = true)]
+    Complete {
+        /// The words of the command line up to the cursor, without the program's name.
+        #[arg(last = true)]
+        words: Vec<String>,
+    },
     /// Carries out single kernel writes for a running operation; not for people.
     #[command(name = "worker", hide = true)]
     Worker,

@@ -4,6 +4,7 @@
 
 mod assessed;
 pub mod audit;
+pub mod complete;
 mod history;
 pub mod hold;
 pub mod list;

@@ -10,6 +10,7 @@ mod model;
 
 mod arguments;
 mod assigned;
+mod completion;
 mod consent;
 mod drivers;
 mod hazards;

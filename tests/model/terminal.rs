@@ -87,6 +87,30 @@ pub fn printed(command: &mut Command) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// Runs an interactive shell on a terminal that controls it, types these keys when its prompt is there, then `exit`, and
+/// returns what the terminal showed.
+pub fn typed(command: &Command, prompt: &str, keys: &str) -> String {
+    let (mut master, slave, name) = pair();
+    assert!(Command::new("stty")
+        .args(["-F", &name, "rows", "50", "cols", "400"])
+        .status()
+        .unwrap()
+        .success());
+    let mut child = controlled(command, slave);
+    let (mut text, mut some) = (Vec::new(), [0; 512]);
+    let mut typed = false;
+    while let Ok(count @ 1..) = master.read(&mut some) {
+        text.extend_from_slice(&some[..count]);
+        if !typed && String::from_utf8_lossy(&text).contains(prompt) {
+            master.write_all(keys.as_bytes()).unwrap();
+            master.write_all(b"\nexit\n").unwrap();
+            typed = true;
+        }
+    }
+    child.wait().unwrap();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// A terminal's other side, for one stream of a program.
 pub fn stream() -> (File, Stdio) {
     let (master, slave, _) = pair();
