@@ -21,6 +21,8 @@ use crate::head::{segment_name, segment_number, Mark};
 
 /// How long a process waits for another one that has the journal.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How often unlocking is tried.
+const UNLOCKS: usize = 3;
 /// The mark of the last commit.
 const MARK_FILE: &str = "HEAD";
 /// The checkpoints that were given out.
@@ -34,7 +36,22 @@ pub(crate) struct Folder {
 
 /// The lock on the folder; dropping it unlocks.
 pub(crate) struct Lock {
-    _held: Flock<File>,
+    held: Option<Flock<File>>,
+}
+
+impl Drop for Lock {
+    /// A [`Flock`] that cannot be unlocked panics when it is dropped, and an operation half done would die of it.
+    fn drop(&mut self) {
+        let mut held = self.held.take();
+        for _ in 0..UNLOCKS {
+            held = match held.map(Flock::unlock) {
+                Some(Err((back, _))) => Some(back),
+                Some(Ok(_)) | None => return,
+            };
+        }
+        // The kernel takes it back at the end of the process.
+        std::mem::forget(held);
+    }
 }
 
 /// What a lock is taken for.
@@ -111,7 +128,7 @@ impl Folder {
         let mut pause = Duration::from_micros(50);
         loop {
             match Flock::lock(file, how) {
-                Ok(held) => return Ok(Lock { _held: held }),
+                Ok(held) => return Ok(Lock { held: Some(held) }),
                 Err((back, Errno::EAGAIN | Errno::EINTR)) if Instant::now() < until => {
                     file = back;
                     std::thread::sleep(pause);

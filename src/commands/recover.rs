@@ -6,6 +6,7 @@ use crate::cli::RecoverArgs;
 use crate::consent::Accepted;
 use crate::error::{Exit, Failure};
 use crate::history::journal_boot;
+use crate::names::Sbdf;
 use crate::observe::{boot_id, Snapshot};
 use crate::plan::plan_recovery;
 use crate::report::{emit, json};
@@ -31,12 +32,14 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
     if journal_boot(&boot) != found.boot {
         let message = format!("{words} was ended by a reboot; the device was not touched");
         let state = "not read: it began in another boot";
-        return conclude(context, "recover", &closed(&mut record, Exit::Done, "rebooted", message, state));
+        let end = closed(context, &mut record, found.sbdf, Exit::Done, "rebooted", message, state);
+        return conclude(context, "recover", &end);
     }
     let dom0 = sources.observe()?;
     let Some(function) = dom0.functions.get(&found.sbdf) else {
         let message = format!("{words} was interrupted, and the device is gone");
-        return conclude(context, "recover", &closed(&mut record, Exit::NotUndone, "gone", message, "gone"));
+        let end = closed(context, &mut record, found.sbdf, Exit::NotUndone, "gone", message, "gone");
+        return conclude(context, "recover", &end);
     };
     let Some(start) = Snapshot::observed(&dom0, function) else {
         return Err(Failure::new(
@@ -63,8 +66,16 @@ fn nothing(context: &Context) -> Result<Exit, Failure> {
 }
 
 /// Ends an operation without a look at the device.
-fn closed(record: &mut Record, exit: Exit, code: &'static str, message: String, state: &str) -> Ending {
-    let head = record.finish(code, state);
+fn closed(
+    context: &Context,
+    record: &mut Record,
+    sbdf: Sbdf,
+    exit: Exit,
+    code: &'static str,
+    message: String,
+    state: &str,
+) -> Ending {
+    let head = record.finish(&context.root, sbdf, code, state);
     let (exit, message, hint) = match &head {
         Err(failure) => (Exit::Io, format!("{message}; but {}", failure.message), failure.hint.clone()),
         Ok(_) => (exit, message, String::new()),

@@ -360,13 +360,16 @@ impl<'a> Operation<'a> {
             let snapshot = self.sources.snapshot(self.plan.sbdf);
             snapshot.map_or_else(|failure| failure.message, |snapshot| snapshot.to_string())
         };
-        let head = self.record.finish(code, &state);
+        let head = self.record.finish(&self.sources.root, self.plan.sbdf, code, &state);
         // An operation whose end is not on disk is not done for an auditor.
         let (exit, message, hint) = match &head {
-            Err(failure) if exit == Exit::Done => {
-                (Exit::Io, format!("{message}; but {}", failure.message), failure.hint.clone())
+            Err(failure) => {
+                let message = format!("{message}; but the journal lacks this end: {}", failure.message);
+                let (exit, hint) =
+                    if exit == Exit::Done { (Exit::Io, failure.hint.clone()) } else { (exit, hint) };
+                (exit, format!("{message}; now {state}"), hint)
             }
-            _ => (exit, message, hint),
+            Ok(_) => (exit, message, hint),
         };
         Ending {
             exit,

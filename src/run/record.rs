@@ -8,6 +8,8 @@ use crate::error::{Exit, Failure};
 use crate::history::{journal_boot, Entry};
 use crate::names::Sbdf;
 use crate::observe::Snapshot;
+use crate::system::kernel_log;
+use crate::system::root::Sysroot;
 use audit::{Draft, Journal};
 use std::path::Path;
 
@@ -129,11 +131,34 @@ impl Record {
         self.waiting.push(draft);
     }
 
-    /// Ends the operation and gives the head in short form.
+    /// Ends the operation and gives the head in short form. What the journal does not take is said in the kernel's log,
+    /// which outlives the terminal.
     ///
     /// # Errors
     /// The journal could not be written, now or before.
-    pub fn finish(&mut self, outcome: &str, state: &str) -> Result<String, Failure> {
+    pub fn finish(
+        &mut self,
+        root: &Sysroot,
+        sbdf: Sbdf,
+        outcome: &str,
+        state: &str,
+    ) -> Result<String, Failure> {
+        self.ended(outcome, state).map_err(|failure| {
+            let words = format!(
+                "operation {} on {sbdf} ended as {outcome}; now {state}; the journal does not say so: {}",
+                self.operation, failure.message
+            );
+            match kernel_log::notice(root, &words) {
+                Ok(()) => failure,
+                Err(error) => Failure {
+                    message: format!("{}; nor does the kernel's log take it: {error}", failure.message),
+                    ..failure
+                },
+            }
+        })
+    }
+
+    fn ended(&mut self, outcome: &str, state: &str) -> Result<String, Failure> {
         let draft = Draft::new("op")
             .op(&self.operation)
             .text("phase", "end")

@@ -33,11 +33,21 @@ impl Operation<'_> {
             Step::Verify => self.verify(),
             Step::Unguard => self.unguard(),
             Step::Unpin => {
-                self.still_ours()?;
+                self.still_driven()?;
                 self.set_override(None)?;
+                // A driver that gives up late must not end as dom0's without one: this is the last look.
+                self.still_driven()?;
                 Ok("driver_override is clear".to_owned())
             }
             Step::Quarantine => self.quarantine(),
+        }
+    }
+
+    /// Its driver is the one that was bound and proved.
+    fn still_driven(&self) -> Result<(), Trouble> {
+        match self.sources.sysfs.driver(self.plan.sbdf)? {
+            None => Err(Trouble::failed("the driver let it go again", "see dmesg")),
+            Some(_) => self.still_ours(),
         }
     }
 

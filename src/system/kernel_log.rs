@@ -7,7 +7,7 @@ use crate::error::Failure;
 use crate::names::escape;
 use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -101,6 +101,34 @@ impl KernelLog {
     }
 }
 
+/// What a writer may say in one message, in bytes: the kernel refuses longer ones (`PRINTKRB_RECORD_MAX` of
+/// `kernel/printk/printk.c` is 1024, its own head included).
+const NOTICE_MAX: usize = 900;
+
+/// Facility `user`, severity `err` (`syslog(3)`): the kernel lets nobody else speak in its name.
+const NOTICE_PRIORITY: u8 = 1 << 3 | 3;
+
+/// Says something in the kernel's log: for what the journal could not take. One line, whatever the text holds.
+///
+/// # Errors
+/// The log takes no writes.
+pub fn notice(root: &Sysroot, text: &str) -> io::Result<()> {
+    // One write is one message.
+    OpenOptions::new()
+        .append(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits() | OFlag::O_NOCTTY.bits())
+        .open(root.path("/dev/kmsg"))?
+        .write_all(notice_line(text).as_bytes())
+}
+
+fn notice_line(text: &str) -> String {
+    let mut line = format!("<{NOTICE_PRIORITY}>qubes-dom0-pci: {}", escape(text.as_bytes()));
+    // What is escaped is ASCII: it can be cut anywhere.
+    line.truncate(NOTICE_MAX);
+    line.push('\n');
+    line
+}
+
 /// What the kernel's log still holds of this boot.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct SinceBoot {
@@ -166,7 +194,20 @@ mod tests {
         assert_eq!(kernel_record(b" SUBSYSTEM=pci"), None);
     }
 
+    #[test]
+    fn a_notice_is_one_line_that_the_kernel_takes() {
+        assert_eq!(notice_line("gone"), "<11>qubes-dom0-pci: gone\n");
+        assert_eq!(notice_line("a\n<0>b"), "<11>qubes-dom0-pci: a\\x0a<0>b\n");
+    }
+
     proptest! {
+        #[test]
+        fn no_notice_is_longer_than_the_kernel_takes_or_more_than_a_line(text in ".{0,2000}") {
+            let line = notice_line(&text);
+            prop_assert!(line.len() <= NOTICE_MAX + 1);
+            prop_assert_eq!(line.find('\n'), Some(line.len() - 1));
+        }
+
         #[test]
         fn no_line_makes_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let _ = kernel_record(&bytes);

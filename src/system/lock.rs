@@ -63,7 +63,14 @@ impl OperationLock {
 
     /// Gives it back, while a person thinks: before a child that may hang has it.
     pub fn let_go(self) {
-        drop(ManuallyDrop::into_inner(self.held));
+        unlock(ManuallyDrop::into_inner(self.held));
+    }
+}
+
+/// A lock that cannot be given back panics when it is dropped: then the kernel takes it back at the end of the process.
+fn unlock(held: Flock<File>) {
+    if let Err((back, _)) = held.unlock() {
+        std::mem::forget(back);
     }
 }
 
@@ -104,10 +111,18 @@ fn started(pid: &str) -> Option<String> {
     fields.nth(18).filter(|_| !matches!(state, "Z" | "X")).map(str::to_owned)
 }
 
+impl Drop for RecorderMark {
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            unlock(held);
+        }
+    }
+}
+
 /// Says that a recorder hears, for as long as it is held: time since its last record is covered only then. The kernel
 /// lets go of it when the recorder ends, however it ends.
 pub struct RecorderMark {
-    _held: Option<Flock<File>>,
+    held: Option<Flock<File>>,
 }
 
 const RECORDER: &str = "/run/qubes-dom0-pci.recorder";
@@ -122,17 +137,23 @@ impl RecorderMark {
         for _ in 0..50 {
             let Ok(file) = open.open(root.path(RECORDER)) else { break };
             if let Ok(held) = Flock::lock(file, FlockArg::LockSharedNonblock) {
-                return Self { _held: Some(held) };
+                return Self { held: Some(held) };
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { _held: None }
+        Self { held: None }
     }
 
     /// Whether anybody holds it.
     #[must_use]
     pub fn is_held(root: &Sysroot) -> bool {
         let Ok(file) = File::open(root.path(RECORDER)) else { return false };
-        matches!(Flock::lock(file, FlockArg::LockExclusiveNonblock), Err((_, nix::errno::Errno::EWOULDBLOCK)))
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(ours) => {
+                unlock(ours);
+                false
+            }
+            Err((_, errno)) => errno == nix::errno::Errno::EWOULDBLOCK,
+        }
     }
 }

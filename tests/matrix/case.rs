@@ -1,10 +1,10 @@
 //! One case: a run in which one operation goes wrong, `recover` twice, and what has
 //! to hold then.
 
-use super::scenario::{Found, Kind, Scenario, BDF};
-use crate::model::acting::{Actor, Device, Fault, Machine, Owner, World};
+use super::ends::{ahead, hold, left, stands, traces, Broken, Stands};
+use super::scenario::{Found, Scenario};
+use crate::model::acting::{Actor, Fault, Machine};
 use std::fmt::Write;
-use std::path::PathBuf;
 
 /// An operation of a scenario and what happens at it.
 #[derive(Clone, Copy, Debug)]
@@ -14,28 +14,6 @@ pub struct Case {
     pub fault: Fault,
     /// `recover` is killed too, after its writes of this number (from 0).
     pub again: Option<usize>,
-}
-
-/// Where a function may stand in the end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stands {
-    AsBefore,
-    Works,
-    Held,
-    DriverlessAndQuarantined,
-    Taken,
-    Gone,
-    Wrong,
-}
-
-struct Broken(String);
-
-macro_rules! hold {
-    ($condition:expr, $($words:tt)+) => {
-        if !$condition {
-            return Err(Broken(format!($($words)+)));
-        }
-    };
 }
 
 impl Case {
@@ -49,19 +27,7 @@ impl Case {
         let machine = self.scenario.machine();
         let mut story = String::new();
         let broken = self.play(&machine, &mut story).err()?;
-        let device = machine
-            .state()
-            .world
-            .devices
-            .get(BDF)
-            .map(|it| (it.driver.clone(), it.pinned.clone(), it.slot, it.owner));
-        let journal =
-            std::fs::read_to_string(machine.dom0.journal().join("000000000000.jsonl")).unwrap_or_default();
-        let journal: String = journal
-            .lines()
-            .map(|line| line.split_once("\"boot\"").map_or(line, |it| it.1).to_owned() + "\n")
-            .collect();
-        Some(format!("{self:?}\n  {}\n{story}  now {device:?}\n{journal}", broken.0))
+        Some(format!("{self:?}\n  {}\n{story}{}", broken.0, left(&machine)))
     }
 
     fn play(self, machine: &Machine, story: &mut String) -> Result<(), Broken> {
@@ -72,20 +38,23 @@ impl Case {
         self.announced(machine, "the run")?;
         let killed = matches!(self.fault, Fault::KilledBefore | Fault::KilledWithin | Fault::KilledAfter);
         let hung = matches!(self.fault, Fault::Hangs(_));
-        let stands = self.stands(machine, &before);
+        let standing = stands(self.scenario, machine, &before);
         match ran.status {
             None => hold!(killed, "it died"),
             Some(0) => {
                 let wanted = if self.scenario.command == "hold" { Stands::Held } else { Stands::Works };
                 let after = matches!(self.fault, Fault::Before(_) | Fault::After(_));
-                hold!(stands == wanted || after && stands != Stands::Wrong, "exit 0 and it is {stands:?}");
+                hold!(
+                    standing == wanted || after && standing != Stands::Wrong,
+                    "exit 0 and it is {standing:?}"
+                );
             }
             Some(1 | 5 | 11 | 12) => {
-                hold!(stands != Stands::Wrong, "it is {stands:?} after exit {:?}", ran.status)
+                hold!(standing != Stands::Wrong, "it is {standing:?} after exit {:?}", ran.status)
             }
             Some(2 | 3 | 4 | 10) => hold!(
-                matches!(stands, Stands::AsBefore | Stands::Taken | Stands::Gone),
-                "it is {stands:?} after a refusal"
+                matches!(standing, Stands::AsBefore | Stands::Taken | Stands::Gone),
+                "it is {standing:?} after a refusal"
             ),
             Some(6) => hold!(hung, "exit 6 and nothing hung"),
             Some(other) => hold!(false, "exit {other}"),
@@ -94,11 +63,12 @@ impl Case {
             self.while_it_hangs(machine, story, ran.status)?;
         }
         self.recovers(machine, story)?;
-        let stands = self.stands(machine, &before);
-        hold!(stands != Stands::Wrong, "it is {stands:?} in the end");
-        self.traces(machine, &before, stands)?;
+        let standing = stands(self.scenario, machine, &before);
+        hold!(standing != Stands::Wrong, "it is {standing:?} in the end");
+        traces(self.scenario, machine, &before, standing)?;
         let state = machine.state();
         // Between a look and a write there is a moment that nobody can close.
+        hold!(state.untimely.is_empty(), "untimely: {:?}", state.untimely);
         hold!(state.trespasses.len() <= 1, "touched after another took it: {:?}", state.trespasses);
         let report = audit::verify(&machine.dom0.journal(), &audit::Against::default(), &|_, _| {});
         match report {
@@ -161,66 +131,16 @@ impl Case {
 
     /// Every write had its intent on disk.
     fn announced(self, machine: &Machine, who: &str) -> Result<(), Broken> {
+        let full = self.fault == Fault::JournalFull;
+        let ahead = ahead(self.scenario, machine);
+        hold!(ahead.is_empty(), "{who} led on without an intent: {ahead:?}");
         let state = machine.state();
         // Without a journal the start record is the intent of the way back.
-        let full = self.fault == Fault::JournalFull;
         hold!(
             full || state.unannounced.is_empty(),
             "{who} did what it had not announced: {:?}",
             state.unannounced
         );
-        Ok(())
-    }
-
-    fn stands(self, machine: &Machine, before: &World) -> Stands {
-        let state = machine.state();
-        let first = &before.devices[BDF];
-        let Some(device) = state.world.devices.get(BDF) else { return Stands::Gone };
-        let plain =
-            |it: &Device| (it.driver.clone(), it.pinned.clone(), it.slot, it.owner, it.methods.clone());
-        let contained = device.owner == Owner::Quarantine;
-        let working = self.scenario.kind.driver();
-        if let Some(taken) = &state.taken {
-            let qube = matches!(device.owner, Owner::Domain(_));
-            if qube || taken.driver == device.driver && taken.owner != Owner::Domain(5) {
-                return Stands::Taken;
-            }
-        }
-        if plain(device) == plain(first) {
-            Stands::AsBefore
-        } else if device.driver.as_deref() == Some(working)
-            && device.owner == Owner::Dom0
-            && device.pinned.is_none()
-        {
-            Stands::Works
-        } else if device.driver.as_deref() == Some("pciback") && contained {
-            Stands::Held
-        } else if device.driver.is_none() && contained {
-            Stands::DriverlessAndQuarantined
-        } else {
-            Stands::Wrong
-        }
-    }
-
-    /// What an operation sets besides the function is put back.
-    fn traces(self, machine: &Machine, before: &World, stands: Stands) -> Result<(), Broken> {
-        let state = machine.state();
-        hold!(state.world.globals == before.globals, "left: {:?}", state.world.globals);
-        let rule: PathBuf = machine.dom0.path("run/udev/rules.d/10-qubes-dom0-pci-0000-00-07-0.rules");
-        let kept = matches!(stands, Stands::Works | Stands::Taken | Stands::Gone);
-        hold!(kept || !rule.exists(), "left: {}", rule.display());
-        if let Some(device) = state.world.devices.get(BDF) {
-            hold!(device.methods == before.devices[BDF].methods, "reset methods are {:?}", device.methods);
-        }
-        if stands == Stands::Works && self.scenario.command != "hold" {
-            let device = &state.world.devices[BDF];
-            let authorized = device.sign.get("usb1/authorized_default").map(String::as_str);
-            hold!(
-                self.scenario.kind != Kind::Usb || authorized == Some("0"),
-                "its USB devices are authorized"
-            );
-            hold!(self.scenario.kind != Kind::Nvme || rule.exists(), "its disks are not guarded");
-        }
         Ok(())
     }
 }
@@ -235,6 +155,9 @@ pub fn cases(scenario: Scenario, every_read: bool) -> Vec<Case> {
     assert_eq!(ran.status, Some(0), "{scenario:?}: {}", ran.text);
     let ops = machine.state().ops.clone();
     let first = ops.iter().position(|op| op.writes).unwrap();
+    let driven =
+        ops.iter().position(|op| op.writes && op.path.ends_with(&format!("{}/bind", scenario.kind.driver())));
+    let unpin = ops.iter().rposition(|op| op.writes).unwrap();
     let actors = [Actor::Qube, Actor::Vanishes, Actor::Driver];
     let mut cases = Vec::new();
     for (at, op) in ops.iter().enumerate() {
@@ -255,6 +178,10 @@ pub fn cases(scenario: Scenario, every_read: bool) -> Vec<Case> {
                 faults.extend(actors.map(Fault::Before));
                 faults.push(Fault::JournalFull);
             }
+        }
+        // A driver that gives up late is seen until the function is let go of.
+        if driven.is_some_and(|bind| at >= bind) && at <= unpin && (op.writes || scenario.tries_reads()) {
+            faults.push(Fault::After(Actor::LetsGo));
         }
         cases.extend(faults.into_iter().map(|fault| Case { scenario, at, fault, again: None }));
         if op.writes {

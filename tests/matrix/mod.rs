@@ -1,12 +1,16 @@
 //! Every operation of a run, and every fault at it.
 
+mod calls;
 mod case;
+mod ends;
 mod scenario;
 
 use crate::model::acting::{Machine, Mount, Owner};
 use crate::model::QUBES_43;
+use calls::CallCase;
 use case::{cases, Case};
 use scenario::{Found, Kind, Scenario, BDF, ROM};
+use std::fmt::Debug;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -149,39 +153,89 @@ fn whatever_goes_wrong_nothing_is_left_half_done() {
         let thorough = scenario.kind == Kind::Nic && scenario.tries_reads() && scenario.command != "rollback";
         all.extend(cases(scenario, thorough));
     }
-    if let Ok(only) = std::env::var("MATRIX_ONLY") {
-        all.retain(|case| format!("{case:?}").contains(&only));
+    let mut all = chosen(all);
+    if quick_alone() {
+        all.retain(Case::is_quick);
     }
     let size = all.len();
     println!("{size} cases");
     let (quick, slow): (Vec<Case>, Vec<Case>) = all.into_iter().partition(Case::is_quick);
-    let (queue, violations) = (Mutex::new(quick.into_iter()), Mutex::new(0));
-    let play = &|case: Case| {
-        if let Some(told) = case.violation() {
-            let mut violations = violations.lock().unwrap();
-            *violations += 1;
-            if *violations <= 40 {
-                println!("{told}");
-            }
-        }
-    };
-    std::thread::scope(|scope| {
+    let violations = std::thread::scope(|scope| {
         // They wait for a timeout, and cost nothing while they do.
-        for case in slow {
-            scope.spawn(move || play(case));
-        }
-        for _ in 0..WORKERS {
-            scope.spawn(|| loop {
-                let next = queue.lock().unwrap().next();
-                let Some(case) = next else { return };
-                play(case);
-            });
-        }
+        let slow = scope.spawn(|| played(slow, usize::MAX, |case| case.violation()));
+        played(quick, WORKERS, |case| case.violation()) + slow.join().unwrap()
     });
-    let violations = violations.into_inner().unwrap();
     let seconds = began.elapsed().as_secs();
     println!("matrix: {size} cases, {violations} violations, {seconds} s");
     assert_eq!(violations, 0);
+}
+
+/// Takes minutes: tests/all.d/31-journal-calls runs it.
+#[test]
+#[ignore = "minutes long"]
+fn whatever_call_of_the_journal_fails_nothing_is_left_half_done() {
+    if !possible() {
+        return;
+    }
+    if let Err(why) = calls::possible() {
+        println!("skipped: {why}");
+        return;
+    }
+    let began = Instant::now();
+    // Prime to the number of faults a call has: each fault meets each kind of call.
+    let share = if full() { 1 } else { 11 };
+    let runs = calls::runs().into_iter();
+    let all = chosen(runs.flat_map(|(scenario, killed)| calls::cases(scenario, killed, share)).collect());
+    let size = all.len();
+    println!("{size} cases");
+    let violations = played(all, WORKERS, CallCase::violation);
+    let seconds = began.elapsed().as_secs();
+    println!("journal's calls: {size} cases, {violations} violations, {seconds} s");
+    assert_eq!(violations, 0);
+}
+
+/// Whether all is wanted, however long it takes.
+fn full() -> bool {
+    std::env::var("QUBES_DOM0_PCI_FULL").is_ok_and(|full| !full.is_empty())
+}
+
+/// What the environment leaves of the cases: those whose words hold `MATRIX_ONLY`, and of these one of `MATRIX_SHARE`.
+fn chosen<T: Debug>(mut cases: Vec<T>) -> Vec<T> {
+    if let Ok(only) = std::env::var("MATRIX_ONLY") {
+        cases.retain(|case| format!("{case:?}").contains(&only));
+    }
+    let share = std::env::var("MATRIX_SHARE").ok().and_then(|share| share.parse().ok()).unwrap_or(1);
+    cases.into_iter().step_by(share).collect()
+}
+
+/// Whether the first violation is enough to know, and nothing is waited for.
+fn quick_alone() -> bool {
+    std::env::var_os("MATRIX_FIRST").is_some()
+}
+
+/// Plays cases side by side and prints what they violate; how many did.
+fn played<T: Send>(cases: Vec<T>, workers: usize, violation: impl Fn(&T) -> Option<String> + Sync) -> usize {
+    let workers = workers.min(cases.len());
+    let (queue, violations) = (Mutex::new(cases.into_iter()), Mutex::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| loop {
+                let next = queue.lock().unwrap().next();
+                let Some(case) = next else { return };
+                if let Some(told) = violation(&case) {
+                    let mut violations = violations.lock().unwrap();
+                    *violations += 1;
+                    if *violations <= 40 {
+                        println!("{told}");
+                    }
+                    if quick_alone() {
+                        queue.lock().unwrap().by_ref().for_each(drop);
+                    }
+                }
+            });
+        }
+    });
+    violations.into_inner().unwrap()
 }
 
 /// More than processors: many a case waits for the disk or a process.

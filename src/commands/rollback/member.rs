@@ -221,7 +221,7 @@ impl Member {
         });
         if order.unassign {
             if let Err(failure) = unassign(sources, function, order.act.qube.as_deref(), &mut record) {
-                record.finish("not-begun", &one.state.words())?;
+                record.finish(&order.context.root, function.sbdf, "not-begun", &one.state.words())?;
                 return Err(failure);
             }
         }

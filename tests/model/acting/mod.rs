@@ -17,7 +17,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub enum Actor {
     Vanishes,
     /// Another driver takes it, where it has none.
     Driver,
+    /// dom0's driver, which probed in the background, gives up and lets it go.
+    LetsGo,
 }
 
 /// What goes wrong at one operation.
@@ -87,6 +89,8 @@ pub struct State {
     pub unannounced: Vec<String>,
     /// Writes that took effect on a function another had taken.
     pub trespasses: Vec<String>,
+    /// Writes at a moment that is wrong whatever comes of it.
+    pub untimely: Vec<String>,
     store: Xenstored,
     journal: PathBuf,
     kernel_log: PathBuf,
@@ -154,6 +158,7 @@ impl Machine {
             taken_within: false,
             unannounced: Vec::new(),
             trespasses: Vec::new(),
+            untimely: Vec::new(),
             store: dom0.store().clone(),
             journal: dom0.journal().join("000000000000.jsonl"),
             kernel_log: dom0.path("dev/kmsg"),
@@ -183,14 +188,25 @@ impl Machine {
         self.state().deadly_write.take().is_some()
     }
 
-    /// Runs the program; at most this many seconds.
+    /// Runs the program.
     pub fn run(&self, arguments: &[&str]) -> Ran {
+        self.spawn(self.dom0.command(arguments))
+    }
+
+    /// Runs it by another program, which is given these words before it.
+    pub fn run_by(&self, other: &str, words: &[String], arguments: &[&str]) -> Ran {
+        let plain = self.dom0.command(arguments);
+        let mut command = Command::new(other);
+        command.stdin(Stdio::null()).args(words).arg(plain.get_program()).args(plain.get_args());
+        self.spawn(command)
+    }
+
+    fn spawn(&self, mut command: Command) -> Ran {
         let child = {
             // No operation is answered before the model knows who asks.
             let mut state = self.state();
             state.ops.clear();
             state.unannounced.clear();
-            let mut command = self.dom0.command(arguments);
             let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
             state.main = i32::try_from(child.id()).unwrap();
             child
@@ -253,6 +269,11 @@ impl State {
                 self.world.devices.remove(&target);
             }
             Actor::Driver if device.driver.is_some() => return,
+            Actor::LetsGo => {
+                let Some(driver) = device.driver.take_if(|driver| driver != "pciback") else { return };
+                device.sign.clear();
+                self.world.said.push(format!("{driver} {target}: probe failed"));
+            }
             Actor::Driver => {
                 device.driver = Some("uio_pci_generic".to_owned());
                 self.taken = Some(device.clone());
@@ -301,6 +322,8 @@ impl State {
         if !self.announced() {
             self.unannounced.push(path.to_owned());
         }
+        let untimely = self.world.untimely(path, data).filter(|_| self.taken.is_none());
+        self.untimely.extend(untimely.map(|why| format!("{path}: {why}")));
         let before = self.world.devices.get(&self.target).cloned();
         let answer = self.world.write(path, data);
         // What this program set to reset it and to read its ROM is put back, whoever has it now.

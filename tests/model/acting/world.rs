@@ -136,6 +136,36 @@ impl World {
         }
     }
 
+    /// Why a write comes at a wrong moment: nothing refuses it, but DMA is torn from a driver, let out, or lost.
+    pub fn untimely(&self, path: &str, data: &[u8]) -> Option<&'static str> {
+        let text = String::from_utf8_lossy(data);
+        let word = text.trim_end_matches('\n');
+        let parts: Vec<&str> = path.split('/').collect();
+        let driven = |it: &Device| it.driver.as_deref().is_some_and(|driver| driver != "pciback");
+        match parts.as_slice() {
+            [".xen", "dequarantine"] => {
+                self.devices.get(word)?.driver.is_some().then_some("let out of quarantine under a driver")
+            }
+            [".xen", "quarantine"] => {
+                driven(self.devices.get(word)?).then_some("quarantined under a driver of dom0")
+            }
+            ["bus", "pci", "drivers", driver, "bind"] if *driver != "pciback" => {
+                (self.devices.get(word)?.owner != Owner::Dom0).then_some("bound in quarantine")
+            }
+            ["devices", _, bdf, "reset"] => {
+                self.devices.get(*bdf)?.driver.is_some().then_some("reset under a driver")
+            }
+            [".xen", "modprobe"] => {
+                let free = |it: &Device| it.driver.is_none() && it.pinned.is_none();
+                self.devices
+                    .values()
+                    .any(free)
+                    .then_some("a module is loaded beside a function that nobody pinned")
+            }
+            _ => None,
+        }
+    }
+
     /// The errno of a read, where it is refused.
     pub fn unreadable(&self, path: &str) -> Option<i32> {
         let device = self.devices.get(path.strip_suffix("/rom")?.rsplit('/').next()?)?;
