@@ -307,8 +307,16 @@ impl<'a> Operation<'a> {
     /// Proves that nobody bound the function while it had to stay without driver.
     fn still_driverless(&self) -> Result<(), Trouble> {
         match self.sources.sysfs.driver(self.plan.sbdf)? {
-            None => Ok(()),
+            None => self.still_there(),
             Some(driver) => Err(Trouble::HandsOff(format!("{driver} took it meanwhile"))),
+        }
+    }
+
+    /// A device that was pulled has no driver either.
+    fn still_there(&self) -> Result<(), Trouble> {
+        match self.sources.sysfs.is_there(self.plan.sbdf) {
+            true => Ok(()),
+            false => Err(Trouble::failed("it is not there any more", "look at it")),
         }
     }
 
@@ -317,7 +325,7 @@ impl<'a> Operation<'a> {
     fn still_ours(&self) -> Result<(), Trouble> {
         let driver = self.sources.sysfs.driver(self.plan.sbdf)?;
         if self.left.drivers.contains(&driver) {
-            return Ok(());
+            return self.still_there();
         }
         let who =
             driver.map_or_else(|| "its driver let it go".to_owned(), |driver| format!("{driver} took it"));
@@ -356,6 +364,8 @@ impl<'a> Operation<'a> {
         // lock that its attributes need, for ever.
         let state = if exit == Exit::Hung {
             "not read: the kernel hangs in a write to it".to_owned()
+        } else if self.is_gone() {
+            "gone".to_owned()
         } else {
             let snapshot = self.sources.snapshot(self.plan.sbdf);
             snapshot.map_or_else(|failure| failure.message, |snapshot| snapshot.to_string())

@@ -288,6 +288,7 @@ pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
     let was = format!("{} was interrupted", found.words());
     let now = match operation.sources.snapshot(found.sbdf) {
         Ok(now) => now,
+        Err(_) if operation.is_gone() => return operation.gone(&was),
         Err(failure) => {
             let message = format!("{was}; its state cannot be read: {}", failure.message);
             return operation.end(Exit::NotUndone, "not-undone", message, failure.hint);

@@ -27,6 +27,7 @@ impl<'a> Operation<'a> {
                 format!("{message}; nothing more is done to it"),
                 "reboot: a write that hangs cannot be taken back".to_owned(),
             ),
+            _ if self.is_gone() => self.gone(&message),
             Trouble::HandsOff(_) => self.hands_off(&message),
             Trouble::Failed { hint, .. } => self.undo(&message, hint, Exit::Undone),
             // A function that was only pinned until then is untouched once the pin is off: that is a refusal.
@@ -39,6 +40,19 @@ impl<'a> Operation<'a> {
             Trouble::Lost(_) => self.undo(&message, "check free memory (dmesg)".to_owned(), Exit::Undone),
             Trouble::Journal(Failure { hint, .. }) => self.undo(&message, hint, Exit::Io),
         }
+    }
+
+    /// Whether the device was pulled.
+    pub(super) fn is_gone(&self) -> bool {
+        !self.sources.sysfs.is_there(self.plan.sbdf)
+    }
+
+    /// There is nothing left to put back but what the guard changed for others.
+    pub(super) fn gone(mut self, message: &str) -> Ending {
+        let note = self.guard_undone().err().map(|trouble| format!("; {}", trouble.message()));
+        let message = format!("{message}; the device is gone{}", note.unwrap_or_default());
+        let hint = "look at it; plugged in again, it is in the hands of whoever takes it: run `list`";
+        self.end(Exit::NotUndone, "gone", message, hint.to_owned())
     }
 
     /// Another has the function: nothing of it is touched any more, but what this
@@ -67,6 +81,7 @@ impl<'a> Operation<'a> {
         }
         let now = match self.sources.snapshot(self.plan.sbdf) {
             Ok(now) => now,
+            Err(_) if self.is_gone() => return self.gone(message),
             Err(failure) => {
                 let message = format!("{message}; its state cannot be read, for {}", failure.message);
                 return self.end(Exit::NotUndone, "not-undone", message, failure.hint);
@@ -203,6 +218,7 @@ impl<'a> Operation<'a> {
                 let message = format!("{message}; not undone{why}: it is {how}: {is}");
                 self.end(Exit::NotUndone, "not-undone", message, "run `list`; reboot".to_owned())
             }
+            Err(_) if self.is_gone() => self.gone(message),
             Err(failure) => {
                 let message = format!("{message}; its state cannot be read: {}", failure.message);
                 self.end(Exit::NotUndone, "not-undone", message, failure.hint)

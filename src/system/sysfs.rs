@@ -29,6 +29,12 @@ impl PciSysfs {
         self.root.path(&format!("/sys/bus/pci/devices/{sbdf}"))
     }
 
+    /// Whether it is still there: a device can be pulled at any moment.
+    #[must_use]
+    pub fn is_there(&self, sbdf: Sbdf) -> bool {
+        self.folder(sbdf).exists()
+    }
+
     /// The path of an attribute of a function.
     #[must_use]
     pub fn attribute_path(&self, sbdf: Sbdf, name: &str) -> PathBuf {

@@ -9,7 +9,7 @@ say() { printf '%s\n' "$*"; }
 # command -> package: what the build and the lab run. Libraries are asked for by their package.
 setup_missing() {
   local pair
-  for pair in qemu-system-x86_64=qemu-system-x86 cpio=cpio xz=xz-utils gcc=gcc pkg-config=pkg-config flock=util-linux jq=jq; do
+  for pair in qemu-system-x86_64=qemu-system-x86 cpio=cpio xz=xz-utils gcc=gcc pkg-config=pkg-config flock=util-linux jq=jq strace=strace; do
     command -v "${pair%%=*}" >/dev/null || echo "${pair#*=}"
   done
   [ -x /usr/sbin/mkfs.ext4 ] || command -v mkfs.ext4 >/dev/null || echo e2fsprogs

@@ -5,7 +5,7 @@ mod case;
 mod ends;
 mod scenario;
 
-use crate::model::acting::{Machine, Mount, Owner};
+use crate::model::acting::{Actor, Fault, Machine, Mount, Owner, AUTHORIZED};
 use crate::model::QUBES_43;
 use calls::CallCase;
 use case::{cases, Case};
@@ -138,6 +138,44 @@ fn a_qube_that_starts_at_any_moment_of_the_run_stops_it() {
     }
     // By the assessment, by the steps `pin` and `unbind`.
     assert!(refused >= 3, "{refused}");
+}
+
+#[test]
+fn a_device_that_is_pulled_in_the_middle_is_said_to_be_gone_and_nothing_more_is_asked_of_it() {
+    if !possible() {
+        return;
+    }
+    for kind in [Kind::Nic, Kind::Usb] {
+        let scenario = Scenario { command: "reattach", kind, found: Found::Held };
+        let machine = scenario.machine();
+        assert_eq!(machine.run(&scenario.arguments()).status, Some(0));
+        let writes: Vec<usize> =
+            machine.state().ops.iter().enumerate().filter(|(_, op)| op.writes).map(|(at, _)| at).collect();
+        // The last one clears the override: after it there is nothing left to fail.
+        for at in writes {
+            let machine = scenario.machine();
+            machine.arm(at, Fault::Before(Actor::Vanishes));
+            let ran = machine.run(&scenario.arguments());
+            let text = ran.text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert_eq!(ran.status, Some(5), "{at}: {text}");
+            assert!(text.contains("the device is gone"), "{at}: {text}");
+            let later: Vec<String> = machine
+                .state()
+                .ops
+                .split_off(at + 1)
+                .into_iter()
+                .filter(|op| op.writes)
+                .map(|op| op.path)
+                .collect();
+            // What the guard set is for all devices, and is put back.
+            assert!(
+                later.iter().all(|path| path == AUTHORIZED || path.ends_with("/udevadm")),
+                "{at}: {later:?}"
+            );
+            let said = machine.run(&["recover"]);
+            assert!(said.status == Some(0) && said.text.contains("nothing to do"), "{}", said.text);
+        }
+    }
 }
 
 /// Takes minutes: tests/all.d/30-matrix runs it.

@@ -18,6 +18,16 @@ lab_device_table() { # all, none ('') or A,B,…; prints one line a kind: KIND B
   done
 }
 
+# lab_host_program FILE INTO NAME: a program of this machine. The guest has this distribution's libraries; what else it was
+# linked with comes along.
+lab_host_program() {
+  local lib
+  cp "$1" "$2/usr/bin/$3"
+  for lib in $(ldd "$1" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p'); do
+    grep -qx "${lib##*/}" "$CACHE/img/libraries" || { mkdir -p "$2/usr/lib/x86_64-linux-gnu"; cp -L "$lib" "$2/usr/lib/x86_64-linux-gnu/"; }
+  done
+}
+
 # $RUN/overlay: what changes from run to run; the kernel unpacks it over the base
 lab_overlay() { # SCRIPT [FILE…]
   local over=$RUN/overlay version module file
@@ -30,13 +40,8 @@ lab_overlay() { # SCRIPT [FILE…]
   cut -f1 "$RUN/devices" | grep -v '^=' >"$over/lab/devices" || true
   : >"$over/lab/env"
   for file in "${ENVS[@]}"; do printf "%s='%s'\n" "${file%%=*}" "${file#*=}" >>"$over/lab/env"; done
-  if [ -n "$PROGRAM" ]; then
-    cp "$PROGRAM" "$over/usr/bin/qubes-dom0-pci"
-    # the guest has this distribution's libraries; what else the program was linked with comes along
-    for file in $(ldd "$PROGRAM" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p'); do
-      grep -qx "${file##*/}" "$CACHE/img/libraries" || { mkdir -p "$over/usr/lib/x86_64-linux-gnu"; cp -L "$file" "$over/usr/lib/x86_64-linux-gnu/"; }
-    done
-  fi
+  [ -z "$PROGRAM" ] || lab_host_program "$PROGRAM" "$over" qubes-dom0-pci
+  for file in "${TOOLS[@]}"; do lab_host_program "$file" "$over" "${file##*/}"; done
   for module in "${EXTRA_MODULES[@]}"; do
     local kernel=$CACHE/img/kernel
     lab_copy_module "$module" "$kernel" "$version" "$over"
@@ -51,8 +56,12 @@ lab_disks() {
   for kind in nvme ahci xhci ehci sdhci; do
     { yes "LAB $kind" || true; } | head -c 1M >"$RUN/$kind.img"; truncate -s 16M "$RUN/$kind.img"
   done
-  truncate -s 48M "$RUN/state.ext4"
-  mkfs.ext4 -q -F -E lazy_itable_init=1,lazy_journal_init=1 "$RUN/state.ext4"
+  STATE=${STATE:-$RUN/state.ext4}
+  [ -s "$STATE" ] || {
+    truncate -s 48M "$STATE"
+    mkfs.ext4 -q -F -E lazy_itable_init=1,lazy_journal_init=1 "$STATE"
+  }
+  mkfifo "$RUN/monitor.in" "$RUN/monitor.out"
 }
 
 lab_qemu_command() { # fills QEMU=()
@@ -61,7 +70,7 @@ lab_qemu_command() { # fills QEMU=()
   # call of a PV guest costs TLB flushes, which emulation pays dearly.
   QEMU=(qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 1 -m "$MEMORY"
     -M q35,kernel-irqchip=split -device intel-iommu,intremap=on
-    -nodefaults -display none -monitor none -no-reboot -vga none
+    -nodefaults -display none -no-reboot -chardev "pipe,id=monitor,path=$RUN/monitor" -mon chardev=monitor,mode=readline -vga none
     -serial "file:$RUN/console.log")
   if [ -n "$INTERACTIVE" ]; then QEMU+=(-chardev stdio,id=tty,signal=off -serial chardev:tty)
   else QEMU+=(-serial "file:$RUN/out.log"); fi
@@ -75,7 +84,7 @@ lab_qemu_command() { # fills QEMU=()
   fi
   QEMU+=(-drive "file=$CACHE/img/domu.ext4,if=none,id=lab-domu,format=raw,readonly=on"
     -device virtio-blk-pci,drive=lab-domu,serial=lab-domu,bus=pcie.0,addr=0x1.0,multifunction=on
-    -drive "file=$RUN/state.ext4,if=none,id=lab-state,format=raw"
+    -drive "file=$STATE,if=none,id=lab-state,format=raw"
     -device virtio-blk-pci,drive=lab-state,serial=lab-state,bus=pcie.0,addr=0x1.1)
   while IFS=$'\t' read -r _ args; do
     # the table holds plain words only
@@ -97,16 +106,23 @@ lab_end_qemu() {
   QEMU_PID=
 }
 
+# A script asks for two things by a line of output: `LAB-MONITOR COMMAND;` for QEMU's monitor, and `LAB-POWER-CUT`: QEMU is
+# killed, which counts as exit code 0.
 # Boots once. 0: the guest reported its exit code (in $RUN/exit); 1: it never reached init; 124: time is up; 125: it
 # reached init and ended without a report.
 lab_boot_once() {
-  local start=$SECONDS tail_pid=''
+  local start=$SECONDS tail_pid='' asked=0 line
   : >"$RUN/out.log"; : >"$RUN/console.log"
   "${QEMU[@]}" </dev/null >"$RUN/qemu.err" 2>&1 & QEMU_PID=$!
   # the script's lines as they come, without the ones that are for us
   tail -n +1 -s 0.2 -f --pid="$QEMU_PID" "$RUN/out.log" 2>/dev/null | sed -u '/^LAB-/d; s/\r$//' & tail_pid=$!
+  # what QEMU's monitor answers goes to a file; open for both, so that neither side waits for the other
+  exec 7<>"$RUN/monitor.in"
   local rc=125
   while kill -0 "$QEMU_PID" 2>/dev/null; do
+    while read -r line; do asked=$((asked + 1)); printf '%s\n' "$line" >&7
+    done < <(sed -n 's/\r$//; s/^LAB-MONITOR \(.*\);$/\1/p' "$RUN/out.log" | tail -n "+$((asked + 1))")
+    if grep -aq '^LAB-POWER-CUT' "$RUN/out.log"; then kill -9 "$QEMU_PID"; echo 0 >"$RUN/exit"; rc=0; break; fi
     if ! grep -aq '^LAB-INIT' "$RUN/out.log" && [ $((SECONDS - start)) -ge "$INIT_TIMEOUT" ]; then rc=1; break; fi
     if [ $((SECONDS - start)) -ge "$TIMEOUT" ]; then rc=124; break; fi
     if grep -aq '^LAB-EXIT' "$RUN/out.log"; then
@@ -118,6 +134,8 @@ lab_boot_once() {
   done
   lab_end_qemu
   wait "$tail_pid" 2>/dev/null || true
+  exec 7>&-
+  [ "$rc" != 0 ] || return 0
   sed -n 's/\r$//; s/^LAB-EXIT \([0-9]*\).*/\1/p' "$RUN/out.log" | tail -n 1 >"$RUN/exit"
   [ -s "$RUN/exit" ] && return 0
   [ "$rc" != 125 ] || grep -aq '^LAB-INIT' "$RUN/out.log" || rc=1
