@@ -103,7 +103,7 @@ impl Error {
         match self.kind {
             Kind::Broken => "run `audit verify` to see where; keep a copy of the folder, then `audit repair` records the gap",
             Kind::Busy => "another process is writing; try again when it has finished",
-            Kind::Full => "free space on the file system that holds the journal; nothing has been changed",
+            Kind::Full => "free space on the file system that holds the journal",
             Kind::Io => "look at the kernel log for errors of the disk; the journal can be verified again after that",
             Kind::Permission => "run as root, and leave the journal's folder to its owner alone (0700, files 0600)",
             Kind::Absent => "name the folder with --journal; the first record creates a journal there",
