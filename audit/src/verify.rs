@@ -222,7 +222,9 @@ fn quick(
     loop {
         let room = buffer.get_mut(filled..).unwrap_or_default();
         let left = usize::try_from(piece.span.size - (at + filled as u64)).unwrap_or(usize::MAX);
-        let wish = room.len().min(left).min(PIECE);
+        // Of what follows the piece, no more than the end of the longest line that begins in it.
+        let needed = (piece.to + MAX_LINE as u64).saturating_sub(at + filled as u64);
+        let wish = room.len().min(left).min(PIECE).min(usize::try_from(needed).unwrap_or(usize::MAX));
         let count = segment.read_at(room.get_mut(..wish).unwrap_or_default(), at + filled as u64)?;
         filled += count;
         let bytes = buffer.get(..filled).unwrap_or_default();
