@@ -62,6 +62,8 @@ impl<'a> Operation<'a> {
         if self.opened {
             notes.extend(self.leave_nothing_open().err().map(|trouble| trouble.message()));
         }
+        // What was set to reset it is put back, whoever has it now.
+        notes.extend(self.widen_reset().err().map(|trouble| trouble.message()));
         // A driver of another actor may be reading its disks: the rule for them stays.
         notes.extend(self.restore_global().err().map(|trouble| trouble.message()));
         let notes: String = notes.iter().map(|note| format!("; {note}")).collect();

@@ -11,6 +11,8 @@ use std::fmt::Write;
 pub struct Case {
     pub scenario: Scenario,
     pub at: usize,
+    /// Whether that operation is a write.
+    pub writes: bool,
     pub fault: Fault,
     /// `recover` is killed too, after its writes of this number (from 0).
     pub again: Option<usize>,
@@ -43,7 +45,7 @@ impl Case {
             None => hold!(killed, "it died"),
             Some(0) => {
                 let wanted = if self.scenario.command == "hold" { Stands::Held } else { Stands::Works };
-                let after = matches!(self.fault, Fault::Before(_) | Fault::After(_));
+                let after = matches!(self.fault, Fault::Before(_) | Fault::After(_) | Fault::Instead(_));
                 hold!(
                     standing == wanted || after && standing != Stands::Wrong,
                     "exit 0 and it is {standing:?}"
@@ -169,6 +171,7 @@ pub fn cases(scenario: Scenario, every_read: bool) -> Vec<Case> {
             faults.extend([false, true].map(Fault::ChildKilled));
             faults.extend(actors.map(Fault::Before));
             faults.extend(actors.map(Fault::After));
+            faults.extend(actors.map(Fault::Instead));
             if scenario.found != Found::Broken {
                 faults.extend([false, true].map(Fault::Hangs));
             }
@@ -183,11 +186,18 @@ pub fn cases(scenario: Scenario, every_read: bool) -> Vec<Case> {
         if driven.is_some_and(|bind| at >= bind) && at <= unpin && (op.writes || scenario.tries_reads()) {
             faults.push(Fault::After(Actor::LetsGo));
         }
-        cases.extend(faults.into_iter().map(|fault| Case { scenario, at, fault, again: None }));
+        cases.extend(faults.into_iter().map(|fault| Case {
+            scenario,
+            at,
+            writes: op.writes,
+            fault,
+            again: None,
+        }));
         if op.writes {
             let twice = (0..RECOVERS).map(|writes| Case {
                 scenario,
                 at,
+                writes: true,
                 fault: Fault::KilledAfter,
                 again: Some(writes),
             });

@@ -30,9 +30,14 @@ pub(super) use hold;
 
 /// Where the function stands now.
 pub fn stands(scenario: Scenario, machine: &Machine, before: &World) -> Stands {
+    of(BDF, scenario, machine, before)
+}
+
+/// Where one of several functions stands now.
+pub fn of(bdf: &str, scenario: Scenario, machine: &Machine, before: &World) -> Stands {
     let state = machine.state();
-    let first = &before.devices[BDF];
-    let Some(device) = state.world.devices.get(BDF) else { return Stands::Gone };
+    let first = &before.devices[bdf];
+    let Some(device) = state.world.devices.get(bdf) else { return Stands::Gone };
     let plain = |it: &Device| (it.driver.clone(), it.pinned.clone(), it.slot, it.owner, it.methods.clone());
     let contained = device.owner == Owner::Quarantine;
     let working = scenario.kind.driver();

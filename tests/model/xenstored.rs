@@ -31,6 +31,8 @@ pub enum Fault {
     OtherType,
     /// It goes away in the middle of an answer.
     HangsUp,
+    /// It takes requests and answers none.
+    Silent,
     /// A listing changes once, after its first part was given: what is below this
     /// node is removed.
     ChangesWhileListed(&'static str),
@@ -163,6 +165,9 @@ fn converse(mut stream: UnixStream, nodes: &Mutex<Nodes>) -> Option<()> {
             Some(Fault::TooLong) => length = PAYLOAD_MAX + 1,
             Some(Fault::OtherType) => kind = 21,
             _ => {}
+        }
+        if nodes.fault == Some(Fault::Silent) {
+            continue;
         }
         let reply = [kind, word(1), word(2), u32::try_from(length).unwrap()];
         let mut reply: Vec<u8> = reply.iter().flat_map(|word| word.to_ne_bytes()).collect();

@@ -57,6 +57,8 @@ pub enum Fault {
     Before(Actor),
     /// Somebody acts after it.
     After(Actor),
+    /// Somebody acts in its place, so that it is refused.
+    Instead(Actor),
     /// No space is left for the journal from here on.
     JournalFull,
 }
@@ -77,6 +79,8 @@ pub struct State {
     fault: Option<(usize, Fault)>,
     /// Writes still to pass before one is followed by the program's death.
     deadly_write: Option<usize>,
+    /// What happens besides, when an operation comes.
+    besides: Option<(usize, Box<dyn FnOnce() + Send>)>,
     pub struck: bool,
     main: i32,
     kept: Option<(Ticket, String, Vec<u8>, bool)>,
@@ -150,6 +154,7 @@ impl Machine {
             ops: Vec::new(),
             fault: None,
             deadly_write: None,
+            besides: None,
             struck: false,
             main: 0,
             kept: None,
@@ -176,6 +181,11 @@ impl Machine {
     /// This goes wrong at that operation of the next run.
     pub fn arm(&self, at: usize, fault: Fault) {
         self.state().fault = Some((at, fault));
+    }
+
+    /// This happens at that operation of the next run, before it is answered.
+    pub fn besides(&self, at: usize, what: impl FnOnce() + Send + 'static) {
+        self.state().besides = Some((at, Box::new(what)));
     }
 
     /// The program is killed after so many more writes, and one.
@@ -407,6 +417,10 @@ impl State {
                 self.acts(actor);
                 reply
             }
+            Fault::Instead(actor) => {
+                self.acts(actor);
+                Reply::Refused(world::EBUSY)
+            }
             Fault::JournalFull => {
                 self.fill_disk();
                 self.plain(path, access)
@@ -432,6 +446,9 @@ impl Served for Service {
         let mut state = self.0.lock().unwrap();
         let number = state.ops.len();
         state.ops.push(Op { writes: matches!(access, Access::Write(_)), path: path.to_owned() });
+        if let Some((_, what)) = state.besides.take_if(|(at, _)| *at == number) {
+            what();
+        }
         if let (Access::Write(_), Some(passing)) = (access, state.deadly_write) {
             state.deadly_write = passing.checked_sub(1);
             if passing == 0 {

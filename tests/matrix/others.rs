@@ -1,0 +1,126 @@
+//! The daemons that are asked during a run go wrong in the middle of it: qubesd tells of a start, or either does not
+//! answer, answers in part, or answers nonsense.
+
+use super::ends::{stands, Stands};
+use super::scenario::{Found, Kind, Scenario, BDF};
+use super::{full, possible};
+use crate::model::acting::{Machine, Op, Ran};
+use crate::model::{Fault, Qubesd, QubesdFault, QUBES_43};
+
+const CARD: Scenario = Scenario { command: "reattach", kind: Kind::Nic, found: Found::Held };
+const ACCEPT: &str = "exposed:sys-net,unknown-history,network,usb,storage,still-assigned";
+
+/// Runs the return of a card that a halted qube is assigned, beside a qubesd.
+fn run(arrange: impl FnOnce(&Machine, &Qubesd)) -> (Machine, Ran) {
+    let machine = CARD.machine();
+    let qubesd = machine.dom0.qubes(QUBES_43);
+    let assigned = "x device_id='*' port_id='00_07.0' backend_domain='dom0' mode='required'\\n";
+    qubesd.answers("admin.vm.device.pci.Assigned+", "sys-net", assigned);
+    arrange(&machine, &qubesd);
+    let accept = ACCEPT.trim_start_matches("exposed:sys-net,");
+    let ran = machine.run(&["reattach", BDF, "--timeout", "70", "--accept", accept]);
+    (machine, ran)
+}
+
+/// The operations of that run, where nothing happens: the first write, and the last look at the owner before the bind.
+fn undisturbed() -> (Vec<Op>, usize, usize) {
+    let (machine, ran) = run(|_, _| {});
+    assert_eq!(ran.status, Some(0), "{}", ran.text);
+    let ops = machine.state().ops.clone();
+    let first = ops.iter().position(|op| op.writes).unwrap();
+    let bind = ops.iter().position(|op| op.path.ends_with("e1000e/bind") && op.writes).unwrap();
+    let look = ops[..bind].iter().rposition(|op| op.path == ".xen/owners").unwrap();
+    (ops, first, look)
+}
+
+/// One of so many moments is tried: with `tests/all --full` each.
+fn share() -> usize {
+    if full() {
+        1
+    } else {
+        7
+    }
+}
+
+/// It ended as it must; then the daemon is well again, and nothing is left to settle but once.
+fn ended(machine: &Machine, ran: &Ran, at: usize, what: &str) -> Stands {
+    let standing = stands(CARD, machine, &CARD.world());
+    assert!(
+        matches!(ran.status, Some(0 | 1 | 3 | 4 | 5 | 10 | 11)),
+        "{what} at {at}: {:?} {}",
+        ran.status,
+        ran.text
+    );
+    assert_ne!(standing, Stands::Wrong, "{what} at {at}: {}", ran.text);
+    assert!(ran.status != Some(0) || standing == Stands::Works, "{what} at {at}: {}", ran.text);
+    machine.dom0.store().mend();
+    for _ in 0..2 {
+        let again = machine.run(&["recover"]);
+        assert!(again.text.contains("nothing to do"), "{what} at {at}: {}", again.text);
+    }
+    standing
+}
+
+#[test]
+fn a_start_that_qubesd_announces_stops_the_run_until_the_last_look() {
+    if !possible() {
+        return;
+    }
+    let (_, first, look) = undisturbed();
+    for at in (first..=look).step_by(share()).chain([look]) {
+        let (machine, ran) = run(|machine, qubesd| {
+            let qubesd = qubesd.clone();
+            machine.besides(at, move || {
+                qubesd.tells(b"1\0sys-net\0domain-pre-start\0start_guid\0True\0mem_required\0None\0\0");
+            });
+        });
+        assert_ne!(ran.status, Some(0), "announced at {at}: {}", ran.text);
+        let standing = ended(&machine, &ran, at, "announced");
+        assert_ne!(standing, Stands::Works, "announced at {at}: {}", ran.text);
+    }
+}
+
+#[test]
+fn a_qubesd_that_goes_wrong_in_the_middle_leaves_nothing_half_done() {
+    if !possible() {
+        return;
+    }
+    use QubesdFault::{ByteByByte, CutAt, EndsAt, Nonsense, Refuses, Silent};
+    let (ops, first, _) = undisturbed();
+    let faults = [Refuses, Nonsense, ByteByByte, CutAt(3), EndsAt(1), EndsAt(40), Silent];
+    for (number, at) in (first..ops.len()).step_by(share()).enumerate() {
+        let fault = faults[number % faults.len()];
+        let (machine, ran) = run(|machine, qubesd| {
+            let qubesd = qubesd.clone();
+            machine.besides(at, move || qubesd.fails(fault));
+        });
+        ended(&machine, &ran, at, &format!("{fault:?}"));
+    }
+}
+
+#[test]
+fn a_xenstore_that_goes_wrong_in_the_middle_stops_the_run_and_leaves_nothing_half_done() {
+    if !possible() {
+        return;
+    }
+    let (ops, first, look) = undisturbed();
+    let faults =
+        [Fault::Error("EIO"), Fault::HangsUp, Fault::OtherType, Fault::TooLong, Fault::Error("ENOMEM")];
+    for (number, at) in (first..ops.len()).step_by(share()).enumerate() {
+        let fault = faults[number % faults.len()];
+        let (machine, ran) = run(|machine, _| {
+            let store = machine.dom0.store().clone();
+            machine.besides(at, move || store.fail(fault));
+        });
+        // Who has it could not be asked before the last change.
+        assert!(at > look || ran.status != Some(0), "{fault:?} at {at}: {}", ran.text);
+        ended(&machine, &ran, at, &format!("{fault:?}"));
+    }
+    // It is waited for ten seconds, and not longer.
+    let (machine, ran) = run(|machine, _| {
+        let store = machine.dom0.store().clone();
+        machine.besides(look, move || store.fail(Fault::Silent));
+    });
+    assert_ne!(ran.status, Some(0), "{}", ran.text);
+    ended(&machine, &ran, look, "Silent");
+}

@@ -1,0 +1,120 @@
+//! The rollback of an act that took two functions, and every write of it going wrong: the answer lists each, and says of
+//! each what became of it.
+
+use super::ends::{hold, of, Broken, Stands};
+use super::scenario::{Found, Kind, Scenario, BDF};
+use super::{chosen, played, possible, WORKERS};
+use crate::model::acting::{Actor, Fault, Machine, World};
+use audit::{Draft, Journal};
+
+const TWO: &str = "0000:00:07.1";
+const CARD: Scenario = Scenario { command: "rollback", kind: Kind::Nic, found: Found::Held };
+const ARGUMENTS: [&str; 7] =
+    ["--json", "rollback", BDF, "--timeout", "70", "--accept", "exposed:sys-net,unknown-history,network"];
+
+/// A write, what goes wrong at it, and the function that somebody else is after.
+#[derive(Clone, Copy, Debug)]
+struct Two {
+    at: usize,
+    fault: Fault,
+    target: &'static str,
+}
+
+fn world() -> World {
+    let mut world = CARD.world();
+    let second = world.devices[BDF].clone();
+    world.devices.insert(TWO.to_owned(), second);
+    world
+}
+
+/// A qube got both, and is gone again.
+fn machine(target: &str) -> Machine {
+    let machine = Machine::new(world(), target);
+    let mut drafts =
+        vec![Draft::new("qube").text("event", "started").text("qube", "sys-net").text("source", "qubesd")];
+    for bdf in [BDF, TWO] {
+        let seized = Draft::new("device").text("event", "seized").text("bdf", bdf).text("driver", "pciback");
+        drafts.push(seized.text("before", "e1000e").text("source", "uevent"));
+    }
+    for bdf in [BDF, TWO] {
+        let given = Draft::new("stay").text("event", "begin").text("bdf", bdf).text("qube", "sys-net");
+        drafts.push(given.number("domain", 3).text("source", "xenstore"));
+    }
+    Journal::open(&machine.dom0.journal(), "11111111").unwrap().append(&drafts).unwrap();
+    machine
+}
+
+impl Two {
+    fn violation(&self) -> Option<String> {
+        let machine = machine(self.target);
+        let mut text = String::new();
+        let broken = self.play(&machine, &mut text).err()?;
+        Some(format!("{self:?}\n  {}\n{text}", broken.0))
+    }
+
+    fn play(&self, machine: &Machine, text: &mut String) -> Result<(), Broken> {
+        let before = machine.state().world.clone();
+        machine.arm(self.at, self.fault);
+        let ran = machine.run(&ARGUMENTS);
+        *text = format!("{:?} {}", ran.status, ran.text);
+        let ends = [BDF, TWO].map(|bdf| of(bdf, CARD, machine, &before));
+        if let Some(status) = ran.status {
+            hold!(!ends.contains(&Stands::Wrong), "they are {ends:?}");
+            let back = ends.iter().filter(|end| **end == Stands::Works).count();
+            let said: serde_json::Value = serde_json::from_str(&ran.text).unwrap();
+            let functions = said["functions"].as_array().unwrap();
+            hold!(functions.len() == 2, "{} functions are listed", functions.len());
+            let returned = functions.iter().filter(|it| it["fate"] == "returned").count();
+            let why = |it: &serde_json::Value| it["fate"] == "returned" || it["why"] != "";
+            hold!(functions.iter().all(why), "one is not back and nobody says why");
+            // One that somebody took behind the last proof was returned all the same.
+            let after = matches!(self.fault, Fault::After(_));
+            hold!(
+                returned == back || after && returned >= back,
+                "{returned} are said to be back, {back} are"
+            );
+            let right = match returned {
+                2 => status == 0,
+                1 => status == 12,
+                _ => matches!(status, 1 | 3 | 5 | 11),
+            };
+            hold!(right, "exit {status} where {returned} are back");
+        } else {
+            hold!(matches!(self.fault, Fault::KilledAfter | Fault::KilledBefore), "it died");
+        }
+        let first = machine.run(&["recover"]);
+        hold!(matches!(first.status, Some(0 | 5)), "recover: {:?} {}", first.status, first.text);
+        let second = machine.run(&["recover"]);
+        hold!(second.text.contains("nothing to do"), "recover is not idempotent: {}", second.text);
+        let ends = [BDF, TWO].map(|bdf| of(bdf, CARD, machine, &before));
+        hold!(!ends.contains(&Stands::Wrong), "they are {ends:?} in the end");
+        Ok(())
+    }
+}
+
+/// Takes half a minute: tests/all.d/30-matrix runs it.
+#[test]
+#[ignore = "long"]
+fn whatever_goes_wrong_with_one_function_of_two_each_is_told_of() {
+    if !possible() {
+        return;
+    }
+    let machine = machine(BDF);
+    let ran = machine.run(&ARGUMENTS);
+    assert_eq!(ran.status, Some(0), "{}", ran.text);
+    let ops = machine.state().ops.clone();
+    let mut cases = Vec::new();
+    for (at, _) in ops.iter().enumerate().filter(|(_, op)| op.writes) {
+        let faults = [Fault::Errno(5), Fault::NoEffect, Fault::KilledBefore, Fault::KilledAfter];
+        cases.extend(faults.map(|fault| Two { at, fault, target: BDF }));
+        for target in [BDF, TWO] {
+            let faults = [Actor::Qube, Actor::Vanishes].map(Fault::After);
+            cases.extend(faults.map(|fault| Two { at, fault, target }));
+        }
+    }
+    let cases = chosen(cases);
+    let size = cases.len();
+    let violations = played(cases, WORKERS, Two::violation);
+    println!("two functions: {size} cases, {violations} violations");
+    assert_eq!(violations, 0);
+}
