@@ -5,6 +5,7 @@
 
 mod entry;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod fuzz;
 mod moment;
 mod told;

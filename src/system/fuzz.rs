@@ -3,8 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::qubesd::wire::{answer, Feed};
-use super::{kernel_log, uevents, xenstore_watch};
+use super::{kernel_log, modules, pci_ids, root::Sysroot, uevents, worker, xenstore, xenstore_watch};
 use crate::fuzz::run;
+use crate::names::{DriverName, ModuleName};
+
+/// A file of `depmod` from nothing, as the model of a dom0 makes it.
+#[path = "../../tests/model/modules.rs"]
+mod index;
 
 #[test]
 fn fuzz_answers_of_qubesd() {
@@ -55,4 +60,71 @@ fn fuzz_lines_of_the_kernel_log() {
     run("kernel-log", &[seed], |bytes| {
         kernel_log::kernel_record(bytes).map(|(number, text)| (number, text.to_vec()))
     });
+}
+
+/// An answer of xenstored, of the form that the input's first byte chooses; a listing goes on in parts.
+#[test]
+fn fuzz_replies_of_xenstored() {
+    let message = |kind: u32, id: u32, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap_or_default();
+        let words = [kind, id, 0, length].map(u32::to_ne_bytes).concat();
+        [words, payload.to_vec()].concat()
+    };
+    let parts =
+        [message(16, 1, b"E2BIG\0"), message(17, 2, b"7\0a\0b\0"), message(17, 3, b"7\0c\0\0")].concat();
+    let seeds =
+        [message(1, 1, b"7\08\0"), message(2, 1, b"0000:00:07.0"), message(16, 1, b"ENOENT\0"), parts];
+    let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
+    run("xenstore-replies", &seeds, |bytes| {
+        let list = xenstore::answered(bytes, |store| store.list("/local"));
+        let value = xenstore::answered(bytes, |store| store.read("/local"));
+        (list.map_err(|failure| failure.message), value.map_err(|failure| failure.message))
+    });
+}
+
+/// A modalias is made of config space, that is by the device; libkmod compares it with its patterns.
+#[test]
+fn fuzz_what_modules_claim() {
+    let folder = std::env::temp_dir().join(format!("dom0-pci-fuzz-modules-{}", std::process::id()));
+    let modules = folder.join("lib/modules/6.12.0");
+    std::fs::create_dir_all(&modules).unwrap();
+    std::fs::create_dir_all(folder.join("proc/sys/kernel")).unwrap();
+    std::fs::write(folder.join("proc/sys/kernel/osrelease"), "6.12.0\n").unwrap_or_default();
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let nic = "pci:v00008086d000010D3sv00008086sd00000001bc02sc00i00";
+    let aliases = [
+        pair("pci:v00008086d000010D3sv*sd*bc*sc*i*", "first"),
+        pair("pci:v*d*sv*sd*bc0Csc03i30*", "second"),
+        pair("pci:v0000[18]0[!a-f]6d*[0-9]*sv*?sd\\*", "third"),
+    ];
+    for (name, entries) in
+        [("modules.alias.bin", &aliases[..]), ("modules.dep.bin", &[]), ("modules.symbols.bin", &[])]
+    {
+        std::fs::write(modules.join(name), index::index(entries)).unwrap_or_default();
+    }
+    let known = modules::Modules::open(&Sysroot::new(Some(folder.clone())));
+    let known = known.map_err(|failure| failure.message);
+    assert!(known.is_ok(), "{:?}", known.err());
+    run("modules", &[nic.as_bytes(), b"pci:v00008086d000010D3sv*", b"first_core", b"pci:first"], |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let claiming = known.as_ref().ok().map(|known| known.claiming(&text).map_err(|failure| failure.code));
+        (claiming, ModuleName::parse(&text), text.strip_prefix("pci:").and_then(DriverName::parse).is_some())
+    });
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[test]
+fn fuzz_pci_ids() {
+    let seed = b"# c\n8086  Intel Corporation\n\t10d3  82574L Gigabit\n\t\t8086 0001  sub\nC 02  Network controller\n\t00  Ethernet\n";
+    run("pci-ids", &[seed], pci_ids::described);
+}
+
+/// The child answers over a pipe; a broken one must not break the operation.
+#[test]
+fn fuzz_words_between_the_program_and_its_child() {
+    run(
+        "worker",
+        &[b"ok", b"no 16 Device or resource busy", b"7772697465 2f73797320 0a", b"72656d6f7665 2f72756e"],
+        |bytes| worker::understood(&String::from_utf8_lossy(bytes)),
+    );
 }

@@ -95,6 +95,12 @@ fn numbered(entry: &[u8], digits: usize) -> Option<(u16, impl Fn() -> String + '
     Some((number, move || escape(name)))
 }
 
+/// What a file makes of a known card, for the fuzzer.
+#[cfg(test)]
+pub(super) fn described(bytes: &[u8]) -> String {
+    PciIds::parse(bytes, &BTreeSet::from([(0x8086, 0x10d3)])).describe(0x02_0000, 0x8086, 0x10d3)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

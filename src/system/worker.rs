@@ -352,6 +352,15 @@ fn decode_answer(line: &str) -> Answer {
     }
 }
 
+/// What either side takes a line for, for the fuzzer.
+#[cfg(test)]
+pub(super) fn understood(line: &str) -> (Option<Act>, Answer) {
+    let act = decode(line);
+    // What is carried out is what would be written.
+    assert_eq!(act.as_ref().and_then(|act| decode(&encode(act))), act);
+    (act, decode_answer(line))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

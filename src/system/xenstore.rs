@@ -199,3 +199,13 @@ fn broken(path: &str, error: &io::Error) -> Failure {
         "check that xenstored runs, and try again",
     )
 }
+
+/// What is made of these answers, where they are all that ever comes.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) fn answered<T>(bytes: &[u8], ask: impl FnOnce(&mut Xenstore) -> T) -> T {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(bytes).unwrap();
+    theirs.shutdown(std::net::Shutdown::Write).unwrap();
+    ask(&mut Xenstore { link: Link::Socket(ours), last: 0 })
+}
