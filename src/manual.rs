@@ -4,6 +4,8 @@
 //!
 //! After a change of the definition: `QUBES_DOM0_PCI_WRITE_MANUAL=1 cargo test manual` writes the page anew.
 
+#![forbid(unsafe_code)]
+
 use crate::assess::{Severity, KNOWN_HAZARDS};
 use crate::cli::Cli;
 use clap::{Arg, ArgAction, Command, CommandFactory};

@@ -25,7 +25,7 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let driver = named_driver(context, args.driver.as_deref())?;
     let mut sources = Sources::open(&context.root)?;
     let one = Assessed::of(context, &mut sources, sbdf, driver.as_ref())?;
-    usable(context, &one.past)?;
+    usable(&one.past)?;
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
     let missing: Vec<String> =
         accepted.missing(&one.hazards).iter().map(|hazard| hazard.acceptance()).collect();
@@ -83,6 +83,13 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
                 ));
             }
         }
+    }
+    let unseen = Assessed::unseen(&one.dom0, &one.past);
+    if !unseen.is_empty() {
+        text.push('\n');
+    }
+    for what in unseen {
+        text.push_str(&wrapped("not seen: ", &what));
     }
     if let Some(pending) = pending {
         text.push('\n');

@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(at("plan 00:02.0 --accept "), Wanted::Hazards(vec!["00:02.0".to_owned()]));
         let all = hazards(&["sys-net".to_owned()]);
         for one in &all {
-            crate::consent::Accepted::parse(&[one.word.clone()]).unwrap();
+            crate::consent::Accepted::parse(std::slice::from_ref(&one.word)).unwrap();
         }
         let offered =
             |list: &str| listed(list, all.clone()).into_iter().map(|one| one.word).collect::<Vec<_>>();
