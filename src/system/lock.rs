@@ -6,10 +6,10 @@ use super::root::Sysroot;
 use crate::error::{Exit, Failure};
 use crate::names::escape;
 use nix::fcntl::{fcntl, FcntlArg, FdFlag, Flock, FlockArg};
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Read;
 use std::mem::ManuallyDrop;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
 /// The lock of a changing operation. Children inherit it on purpose: a kernel
@@ -125,17 +125,23 @@ pub struct RecorderMark {
     held: Option<Flock<File>>,
 }
 
-const RECORDER: &str = "/run/qubes-dom0-pci.recorder";
+/// In a folder of its own, which the recorder's unit leaves writable while the rest of `/run` is not.
+const RECORDER: &str = "/run/qubes-dom0-pci/recorder";
 
 impl RecorderMark {
     /// Takes it. Where that is not possible the recorder goes on; what it hears then counts only once it is written.
     #[must_use]
     pub fn take(root: &Sysroot) -> Self {
+        let path = root.path(RECORDER);
+        if let Some(folder) = path.parent() {
+            // The unit has made it, or an earlier one.
+            let _ = DirBuilder::new().mode(0o700).create(folder);
+        }
         let mut open = OpenOptions::new();
         open.create(true).truncate(false).read(true).write(true).mode(0o600);
         // Who asks whether it is held has it for a moment.
         for _ in 0..50 {
-            let Ok(file) = open.open(root.path(RECORDER)) else { break };
+            let Ok(file) = open.open(&path) else { break };
             if let Ok(held) = Flock::lock(file, FlockArg::LockSharedNonblock) {
                 return Self { held: Some(held) };
             }

@@ -47,7 +47,8 @@ fn stay(event: &str, qube: &str, domain: i64) -> Draft {
 
 /// A recorder listens, as long as this is held.
 fn listens(dom0: &Dom0) -> Flock<File> {
-    let file = File::create(dom0.path("run/qubes-dom0-pci.recorder")).unwrap();
+    std::fs::create_dir_all(dom0.path("run/qubes-dom0-pci")).unwrap();
+    let file = File::create(dom0.path("run/qubes-dom0-pci/recorder")).unwrap();
     Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, error)| error).unwrap()
 }
 
