@@ -14,6 +14,7 @@ use crate::error::{Exit, Failure};
 use crate::history::{journal_boot, Entry, Moment, Recorder as Own, RecorderPhase, Told};
 use crate::names::Sbdf;
 use crate::observe::{boot_id, identity, traces, Function, Owner, Sources, Use};
+use crate::system::confine::{confine, Capabilities, Needs};
 use crate::system::root::Sysroot;
 use crate::system::signals::HeldSignals;
 use crate::system::waiting::{tell_ready, wait};
@@ -62,13 +63,18 @@ impl Recorder {
         let boot = journal_boot(&boot_id(root)?);
         let book = Book::new(journal.to_path_buf(), boot.clone());
         book.check()?;
+        let began = Instant::now();
+        let mut connections = Connections::new(Sources::open(root)?, say);
+        connections.listen_to_kernel(Duration::ZERO);
+        // Everything that was written by others is read after this.
+        for left in confine(&needs(root, journal)) {
+            say(&left);
+        }
         let mut story = Story::default();
         resume(&mut story, journal, &boot)?;
-        let began = Instant::now();
         let moment = Moment::now();
         // One run differs from the next: by when it began, and by who it is.
         let run = format!("{:08x}", (moment.micros() ^ u64::from(std::process::id()) << 20) & 0xffff_ffff);
-        let mut connections = Connections::new(Sources::open(root)?, say);
         connections.reopen(Duration::ZERO);
         let mut recorder = Self {
             connections,
@@ -352,6 +358,17 @@ impl Recorder {
             network: qube.provides_network,
         };
         self.story.meet(known.qubes.iter().map(|qube| (qube.name.to_string(), about(qube))).collect());
+    }
+}
+
+/// What it needs to go on for months: the journal, Xen's and xenstored's devices, config space behind its first 64 bytes
+/// (`CAP_SYS_ADMIN`) and the kernel's log (`CAP_SYSLOG`). A socket for uevents that had to be opened anew would have
+/// less room for bursts: that it ran over is told.
+fn needs(root: &Sysroot, journal: &Path) -> Needs {
+    Needs {
+        keeps: Capabilities::SYS_ADMIN | Capabilities::SYSLOG,
+        drives: vec![root.path("/dev/xen")],
+        ..Needs::writing(journal)
     }
 }
 

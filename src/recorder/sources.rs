@@ -105,6 +105,12 @@ impl Connections {
         }
     }
 
+    /// Opens what needs the most rights, and reads nothing yet.
+    pub fn listen_to_kernel(&mut self, clock: Duration) {
+        let root = self.read.root.clone();
+        self.uevents.try_open(clock, || Uevents::open(&root));
+    }
+
     /// Opens what is missing and due; whether anything came back: then everything has to be read anew.
     pub fn reopen(&mut self, clock: Duration) -> bool {
         let root = self.read.root.clone();

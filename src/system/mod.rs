@@ -1,8 +1,9 @@
 //! The system boundary: everything that touches the world outside this process.
 //! Nothing else opens a file, starts a program or calls Xen. Nothing here decides.
 
+pub mod confine;
 #[cfg(test)]
-#[allow(clippy::indexing_slicing)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used)]
 mod fuzz;
 pub mod kernel_log;
 #[allow(unsafe_code)] // the fence: the only module with unsafe code, see its head

@@ -21,6 +21,7 @@ mod log;
 mod machine;
 mod output;
 mod policy;
+mod privilege;
 mod prompt;
 mod readme;
 mod reboot;

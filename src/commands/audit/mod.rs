@@ -13,14 +13,17 @@ mod timeline;
 mod verify;
 
 use super::Context;
-use crate::audit_cli::AuditCommand;
+use crate::audit_cli::{AuditCommand, PruneArgs};
 use crate::error::{Exit, Failure};
 use crate::history::Moment;
 use crate::names::Sbdf;
 use crate::observe;
+use crate::system::confine::{confine, Needs};
 
 /// The command's name in documents, and how it ended.
 pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<Exit, Failure>) {
+    // What cannot be given up stays, as with any program; where somebody wants to know, /proc/PID/status tells.
+    let _ = confine(&needs(context, command));
     match command {
         AuditCommand::Log(args) => ("audit-log", log::run(context, args)),
         AuditCommand::Show { what } => ("audit-show", show::run(context, what)),
@@ -31,6 +34,21 @@ pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<E
         AuditCommand::Export => ("audit-export", export::run(context)),
         AuditCommand::Repair => ("audit-repair", repair::run(context)),
         AuditCommand::Prune(args) => ("audit-prune", prune::run(context, args)),
+    }
+}
+
+/// What a command needs: a journal may be a forger's, and so may the logs that are imported.
+fn needs(context: &Context, command: &AuditCommand) -> Needs {
+    match command {
+        AuditCommand::Checkpoint { .. }
+        | AuditCommand::Repair
+        | AuditCommand::Prune(PruneArgs { yes: true, .. }) => Needs::writing(&context.journal),
+        AuditCommand::Import(args) => {
+            let reading = if args.dry_run { Needs::reading() } else { Needs::writing(&context.journal) };
+            // journalctl.
+            Needs { starts_programs: true, ..reading }
+        }
+        _ => Needs::reading(),
     }
 }
 
