@@ -6,6 +6,7 @@ use crate::error::{Exit, Failure};
 use crate::recorder::Recorder;
 use crate::report::{emit, json, warn};
 use crate::system::lock::RecorderMark;
+use crate::system::signals::HeldSignals;
 use std::time::Duration;
 
 /// Runs it.
@@ -18,8 +19,10 @@ pub fn run(context: &Context, args: &RecordArgs) -> Result<Exit, Failure> {
     let interval = Duration::from_secs(args.heartbeat.into());
     // Held before the first record is written, so that none is believed to be followed by others when nobody listens.
     let _mark = (!args.once).then(|| RecorderMark::take(&context.root));
+    // From before the first record on: one that says that it began also says that it stops.
+    let signals = (!args.once).then(HeldSignals::hold);
     let mut recorder = Recorder::begin(&context.root, &context.journal, interval, say)?;
-    let followed = if args.once { Ok(()) } else { recorder.follow() };
+    let followed = signals.map_or(Ok(()), |signals| recorder.follow(signals));
     recorder.end();
     followed?;
     let written = recorder.written();

@@ -101,12 +101,11 @@ impl Recorder {
         self.book.written()
     }
 
-    /// Records until it is told to stop.
+    /// Records until one of the held signals tells it to stop.
     ///
     /// # Errors
     /// The kernel does not let it wait.
-    pub fn follow(&mut self) -> Result<(), Failure> {
-        let mut signals = HeldSignals::hold();
+    pub fn follow(&mut self, mut signals: HeldSignals) -> Result<(), Failure> {
         tell_ready();
         let mut more = false;
         while !signals.arrived() {
