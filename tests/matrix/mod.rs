@@ -6,6 +6,7 @@ mod ends;
 mod others;
 mod scenario;
 mod several;
+mod transcript;
 
 use crate::model::acting::{Actor, Fault, Machine, Mount, Owner, AUTHORIZED};
 use crate::model::QUBES_43;
