@@ -61,6 +61,11 @@ impl Case {
             Some(6) => hold!(hung, "exit 6 and nothing hung"),
             Some(other) => hold!(false, "exit {other}"),
         }
+        let complained = self.fault == Fault::After(Actor::Complains);
+        hold!(
+            !complained || ran.status != Some(0),
+            "the kernel complains of its driver, and it counts as proved"
+        );
         if hung {
             self.while_it_hangs(machine, story, ran.status)?;
         }
@@ -181,6 +186,9 @@ pub fn cases(scenario: Scenario, every_read: bool) -> Vec<Case> {
                 faults.extend(actors.map(Fault::Before));
                 faults.push(Fault::JournalFull);
             }
+        }
+        if driven == Some(at) {
+            faults.push(Fault::After(Actor::Complains));
         }
         // A driver that gives up late is seen until the function is let go of.
         if driven.is_some_and(|bind| at >= bind) && at <= unpin && (op.writes || scenario.tries_reads()) {

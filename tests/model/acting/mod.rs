@@ -32,6 +32,8 @@ pub enum Actor {
     Driver,
     /// dom0's driver, which probed in the background, gives up and lets it go.
     LetsGo,
+    /// The kernel complains that dom0's driver gets no interrupts; it stays bound.
+    Complains,
 }
 
 /// What goes wrong at one operation.
@@ -279,6 +281,12 @@ impl State {
                 self.world.devices.remove(&target);
             }
             Actor::Driver if device.driver.is_some() => return,
+            Actor::Complains => {
+                let Some(driver) = device.driver.as_ref().filter(|driver| *driver != "pciback") else {
+                    return;
+                };
+                self.world.said.push(format!("{driver} {target}: xen map irq failed -19 for 32752 domain"));
+            }
             Actor::LetsGo => {
                 let Some(driver) = device.driver.take_if(|driver| driver != "pciback") else { return };
                 device.sign.clear();
