@@ -269,3 +269,37 @@ pub(crate) enum Step<'a> {
     /// A region; the record that accounts for it comes next.
     Healed(Healed),
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Bytes in memory.
+    struct Slice<'a>(&'a [u8]);
+
+    impl Source for Slice<'_> {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            self.0.read_at(buffer, offset)
+        }
+    }
+
+    #[test]
+    fn every_line_is_told_once_and_where_it_begins() {
+        let text = b"one\n\nthree\nthe last has no feed";
+        for from in [0, 4, 5] {
+            let source = Slice(text);
+            let mut lines = Lines::new(&source, from, text.len() as u64);
+            let mut told = Vec::new();
+            while let Some(line) = lines.next().unwrap() {
+                assert!(line.begins);
+                assert_eq!(line.last, !line.feed);
+                told.push((line.from, line.bytes.to_vec()));
+            }
+            let all = [(0, "one"), (4, ""), (5, "three"), (11, "the last has no feed")];
+            let wanted: Vec<_> =
+                all.iter().filter(|it| it.0 >= from).map(|it| (it.0, it.1.as_bytes().to_vec())).collect();
+            assert_eq!(told, wanted);
+        }
+    }
+}
