@@ -2,6 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod codes;
+
+pub use codes::Code;
+
 use std::fmt;
 use std::path::Path;
 
@@ -51,8 +55,8 @@ impl Exit {
 pub struct Failure {
     /// The status the process ends with.
     pub exit: Exit,
-    /// A word that stays the same between versions.
-    pub code: &'static str,
+    /// What kind of error it is.
+    pub code: Code,
     /// One sentence: what happened, with the path and the errno where there is one.
     pub message: String,
     /// What to do about it.
@@ -61,7 +65,7 @@ pub struct Failure {
 
 impl Failure {
     /// Builds a failure.
-    pub fn new(exit: Exit, code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub fn new(exit: Exit, code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { exit, code, message: message.into(), hint: hint.into() }
     }
 
@@ -72,27 +76,27 @@ impl Failure {
             std::io::ErrorKind::NotFound => "the device may have gone meanwhile: run `list`",
             _ => "try again; if it stays, reboot",
         };
-        Self::new(Exit::Io, "unreadable", format!("cannot read {}: {error}", path.display()), hint)
+        Self::new(Exit::Io, Code::Unreadable, format!("cannot read {}: {error}", path.display()), hint)
     }
 
     /// What the journal says.
     pub fn of_journal(error: &audit::Error) -> Self {
         use audit::Kind;
         let (exit, code) = match error.kind() {
-            Kind::Broken => (Exit::JournalBroken, "journal-broken"),
-            Kind::Permission => (Exit::NotDom0, "no-right"),
-            Kind::Usage => (Exit::Usage, "usage"),
-            Kind::Absent => (Exit::Io, "no-journal"),
-            Kind::Busy => (Exit::Io, "journal-busy"),
-            Kind::Full => (Exit::Io, "journal-full"),
-            Kind::Io => (Exit::Io, "journal"),
+            Kind::Broken => (Exit::JournalBroken, Code::JournalBroken),
+            Kind::Permission => (Exit::NotDom0, Code::NoRight),
+            Kind::Usage => (Exit::Usage, Code::Usage),
+            Kind::Absent => (Exit::Io, Code::NoJournal),
+            Kind::Busy => (Exit::Io, Code::JournalBusy),
+            Kind::Full => (Exit::Io, Code::JournalFull),
+            Kind::Io => (Exit::Io, Code::Journal),
         };
         Self::new(exit, code, error.to_string(), error.hint())
     }
 
     /// A wrong command line.
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, "usage", message, hint)
+        Self::new(Exit::Usage, Code::Usage, message, hint)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The manual page's part that the command line's definition decides: the heading of each command, its usage and its
-//! options stand in `man/qubes-dom0-pci.1` between two marks, and are compared with the definition here. What is
+//! The manual page's part that the program decides: the heading of each command, its usage and its options, and the
+//! errors stand in `man/qubes-dom0-pci.1` between two marks, and are compared with the definition here. What is
 //! told besides of a command follows behind the marks and is written by hand.
 //!
 //! After a change of the definition: `QUBES_DOM0_PCI_WRITE_MANUAL=1 cargo test manual` writes the page anew.
@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/man/qubes-dom0-pci.1");
 const BEGIN: &str = ".\\\" from the command line's definition: ";
+const ERRORS: &str = ".\\\" from the program's errors\n";
 const END: &str = ".\\\" end\n";
 /// `mandoc -Tlint` asks for lines of at most so many letters.
 const WIDTH: usize = 78;
@@ -165,11 +166,13 @@ fn renewed(page: &str) -> String {
     }
     let all: Vec<String> = commands.into_iter().map(|(words, _)| words).collect();
     assert_eq!(seen, all, "the manual tells of other commands, or in another order");
-    out + rest
+    let (before, behind) = rest.split_once(ERRORS).unwrap();
+    let (_, behind) = behind.split_once(END).unwrap();
+    format!("{out}{before}{ERRORS}{}{END}{behind}", errors())
 }
 
 #[test]
-fn the_manual_has_every_command_and_option_as_the_program_takes_them() {
+fn the_manual_has_every_command_option_and_error_as_the_program_has_them() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     let renewed = renewed(&page);
     if std::env::var_os("QUBES_DOM0_PCI_WRITE_MANUAL").is_some() {
@@ -248,4 +251,19 @@ fn the_manual_explains_every_hazard_and_every_exit_status() {
         .collect();
     assert_eq!(statuses, (0..=12).collect::<Vec<u8>>());
     assert_eq!(crate::error::Exit::Partly.status(), 12);
+}
+
+/// The manual's list of errors, as the program has them.
+fn errors() -> String {
+    let mut out = String::new();
+    for code in crate::error::Code::ALL {
+        let statuses: Vec<_> = code.exits().iter().map(|exit| exit.status().to_string()).collect();
+        // What is no error.
+        if code.exits() == [crate::error::Exit::Done] {
+            continue;
+        }
+        out.push_str(&format!(".TP\n.B {} \\fR({})\n", roff(code.word()), statuses.join(", ")));
+        out.push_str(&filled(&roff(&format!("{} {}", code.meaning(), code.remedy()))));
+    }
+    out
 }

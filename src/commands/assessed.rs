@@ -3,7 +3,7 @@
 use super::history::{past_of, unseen};
 use super::Context;
 use crate::assess::{advice, of_return, siblings, state_of, Hazard, Past, Reboot, State, Verdict};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::{DriverName, Sbdf};
 use crate::observe::qubes::QubesSource;
 use crate::observe::{Claims, Dom0, Function, Qubes, Sources};
@@ -164,7 +164,7 @@ pub struct All {
 
 /// A function that is not there any more, or that Xen does not list.
 pub fn gone(sbdf: Sbdf) -> Failure {
-    Failure::new(Exit::Usage, "no-such-device", format!("{sbdf} is gone"), "run `list --all`")
+    Failure::new(Exit::Usage, Code::NoSuchDevice, format!("{sbdf} is gone"), "run `list --all`")
 }
 
 /// Names from pci.ids for these functions.

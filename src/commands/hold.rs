@@ -6,7 +6,7 @@ use super::Context;
 use crate::assess::{of_hold, state_of, Severity};
 use crate::cli::HoldArgs;
 use crate::consent::Accepted;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::observe::{Snapshot, Sources};
 use crate::plan::plan_hold;
 use crate::run::{new_operation_id, Order, Record};
@@ -37,7 +37,7 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
         let ids: Vec<&str> = stops.iter().map(|hazard| hazard.id).collect();
         return Err(Failure::new(
             Exit::Refused,
-            stop.id,
+            Code::Stop(stop.id),
             format!(
                 "refused ({}): {}: {}; nothing was changed",
                 ids.join(", "),

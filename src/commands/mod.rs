@@ -16,7 +16,7 @@ pub mod recover;
 pub mod rollback;
 pub mod show;
 
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::system::root::Sysroot;
 use std::path::PathBuf;
 
@@ -49,7 +49,7 @@ impl Context {
         }
         Err(Failure::new(
             Exit::NotDom0,
-            "no-right",
+            Code::NoRight,
             "only root can change who drives a device",
             "run it with sudo",
         ))

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::assess::State;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::Sbdf;
 use crate::observe::Sources;
 use crate::report::text::wrapped;
@@ -36,7 +36,7 @@ pub fn nothing_pending(context: &Context) -> Result<(), Failure> {
     let Some(found) = pending(&context.journal)? else { return Ok(()) };
     Err(Failure::new(
         Exit::Pending,
-        "pending",
+        Code::Pending,
         format!("{} was interrupted and is not settled; nothing was changed", found.words()),
         "run `qubes-dom0-pci recover`",
     ))

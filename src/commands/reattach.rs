@@ -6,7 +6,7 @@ use super::Context;
 use crate::assess::{Severity, Verdict};
 use crate::cli::ReattachArgs;
 use crate::consent::{ask, can_ask, Accepted, Asked};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::{escape, DriverName};
 use crate::observe::{Snapshot, Sources};
 use crate::plan::{plan_return, Plan};
@@ -100,7 +100,7 @@ fn still_holds(
     }
     Err(Failure::new(
         Exit::Consent,
-        "plan-stale",
+        Code::PlanStale,
         "the device changed while the question was open; nothing was changed by this program",
         "review it again with `plan`; a reboot is recommended",
     ))
@@ -110,7 +110,7 @@ fn check_plan(args: &ReattachArgs, plan: &Plan) -> Result<(), Failure> {
     match &args.plan_id {
         Some(id) if *id != plan.id => Err(Failure::new(
             Exit::Consent,
-            "plan-stale",
+            Code::PlanStale,
             format!("the reviewed plan {} no longer holds; it is {} now", escape(id.as_bytes()), plan.id),
             "review it again with `plan`; a reboot is recommended",
         )),
@@ -130,7 +130,7 @@ fn consent(context: &Context, one: &Assessed, accepted: Accepted) -> Result<Acce
         };
         return Err(Failure::new(
             Exit::Refused,
-            ids.first().copied().unwrap_or("refused"),
+            ids.first().copied().map_or(Code::Refused, Code::Stop),
             format!("refused ({}): {why}; nothing was changed", ids.join(", ")),
             hint,
         ));
@@ -152,7 +152,7 @@ fn consent(context: &Context, one: &Assessed, accepted: Accepted) -> Result<Acce
         Asked::GoOn => Ok(accepted.with(&missing)),
         Asked::Reboot => Err(Failure::new(
             Exit::Consent,
-            "reboot-chosen",
+            Code::RebootChosen,
             "nothing was changed",
             format!("reboot; {}", one.reboot.words()),
         )),
@@ -160,7 +160,7 @@ fn consent(context: &Context, one: &Assessed, accepted: Accepted) -> Result<Acce
             let words: Vec<String> = missing.iter().map(|hazard| hazard.acceptance()).collect();
             Err(Failure::new(
                 Exit::Consent,
-                "consent-missing",
+                Code::ConsentMissing,
                 format!("not accepted: {}; nothing was changed", words.join(", ")),
                 format!("reboot (recommended), or review `plan {sbdf}` and --accept {}", words.join(",")),
             ))

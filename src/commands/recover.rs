@@ -4,7 +4,7 @@ use super::operation::{carry_out, conclude, open_all};
 use super::Context;
 use crate::cli::RecoverArgs;
 use crate::consent::Accepted;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::history::journal_boot;
 use crate::names::Sbdf;
 use crate::observe::{boot_id, Snapshot};
@@ -32,19 +32,19 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
     if journal_boot(&boot) != found.boot {
         let message = format!("{words} was ended by a reboot; the device was not touched");
         let state = "not read: it began in another boot";
-        let end = closed(context, &mut record, found.sbdf, Exit::Done, "rebooted", message, state);
+        let end = closed(context, &mut record, found.sbdf, Exit::Done, Code::Rebooted, message, state);
         return conclude(context, "recover", &end);
     }
     let dom0 = sources.observe()?;
     let Some(function) = dom0.functions.get(&found.sbdf) else {
         let message = format!("{words} was interrupted, and the device is gone");
-        let end = closed(context, &mut record, found.sbdf, Exit::NotUndone, "gone", message, "gone");
+        let end = closed(context, &mut record, found.sbdf, Exit::NotUndone, Code::Gone, message, "gone");
         return conclude(context, "recover", &end);
     };
     let Some(start) = Snapshot::observed(&dom0, function) else {
         return Err(Failure::new(
             Exit::Io,
-            "owner-unknown",
+            Code::OwnerUnknown,
             format!("Xen does not say who owns {}; nothing was changed", found.sbdf),
             "try again; if it stays, reboot",
         ));
@@ -71,11 +71,11 @@ fn closed(
     record: &mut Record,
     sbdf: Sbdf,
     exit: Exit,
-    code: &'static str,
+    code: Code,
     message: String,
     state: &str,
 ) -> Ending {
-    let head = record.finish(&context.root, sbdf, code, state);
+    let head = record.finish(&context.root, sbdf, code.word(), state);
     let (exit, message, hint) = match &head {
         Err(failure) => (Exit::Io, format!("{message}; but {}", failure.message), failure.hint.clone()),
         Ok(_) => (exit, message, String::new()),

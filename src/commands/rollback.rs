@@ -9,7 +9,7 @@ use super::Context;
 use crate::assess::Act;
 use crate::cli::RollbackArgs;
 use crate::consent::Accepted;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::Sbdf;
 use crate::observe::Sources;
 use crate::report::{complain, ending_block, hazards_block, json, note};
@@ -83,7 +83,7 @@ fn nothing_known(wanted: Option<Sbdf>) -> Failure {
     let of = wanted.map(|sbdf| format!(" of {sbdf}")).unwrap_or_default();
     Failure::new(
         Exit::Refused,
-        "nothing-known",
+        Code::NothingKnown,
         format!("nothing known to undo: the journal of this boot has no seizure{of} from a driver of dom0"),
         "`plan BDF` and `reattach BDF` return one function; a reboot is recommended",
     )
@@ -114,7 +114,7 @@ impl Undo<'_> {
         self.show(members);
         let failure = Failure::new(
             Exit::Refused,
-            "refused",
+            Code::Refused,
             "none of its functions can be given back now; nothing was changed",
             "shut down the qube that has them; `show BDF` says more; a reboot is recommended",
         );
@@ -130,7 +130,7 @@ impl Undo<'_> {
         if let Some(object) = document.as_object_mut() {
             object.insert("error".to_owned(), json::failure(&failure));
             object.insert("exit".to_owned(), json!(failure.exit.status()));
-            object.insert("outcome".to_owned(), json!(failure.code));
+            object.insert("outcome".to_owned(), json!(failure.code.word()));
         }
         crate::report::emit(&json::document("rollback", document))?;
         Ok(failure.exit)
@@ -179,7 +179,7 @@ impl Undo<'_> {
             if let Some(ending) = &ending {
                 // Where the kernel hangs or somebody else acts, the next function is not touched.
                 if matches!(ending.exit, Exit::Hung | Exit::NotUndone | Exit::Io | Exit::JournalBroken) {
-                    stopped = Some(format!("{} ended with {}", member.taken.bdf, ending.code));
+                    stopped = Some(format!("{} ended with {}", member.taken.bdf, ending.code.word()));
                 } else if signals.arrived() {
                     stopped = Some("a signal asked to end".to_owned());
                 }
@@ -204,11 +204,17 @@ impl Undo<'_> {
         let hint = "`show BDF` says what state each is in; a reboot is recommended";
         let failure = (exit != Exit::Done).then(|| {
             let message = format!("not given back: {}", left.join("; "));
-            Failure::new(exit, if exit == Exit::Partly { "partly" } else { "not-returned" }, message, hint)
+            Failure::new(
+                exit,
+                if exit == Exit::Partly { Code::Partly } else { Code::NotReturned },
+                message,
+                hint,
+            )
         });
         if self.context.json {
-            let outcome =
-                failure.as_ref().map_or(if endings.is_empty() { "nothing" } else { "done" }, |it| it.code);
+            let outcome = failure
+                .as_ref()
+                .map_or(if endings.is_empty() { "nothing" } else { "done" }, |it| it.code.word());
             if let Some(object) = document.as_object_mut() {
                 object.insert("outcome".to_owned(), json!(outcome));
                 object.insert("exit".to_owned(), json!(exit.status()));

@@ -23,7 +23,7 @@ mod starting;
 pub mod traces;
 mod usage;
 
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::history::Moment;
 use crate::names::{DeviceArgument, Sbdf};
 use crate::system::modules::Modules;
@@ -229,7 +229,7 @@ impl Sources {
     /// Xen does not answer, or not for this function.
     pub fn owner(&self, sbdf: Sbdf) -> Result<Owner, Failure> {
         let unknown =
-            |why: String| Failure::new(Exit::Io, "owner-unknown", why, "try again; if it stays, reboot");
+            |why: String| Failure::new(Exit::Io, Code::OwnerUnknown, why, "try again; if it stays, reboot");
         let xen = self.xen.as_ref().map_err(Clone::clone)?;
         let owners = owners::read(xen).map_err(unknown)?;
         owners.get(&sbdf).copied().ok_or_else(|| unknown(format!("Xen does not list {sbdf}")))
@@ -243,7 +243,7 @@ impl Sources {
         let xen = self.xen.as_ref().map_err(Clone::clone)?;
         let store = self.xenstore.as_mut().map_err(|failure| failure.clone())?;
         let uses = usage::read(store, xen).map_err(|why| {
-            Failure::new(Exit::Io, "xenstore", why, "check that xenstored runs, and try again")
+            Failure::new(Exit::Io, Code::Xenstore, why, "check that xenstored runs, and try again")
         })?;
         Ok(uses.of(sbdf).cloned().collect())
     }
@@ -257,7 +257,7 @@ impl Sources {
         sbdf.ok_or_else(|| {
             Failure::new(
                 Exit::Usage,
-                "no-such-device",
+                Code::NoSuchDevice,
                 format!("there is no PCI function {}", shown_address(text)),
                 "`qubes-dom0-pci list --all` shows every function",
             )

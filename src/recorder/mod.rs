@@ -10,7 +10,7 @@ mod limits;
 mod sources;
 mod story;
 
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::history::{journal_boot, Entry, Moment, Recorder as Own, RecorderPhase, Told};
 use crate::names::Sbdf;
 use crate::observe::{boot_id, identity, traces, Function, Owner, Sources, Use};
@@ -113,7 +113,7 @@ impl Recorder {
             let mut waiting = self.connections.waiting();
             waiting.extend(signals.source());
             wait(&waiting, at_most).map_err(|error| {
-                Failure::new(Exit::Io, "poll", format!("cannot wait: {error}"), "try again")
+                Failure::new(Exit::Io, Code::Poll, format!("cannot wait: {error}"), "try again")
             })?;
             drop(waiting);
             more = self.turn();

@@ -20,7 +20,7 @@ pub fn document(command: &str, mut members: Value) -> String {
 /// An error.
 #[must_use]
 pub fn failure(failure: &Failure) -> Value {
-    json!({ "code": failure.code, "message": failure.message, "hint": failure.hint })
+    json!({ "code": failure.code.word(), "message": failure.message, "hint": failure.hint })
 }
 
 /// One device.
@@ -122,7 +122,7 @@ pub fn ending(ending: &Ending) -> Value {
         })
         .collect();
     let mut members = json!({
-        "outcome": ending.code,
+        "outcome": ending.code.word(),
         "exit": ending.exit.status(),
         "state": ending.state,
         "steps": steps,
@@ -133,7 +133,7 @@ pub fn ending(ending: &Ending) -> Value {
         if let Some(object) = members.as_object_mut() {
             object.insert(
                 "error".to_owned(),
-                json!({ "code": ending.code, "message": ending.message, "hint": ending.hint }),
+                json!({ "code": ending.code.word(), "message": ending.message, "hint": ending.hint }),
             );
         }
     }

@@ -16,7 +16,7 @@ pub use dossier::dossier;
 pub use history::history_block;
 pub use operation::{ending_block, step_line};
 
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -46,7 +46,7 @@ pub fn emit(text: &str) -> Result<(), Failure> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
             Exit::Io,
-            "stdout",
+            Code::Stdout,
             format!("cannot write to stdout: {error}"),
             "free space where the output goes; run `list` for the device's state",
         )),

@@ -23,7 +23,7 @@ pub use recover::{pending, settle, Interrupted};
 pub use unassign::{can_unassign, unassign};
 
 use crate::consent::Accepted;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::observe::{Function, Owner, Snapshot, Sources, Starting};
 use crate::plan::{Plan, Planned, Step};
 use crate::system::kernel_log::KernelLog;
@@ -135,7 +135,7 @@ impl<'a> Operation<'a> {
             Ok(Some(what)) => {
                 let message = format!("{what} since it was planned; nothing was changed by this program");
                 let hint = "review it again with `plan`; a reboot is recommended".to_owned();
-                return self.end(Exit::Consent, "plan-stale", message, hint);
+                return self.end(Exit::Consent, Code::PlanStale, message, hint);
             }
             Err(failure) => return self.end(failure.exit, failure.code, failure.message, failure.hint),
         }
@@ -146,7 +146,7 @@ impl<'a> Operation<'a> {
             }
         }
         self.settled();
-        self.end(Exit::Done, "done", "every step was proved".to_owned(), String::new())
+        self.end(Exit::Done, Code::Done, "every step was proved".to_owned(), String::new())
     }
 
     /// What would be put back must be what was found.
@@ -358,7 +358,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Ends the operation: the journal first, then the answer.
-    fn end(mut self, exit: Exit, code: &'static str, message: String, hint: String) -> Ending {
+    fn end(mut self, exit: Exit, code: Code, message: String, hint: String) -> Ending {
         self.guard_off();
         // After a hang nothing more of the function is read: the kernel may hold the
         // lock that its attributes need, for ever.
@@ -370,7 +370,7 @@ impl<'a> Operation<'a> {
             let snapshot = self.sources.snapshot(self.plan.sbdf);
             snapshot.map_or_else(|failure| failure.message, |snapshot| snapshot.to_string())
         };
-        let head = self.record.finish(&self.sources.root, self.plan.sbdf, code, &state);
+        let head = self.record.finish(&self.sources.root, self.plan.sbdf, code.word(), &state);
         // An operation whose end is not on disk is not done for an auditor.
         let (exit, message, hint) = match &head {
             Err(failure) => {

@@ -45,7 +45,7 @@ pub struct Ending {
     /// The exit status.
     pub exit: Exit,
     /// A stable word.
-    pub code: &'static str,
+    pub code: crate::error::Code,
     /// One sentence.
     pub message: String,
     /// What to do; empty where nothing.

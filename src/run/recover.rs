@@ -7,7 +7,7 @@
 use super::left::Left;
 use super::outcome::Trouble;
 use super::{guard, Ending, Operation};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::{unescape, DriverName, Sbdf};
 use crate::observe::{Owner, Snapshot};
 use crate::plan::Step;
@@ -118,7 +118,7 @@ pub fn pending(journal: &Path) -> Result<Option<Interrupted>, Failure> {
     let unclear = || {
         Failure::new(
             Exit::Io,
-            "journal",
+            Code::Journal,
             format!("the records of operation {id} do not say what it began with"),
             "reboot; then `audit show` and `audit verify` say more",
         )
@@ -291,7 +291,7 @@ pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
         Err(_) if operation.is_gone() => return operation.gone(&was),
         Err(failure) => {
             let message = format!("{was}; its state cannot be read: {}", failure.message);
-            return operation.end(Exit::NotUndone, "not-undone", message, failure.hint);
+            return operation.end(Exit::NotUndone, Code::NotUndone, message, failure.hint);
         }
     };
     if let Some(foreign) = operation.left.foreign(&now) {
@@ -324,5 +324,5 @@ pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
             return operation.fail(trouble);
         }
     }
-    operation.end(Exit::Done, "done", format!("{was}; what was missing is made up for"), String::new())
+    operation.end(Exit::Done, Code::Done, format!("{was}; what was missing is made up for"), String::new())
 }

@@ -1,7 +1,7 @@
 //! Taking back an assignment in Qubes, so that the qube's next start does not take the function again.
 
 use super::Record;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::Untrusted;
 use crate::observe::qubes::{self, Assignment, Identity, Port, Qubes, QubesSource};
 use crate::observe::{Function, Sources};
@@ -59,7 +59,7 @@ pub fn can_unassign(sources: &Sources) -> Result<(), Failure> {
 fn failed(message: String) -> Failure {
     Failure::new(
         Exit::Undone,
-        "not-unassigned",
+        Code::NotUnassigned,
         message,
         "take it back by hand (qvm-pci), or leave out --unassign",
     )
@@ -69,7 +69,7 @@ fn failed(message: String) -> Failure {
 fn read(sources: &Sources) -> Result<Qubes, Failure> {
     let missing = |why: String| {
         let message = format!("assignments cannot be taken back: {why}; the device was not touched");
-        Failure::new(Exit::NotDom0, "no-qubesd", message, "start qubesd, or leave out --unassign")
+        Failure::new(Exit::NotDom0, Code::NoQubesd, message, "start qubesd, or leave out --unassign")
     };
     let known = qubes::read(&sources.root, &sources.sysfs).map_err(missing)?;
     match known {

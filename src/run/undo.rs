@@ -6,7 +6,7 @@
 
 use super::outcome::{Outcome, StepReport, Trouble};
 use super::{Ending, Operation};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::DriverName;
 use crate::observe::{Owner, Snapshot};
 use crate::plan::Step;
@@ -23,7 +23,7 @@ impl<'a> Operation<'a> {
         match trouble {
             Trouble::Hung(_) => self.end(
                 Exit::Hung,
-                "hung",
+                Code::Hung,
                 format!("{message}; nothing more is done to it"),
                 "reboot: a write that hangs cannot be taken back".to_owned(),
             ),
@@ -52,7 +52,7 @@ impl<'a> Operation<'a> {
         let note = self.guard_undone().err().map(|trouble| format!("; {}", trouble.message()));
         let message = format!("{message}; the device is gone{}", note.unwrap_or_default());
         let hint = "look at it; plugged in again, it is in the hands of whoever takes it: run `list`";
-        self.end(Exit::NotUndone, "gone", message, hint.to_owned())
+        self.end(Exit::NotUndone, Code::Gone, message, hint.to_owned())
     }
 
     /// Another has the function: nothing of it is touched any more, but what this
@@ -68,7 +68,7 @@ impl<'a> Operation<'a> {
         notes.extend(self.restore_global().err().map(|trouble| trouble.message()));
         let notes: String = notes.iter().map(|note| format!("; {note}")).collect();
         let message = format!("{message}; nothing more is done to it{notes}");
-        self.end(Exit::NotUndone, "hands-off", message, "run `list` to see who has it".to_owned())
+        self.end(Exit::NotUndone, Code::HandsOff, message, "run `list` to see who has it".to_owned())
     }
 
     pub(super) fn undo(mut self, message: &str, hint: String, undone: Exit) -> Ending {
@@ -86,7 +86,7 @@ impl<'a> Operation<'a> {
             Err(_) if self.is_gone() => return self.gone(message),
             Err(failure) => {
                 let message = format!("{message}; its state cannot be read, for {}", failure.message);
-                return self.end(Exit::NotUndone, "not-undone", message, failure.hint);
+                return self.end(Exit::NotUndone, Code::NotUndone, message, failure.hint);
             }
         };
         if let Some(foreign) = self.left.foreign(&now) {
@@ -210,7 +210,7 @@ impl<'a> Operation<'a> {
             Ok(is) if is == *goal && troubles.is_empty() => {
                 let how =
                     if is == self.start { "it is exactly as it was" } else { "it is safer than it was" };
-                self.end(undone, "undone", format!("{message}; undone: {how}"), hint)
+                self.end(undone, Code::Undone, format!("{message}; undone: {how}"), hint)
             }
             Ok(is) => {
                 let safe = is.driver.is_none() && is.owner == Owner::Quarantine;
@@ -218,12 +218,12 @@ impl<'a> Operation<'a> {
                 let why =
                     if troubles.is_empty() { String::new() } else { format!(" ({})", troubles.join("; ")) };
                 let message = format!("{message}; not undone{why}: it is {how}: {is}");
-                self.end(Exit::NotUndone, "not-undone", message, "run `list`; reboot".to_owned())
+                self.end(Exit::NotUndone, Code::NotUndone, message, "run `list`; reboot".to_owned())
             }
             Err(_) if self.is_gone() => self.gone(message),
             Err(failure) => {
                 let message = format!("{message}; its state cannot be read: {}", failure.message);
-                self.end(Exit::NotUndone, "not-undone", message, failure.hint)
+                self.end(Exit::NotUndone, Code::NotUndone, message, failure.hint)
             }
         }
     }

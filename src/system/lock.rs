@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::root::Sysroot;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::escape;
 use nix::fcntl::{fcntl, FcntlArg, FdFlag, Flock, FlockArg};
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -39,7 +39,7 @@ impl OperationLock {
         let mut file = open().map_err(|error| {
             let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
             let exit = if denied { Exit::NotDom0 } else { Exit::Io };
-            let code = if denied { "no-right" } else { "lock" };
+            let code = if denied { Code::NoRight } else { Code::Lock };
             Failure::new(exit, code, format!("cannot open {}: {error}", path.display()), "run it as root")
         })?;
         let start = Instant::now();
@@ -86,7 +86,7 @@ fn refusal(file: &mut File) -> Failure {
     if gone {
         return Failure::new(
             Exit::Hung,
-            "hung",
+            Code::Hung,
             "a kernel write of an operation that is gone has not returned yet; nothing was changed",
             "wait for it; if it stays, reboot: a write that hangs cannot be taken back",
         );
@@ -95,7 +95,7 @@ fn refusal(file: &mut File) -> Failure {
         holder.map_or_else(String::new, |pid| format!(" ({}, process {pid})", escape(command.as_bytes())));
     Failure::new(
         Exit::Undone,
-        "busy",
+        Code::Busy,
         format!("another operation is running{who}; nothing was changed"),
         "wait for it",
     )

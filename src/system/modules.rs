@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::root::{names_in, read_text, Sysroot};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::{DriverName, ModuleName};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -31,12 +31,12 @@ impl Modules {
         if let Err(error) = std::fs::metadata(&index) {
             let hint = "check that the running kernel's modules are installed, and run depmod";
             let message = format!("cannot read {}: {error}", index.display());
-            return Err(Failure::new(Exit::Io, "modules", message, hint));
+            return Err(Failure::new(Exit::Io, Code::Modules, message, hint));
         }
         let context = kmod::Context::new_with_dirname(&folder).map_err(|error| {
             Failure::new(
                 Exit::Io,
-                "modules",
+                Code::Modules,
                 format!("libkmod cannot open {}: {error}", folder.display()),
                 "check that the running kernel's modules are installed, and run depmod",
             )
@@ -62,7 +62,7 @@ impl Modules {
         let found = self.context.module_new_from_lookup(modalias).map_err(|error| {
             Failure::new(
                 Exit::Io,
-                "modules",
+                Code::Modules,
                 format!("libkmod cannot look up {}: {error}", crate::names::escape(modalias.as_bytes())),
                 "run depmod, and try again",
             )

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use nix::fcntl::OFlag;
 use std::fs::File;
 use std::io::{self, Read};
@@ -84,7 +84,7 @@ pub fn read_guarded(root: &Sysroot, absolute: &str) -> Result<Option<Vec<u8>>, F
     };
     if let Some(doubt) = doubt {
         let message = format!("{} {doubt}", path.display());
-        return Err(Failure::new(Exit::Io, "not-trusted", message, "chown root:root and chmod 644 it"));
+        return Err(Failure::new(Exit::Io, Code::NotTrusted, message, "chown root:root and chmod 644 it"));
     }
     let mut bytes = Vec::new();
     let read = file.take(LARGEST_GUARDED).read_to_end(&mut bytes);

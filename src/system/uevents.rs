@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::root::Sysroot;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::{DriverName, Sbdf};
 use nix::sys::socket::{
     bind, recvfrom, setsockopt, socket, sockopt, AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType,
@@ -79,7 +79,7 @@ impl Uevents {
         let opened = if root.is_model() { model(root) } else { kernel().map_err(io::Error::from) };
         let link = opened.map_err(|error| {
             let message = format!("the kernel's uevents cannot be heard: {error}");
-            Failure::new(Exit::Io, "uevents", message, "run it as root in dom0")
+            Failure::new(Exit::Io, Code::Uevents, message, "run it as root in dom0")
         })?;
         Ok(Self { link, buffer: vec![0; LONGEST] })
     }

@@ -9,7 +9,7 @@
 
 use super::root::Sysroot;
 use super::xen::Xen;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::{escape, ModuleName, Sbdf};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::fs::OpenOptions;
@@ -82,7 +82,7 @@ impl Worker {
         let failed = |error: io::Error| {
             Failure::new(
                 Exit::Undone,
-                "worker",
+                Code::Worker,
                 format!("the child for kernel writes does not start: {error}; nothing was changed"),
                 "check free memory and process limits",
             )
@@ -110,7 +110,7 @@ impl Worker {
         while !matches!(self.child.try_wait(), Ok(Some(_))) {
             if Instant::now() > deadline {
                 self.hung = true;
-                return Err(Failure::new(Exit::Hung, "hung", "the child does not end", "reboot"));
+                return Err(Failure::new(Exit::Hung, Code::Hung, "the child does not end", "reboot"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -7,7 +7,7 @@
 
 use super::libxenctrl::Interface;
 use super::root::{read_bytes, read_text, Sysroot};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::{escape, Sbdf};
 use std::cell::Cell;
 use std::io;
@@ -76,7 +76,7 @@ impl Xen {
             let path = root.path(&format!("/sys/hypervisor/version/{part}"));
             let text = read_text(&path).map_err(|error| not_dom0(&path.display().to_string(), &error))?;
             text.parse().map_err(|_| {
-                Failure::new(Exit::NotDom0, "no-xen", format!("{} is no number", path.display()), HINT)
+                Failure::new(Exit::NotDom0, Code::NoXen, format!("{} is no number", path.display()), HINT)
             })
         };
         let interface = Interface::open(version("major")?, version("minor")?)
@@ -198,7 +198,7 @@ fn number(sbdf: Sbdf) -> io::Result<u32> {
 const HINT: &str = "run it in dom0 of a running Xen, as root";
 
 fn not_dom0(what: &str, error: &io::Error) -> Failure {
-    let code = if error.kind() == io::ErrorKind::PermissionDenied { "no-right" } else { "no-xen" };
+    let code = if error.kind() == io::ErrorKind::PermissionDenied { Code::NoRight } else { Code::NoXen };
     Failure::new(Exit::NotDom0, code, format!("{what}: {error}"), HINT)
 }
 
@@ -213,18 +213,18 @@ pub fn check_dom0(root: &Sysroot) -> Result<(), Failure> {
         Ok(text) => {
             let shown = escape(text.as_bytes());
             let message = format!("this machine runs under {shown}, not Xen ({})", kind.display());
-            return Err(Failure::new(Exit::NotDom0, "no-xen", message, HINT));
+            return Err(Failure::new(Exit::NotDom0, Code::NoXen, message, HINT));
         }
         Err(error) => {
             let message = format!("this is no Xen machine: {}: {error}", kind.display());
-            return Err(Failure::new(Exit::NotDom0, "no-xen", message, HINT));
+            return Err(Failure::new(Exit::NotDom0, Code::NoXen, message, HINT));
         }
     }
     let capabilities = root.path("/proc/xen/capabilities");
     match read_text(&capabilities) {
         Ok(text) if !text.contains("control_d") => Err(Failure::new(
             Exit::NotDom0,
-            "no-dom0",
+            Code::NoDom0,
             format!("this is no control domain: {} lacks control_d", capabilities.display()),
             HINT,
         )),

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::root::Sysroot;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::escape;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -60,9 +60,9 @@ impl Xenstore {
             }
         }
         let (code, hint) = if denied {
-            ("no-right", "run it as root")
+            (Code::NoRight, "run it as root")
         } else {
-            ("no-xenstore", "start xenstored (on Qubes: systemctl status xenstored)")
+            (Code::NoXenstore, "start xenstored (on Qubes: systemctl status xenstored)")
         };
         let message = format!("xenstore cannot be asked: {}: {error}", socket.display());
         Err(Failure::new(Exit::NotDom0, code, message, hint))
@@ -194,7 +194,7 @@ fn named_error(name: &[u8]) -> io::Error {
 fn broken(path: &str, error: &io::Error) -> Failure {
     Failure::new(
         Exit::Io,
-        "xenstore",
+        Code::Xenstore,
         format!("cannot read {} from xenstore: {error}", escape(path.as_bytes())),
         "check that xenstored runs, and try again",
     )

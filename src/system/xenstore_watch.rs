@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::root::Sysroot;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -41,7 +41,7 @@ impl XenstoreWatch {
         let opened = connect(root).and_then(|link| Self { link, rest: Vec::new() }.watch(paths));
         opened.map_err(|error| {
             let message = format!("xenstore cannot be watched: {error}");
-            Failure::new(Exit::NotDom0, "no-xenstore", message, "start xenstored")
+            Failure::new(Exit::NotDom0, Code::NoXenstore, message, "start xenstored")
         })
     }
 

@@ -13,6 +13,7 @@ mod assigned;
 mod completion;
 mod consent;
 mod drivers;
+mod errors;
 mod hazards;
 mod history;
 mod import;

@@ -1,7 +1,7 @@
 //! A situation of one function, built from a plain one by saying what is different.
 
 use crate::assess::{of_return, state_of, Exposure, Hazard, Past, Severity, State, Verdict};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::history::Identity;
 use crate::names::{DriverName, ModuleName, Sbdf, Untrusted};
 use crate::observe::boot::{Boot, Release};
@@ -233,5 +233,5 @@ impl Situation {
 
 /// Something that could not be read.
 pub fn failed() -> Failure {
-    Failure::new(Exit::Io, "unreadable", "cannot read it", "try again")
+    Failure::new(Exit::Io, Code::Unreadable, "cannot read it", "try again")
 }

@@ -1,7 +1,7 @@
 //! `audit export`: all records, byte for byte.
 
 use super::{failure, Context};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use std::io::{ErrorKind, Write};
 
 /// Runs it.
@@ -21,7 +21,7 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
     match written.and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
             Exit::Io,
-            "stdout",
+            Code::Stdout,
             format!("cannot write to stdout: {error}"),
             "free space where the output goes",
         )),

@@ -2,7 +2,7 @@
 
 use super::{boot, failure, Context};
 use crate::audit_cli::ImportArgs;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::{escape, Sbdf};
 use crate::observe::import::backups::{self, Backup};
 use crate::observe::import::{each_line, Console, Found, Journald, Libvirt, Reader, Tally, MOST};
@@ -117,7 +117,7 @@ fn source(
         Err(error) => {
             return Err(Failure::new(
                 Exit::Io,
-                "unreadable",
+                Code::Unreadable,
                 format!("cannot read {place}: {error}"),
                 "name the logs that can be read, or run it as root",
             ))
@@ -167,7 +167,7 @@ fn journald(context: &Context) -> Result<Source, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(
             Exit::Io,
-            "unreadable",
+            Code::Unreadable,
             format!("cannot read journald's files: {error}"),
             "run it as root, or give --journald what `journalctl -o json` wrote",
         )

@@ -1,7 +1,7 @@
 //! `audit show`: one operation, what was intended and what came of it; or one record with all its members.
 
 use super::{failure, Context};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::report::text::wrapped;
 use crate::report::{emit, json, sentence};
 use audit::{Query, Record};
@@ -26,7 +26,7 @@ pub fn run(context: &Context, what: &str) -> Result<Exit, Failure> {
         let shown = crate::names::escape(what.as_bytes());
         return Err(Failure::new(
             Exit::Usage,
-            "no-such-operation",
+            Code::NoSuchOperation,
             format!("there is no operation and no record {shown}"),
             "run `audit log`, or `audit log -o records` for the numbers",
         ));

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::assess::{Act, Acts};
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::history::Entry;
 use crate::names::Sbdf;
 use crate::observe::boot_records;
@@ -22,7 +22,7 @@ pub fn find(context: &Context, boot_id: &str, wanted: Option<Sbdf>) -> Result<Op
         }
     });
     match read {
-        Err(failure) if failure.code != "no-journal" => Err(failure),
+        Err(failure) if failure.code != Code::NoJournal => Err(failure),
         _ => Ok(acts.newest(wanted).cloned()),
     }
 }

@@ -5,7 +5,7 @@ use super::{act, identity, Undo};
 use crate::assess::Hazard;
 use crate::commands::operation::nothing_pending;
 use crate::consent::{ask, can_ask, confirm, Accepted, Asked};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::{escape, Sbdf};
 use crate::observe::Sources;
 use crate::system::lock::OperationLock;
@@ -40,7 +40,7 @@ impl Undo<'_> {
             Asked::GoOn => Ok(accepted.with(&missing)),
             Asked::Reboot => Err(Failure::new(
                 Exit::Consent,
-                "reboot-chosen",
+                Code::RebootChosen,
                 "nothing was changed",
                 "reboot; `show BDF` says for each function whether that returns it",
             )),
@@ -61,7 +61,7 @@ impl Undo<'_> {
         let accept = if words.is_empty() { String::new() } else { format!(" --accept {}", words.join(",")) };
         Failure::new(
             Exit::Consent,
-            "consent-missing",
+            Code::ConsentMissing,
             format!("{}; nothing was changed", wanting.join("; ")),
             format!("reboot (recommended), or review the act and add --plan {}{accept}", self.id),
         )
@@ -71,7 +71,7 @@ impl Undo<'_> {
     pub fn stale(&self, given: &str) -> Failure {
         Failure::new(
             Exit::Consent,
-            "plan-stale",
+            Code::PlanStale,
             format!("the reviewed plan {} no longer holds; it is {} now", escape(given.as_bytes()), self.id),
             "review it again: run `rollback` without --plan; a reboot is recommended",
         )
@@ -95,7 +95,7 @@ impl Undo<'_> {
         }
         Err(Failure::new(
             Exit::Consent,
-            "plan-stale",
+            Code::PlanStale,
             "something changed while the question was open; nothing was changed by this program",
             "run `rollback` again; a reboot is recommended",
         ))

@@ -4,7 +4,7 @@
 
 use super::lists::{self, Listed};
 use super::{stored, Assignment, Qube, Qubes, QubesSource};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::escape;
 use crate::observe::Reading;
 use crate::system::qubesd::wire::Refusal;
@@ -105,7 +105,7 @@ fn qube(qubesd: &Qubesd, listed: Listed, is_43: bool) -> Result<Option<Qube>, Fa
 
 /// A list that was not cut.
 fn whole(bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    let cut = || Failure::new(Exit::Io, "qubesd-nonsense", "an answer of qubesd is cut", "try again");
+    let cut = || Failure::new(Exit::Io, Code::QubesdNonsense, "an answer of qubesd is cut", "try again");
     if lists::is_whole(&bytes) {
         Ok(bytes)
     } else {

@@ -16,7 +16,7 @@ mod tests;
 pub mod wire;
 
 use super::root::Sysroot;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::escape;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::io::{self, Read, Write};
@@ -95,7 +95,7 @@ impl Qubesd {
     ) -> Result<Result<Vec<u8>, Refusal>, Failure> {
         let until = Instant::now() + self.patience;
         let request = wire::request(method, argument, destination, payload).ok_or_else(|| {
-            failed("qubesd-nonsense", format!("{} cannot be asked", escape(method.as_bytes())))
+            failed(Code::QubesdNonsense, format!("{} cannot be asked", escape(method.as_bytes())))
         })?;
         let broken = |error: io::Error| self.broken(method, &error);
         let mut stream = socket::connect(&self.socket, until).map_err(broken)?;
@@ -124,16 +124,16 @@ impl Qubesd {
         match error.kind() {
             io::ErrorKind::PermissionDenied => {
                 let message = format!("qubesd cannot be asked: {path}: {error}");
-                Failure::new(Exit::NotDom0, "no-right", message, "run it as root")
+                Failure::new(Exit::NotDom0, Code::NoRight, message, "run it as root")
             }
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
                 let waited = self.patience.as_secs();
-                failed("qubesd-silent", format!("qubesd does not answer {method} within {waited} s"))
+                failed(Code::QubesdSilent, format!("qubesd does not answer {method} within {waited} s"))
             }
-            io::ErrorKind::InvalidData => failed("qubesd-nonsense", format!("qubesd, {method}: {error}")),
+            io::ErrorKind::InvalidData => failed(Code::QubesdNonsense, format!("qubesd, {method}: {error}")),
             _ => {
                 let message = format!("qubesd does not run: {path}: {error}");
-                Failure::new(Exit::NotDom0, "no-qubesd", message, "systemctl status qubesd")
+                Failure::new(Exit::NotDom0, Code::NoQubesd, message, "systemctl status qubesd")
             }
         }
     }
@@ -166,7 +166,7 @@ impl EventStream {
             match self.stream.read(&mut buffer) {
                 // What came whole before the end is still told; the end is told the next time.
                 Ok(0) if !events.is_empty() => return Ok(events),
-                Ok(0) => return Err(failed("qubesd-gone", "qubesd closed the stream of events")),
+                Ok(0) => return Err(failed(Code::QubesdGone, "qubesd closed the stream of events")),
                 Ok(size) => {
                     taken += size;
                     let bytes = buffer.get(..size).unwrap_or_default();
@@ -176,26 +176,26 @@ impl EventStream {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(events),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed("qubesd-gone", format!("the stream of events: {error}"))),
+                Err(error) => return Err(failed(Code::QubesdGone, format!("the stream of events: {error}"))),
             }
         }
         Ok(events)
     }
 }
 
-fn failed(code: &'static str, message: impl Into<String>) -> Failure {
+fn failed(code: Code, message: impl Into<String>) -> Failure {
     Failure::new(Exit::Io, code, message, "journalctl -u qubesd says more")
 }
 
 fn refused(method: &str, destination: &str, refusal: &Refusal) -> Failure {
     match refusal {
         Refusal::Nothing => {
-            failed("qubesd-refused", format!("qubesd gives no answer to {method} of {destination}"))
+            failed(Code::QubesdRefused, format!("qubesd gives no answer to {method} of {destination}"))
         }
         Refusal::Exception(kind, message) => {
-            failed("qubesd-exception", format!("qubesd, {method} of {destination}: {kind}: {message}"))
+            failed(Code::QubesdException, format!("qubesd, {method} of {destination}: {kind}: {message}"))
         }
-        Refusal::Nonsense => failed("qubesd-nonsense", format!("qubesd answers {method} with nonsense")),
+        Refusal::Nonsense => failed(Code::QubesdNonsense, format!("qubesd answers {method} with nonsense")),
     }
 }
 

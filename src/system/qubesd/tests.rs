@@ -6,7 +6,7 @@
 use super::model::{self, bytes_of, recorded_events, QubesdFault, QUBES_42, QUBES_43};
 use super::wire::{answer, request, Feed, EVENT_MAX};
 use super::{Event, Qubesd, Refusal};
-use crate::error::Exit;
+use crate::error::{Code, Exit};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use proptest::prelude::*;
 use std::os::fd::AsFd;
@@ -55,22 +55,22 @@ fn the_answer_is_the_same_wherever_it_is_cut() {
 fn what_qubesd_says_against_it_is_told_as_it_says_it() {
     let served = served(QUBES_43);
     let failure = served.client.call("admin.vm.property.Get", "label", "nosuchvm", b"").unwrap_err();
-    assert_eq!((failure.exit, failure.code), (Exit::Io, "qubesd-exception"));
+    assert_eq!((failure.exit, failure.code), (Exit::Io, Code::QubesdException));
     assert!(failure.message.ends_with("QubesVMNotFoundError: No such domain: 'nosuchvm'"), "{failure}");
     let failure = served.client.call("admin.vm.NoSuchMethod", "", "dom0", b"").unwrap_err();
-    assert_eq!((failure.exit, failure.code), (Exit::Io, "qubesd-refused"));
+    assert_eq!((failure.exit, failure.code), (Exit::Io, Code::QubesdRefused));
 }
 
 #[test]
 fn a_qubesd_that_goes_wrong_is_an_error_and_never_a_wait() {
     let served = served(QUBES_43);
     for (fault, code) in [
-        (QubesdFault::Silent, "qubesd-silent"),
-        (QubesdFault::Refuses, "qubesd-refused"),
-        (QubesdFault::Nonsense, "qubesd-nonsense"),
-        (QubesdFault::Endless, "qubesd-nonsense"),
-        (QubesdFault::EndsAt(0), "qubesd-refused"),
-        (QubesdFault::EndsAt(1), "qubesd-nonsense"),
+        (QubesdFault::Silent, Code::QubesdSilent),
+        (QubesdFault::Refuses, Code::QubesdRefused),
+        (QubesdFault::Nonsense, Code::QubesdNonsense),
+        (QubesdFault::Endless, Code::QubesdNonsense),
+        (QubesdFault::EndsAt(0), Code::QubesdRefused),
+        (QubesdFault::EndsAt(1), Code::QubesdNonsense),
     ] {
         served.model.fails(fault);
         let start = Instant::now();
@@ -96,7 +96,7 @@ fn a_daemon_whose_queue_is_full_is_not_waited_for() {
         }
         assert!(waiting.len() < 100_000);
     };
-    assert_eq!(failure.code, "qubesd-silent");
+    assert_eq!(failure.code, Code::QubesdSilent);
     assert!(start.elapsed() < Duration::from_secs(20));
     std::fs::remove_file(socket).unwrap();
 }
@@ -106,8 +106,8 @@ fn without_a_daemon_it_says_so() {
     let client = Qubesd { socket: "/nowhere/qubesd.sock".into(), patience: Duration::from_secs(1) };
     assert!(!client.is_there());
     let failure = client.call("admin.vm.List", "", "dom0", b"").unwrap_err();
-    assert_eq!((failure.exit, failure.code), (Exit::NotDom0, "no-qubesd"));
-    assert_eq!(client.events().unwrap_err().code, "no-qubesd");
+    assert_eq!((failure.exit, failure.code), (Exit::NotDom0, Code::NoQubesd));
+    assert_eq!(client.events().unwrap_err().code, Code::NoQubesd);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn events_come_through_a_descriptor_that_can_be_polled() {
     served.model.hangs_up();
     wait(&stream);
     assert_eq!(stream.read().unwrap()[0].name, b"domain-shutdown");
-    assert_eq!(stream.read().unwrap_err().code, "qubesd-gone");
+    assert_eq!(stream.read().unwrap_err().code, Code::QubesdGone);
 }
 
 #[test]

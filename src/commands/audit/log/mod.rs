@@ -6,7 +6,7 @@ mod shown;
 
 use super::{failure, Context};
 use crate::audit_cli::{LogArgs, LogForm};
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::report::{emit, warn};
 use audit::{Query, Record, Skipped};
 use std::collections::VecDeque;
@@ -113,7 +113,7 @@ fn records(context: &Context, args: &LogArgs, query: &Query, form: LogForm) -> R
 fn stdout_fails(error: &std::io::Error) -> Failure {
     Failure::new(
         Exit::Io,
-        "stdout",
+        Code::Stdout,
         format!("cannot write to stdout: {error}"),
         "free space where the output goes",
     )
