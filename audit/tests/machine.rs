@@ -234,7 +234,7 @@ fn on_a_full_disk_a_started_operation_reaches_its_end_and_a_new_one_is_refused()
         let head = journal.close().unwrap();
         let refused = Journal::open(&folder, "1c0ffee0").err().unwrap();
         assert_eq!(refused.kind(), Kind::Full, "{kind}: {refused}");
-        assert!(refused.hint().contains("nothing has been changed"));
+        assert!(refused.hint().contains("free space"));
         let against = Against { checkpoints: vec![head.into()], ..Against::default() };
         let report = verify(&folder, &against, &|_, _| {}).unwrap();
         assert_eq!(report.verdict(), Verdict::Sound, "{kind}: {report}");
