@@ -194,9 +194,9 @@ mod tests {
     fn the_words_are_words_and_stand_in_order() {
         let words: Vec<_> = Code::ALL.iter().map(|code| code.word()).collect();
         assert!(words.windows(2).all(|pair| matches!(pair, [one, other] if one < other)), "{words:?}");
-        assert!(words
-            .iter()
-            .all(|word| word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-')));
+        assert!(words.iter().all(|word| word
+            .chars()
+            .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-')));
     }
 
     #[test]
