@@ -12,6 +12,7 @@ mod arguments;
 mod assigned;
 mod completion;
 mod consent;
+mod documents;
 mod drivers;
 mod errors;
 mod hazards;
