@@ -381,7 +381,10 @@ fn printable(bytes: &[u8]) -> bool {
             *greatest = (*greatest).max(*byte);
         }
     }
-    least.iter().all(|byte| *byte >= 0x20) && greatest.iter().all(|byte| *byte <= 0x7e)
+    // Folded, not searched: a search would look at one byte after the other.
+    let least = least.iter().fold(u8::MAX, |least, byte| least.min(*byte));
+    let greatest = greatest.iter().fold(0, |greatest, byte| (*byte).max(greatest));
+    least >= 0x20 && greatest <= 0x7e
 }
 
 /// A line that is a record: of the right shape, with a hash that holds and a `prev` that is one.
