@@ -217,7 +217,8 @@ fn quick(
     let finder = pruned.then(|| Finder::new(b"\"kind\":\"pruned\""));
     let mut checked: Option<Checked> = None;
     // Whole pages to whole pages: the kernel copies those the fastest. What is left of a line is put before them.
-    let pages = MAX_LINE + buffer.get(MAX_LINE..).map_or(0, |pages| pages.as_ptr().align_offset(PAGE));
+    let pages =
+        MAX_LINE + buffer.get(MAX_LINE..).map_or(0, |pages| pages.as_ptr().align_offset(PAGE).min(PAGE));
     // Earlier than the piece, to see whether a line begins at `from` itself.
     let mut next = piece.from.saturating_sub(1) / PAGE as u64 * PAGE as u64;
     let mut skip = piece.from > 0;
