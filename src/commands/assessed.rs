@@ -7,6 +7,7 @@ use crate::error::{Code, Exit, Failure};
 use crate::names::{DriverName, Sbdf};
 use crate::observe::qubes::QubesSource;
 use crate::observe::{Claims, Dom0, Function, Qubes, Sources};
+use crate::report::text::wrapped;
 use crate::report::Described;
 use crate::system::pci_ids::PciIds;
 use crate::system::sysfs::PciSysfs;
@@ -129,6 +130,28 @@ impl Assessed {
         }
         unseen.extend(self::unseen(past));
         unseen
+    }
+
+    /// One line where there is no Qubes: fewer are asked there.
+    #[must_use]
+    pub fn of_no_qubes(dom0: &Dom0) -> String {
+        match dom0.qubes_known {
+            Ok(None) => {
+                wrapped("no Qubes: ", "Xen, xenstore and the journal alone tell who has or had a device")
+            }
+            Ok(Some(_)) | Err(_) => String::new(),
+        }
+    }
+
+    /// Who was asked what Qubes knows, for a script; null where there is no Qubes.
+    #[must_use]
+    pub fn qubes(dom0: &Dom0) -> Option<&'static str> {
+        match &dom0.qubes_known {
+            Ok(None) => None,
+            Ok(Some(Qubes { source: QubesSource::Xml { .. }, .. })) => Some("qubes.xml"),
+            Ok(Some(_)) => Some("qubesd"),
+            Err(_) => Some("unknown"),
+        }
     }
 
     /// The same for every function that `wanted` picks.

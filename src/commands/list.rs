@@ -27,7 +27,14 @@ pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
     if context.json {
         let functions: Vec<_> =
             assessed.iter().map(|one| one.described(&describe(one), json::device)).collect();
-        emit(&json::document("list", json!({ "functions": functions, "unseen": unseen })))?;
+        emit(&json::document(
+            "list",
+            json!({
+                "functions": functions,
+                "qubes": Assessed::qubes(&dom0),
+                "unseen": unseen,
+            }),
+        ))?;
         return Ok(Exit::Done);
     }
     let mut text = String::new();
@@ -37,6 +44,7 @@ pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
     if assessed.is_empty() && unseen.is_empty() {
         text.push_str("dom0 drives every function.\n");
     }
+    text.push_str(&Assessed::of_no_qubes(&dom0));
     for what in unseen {
         text.push_str(&wrapped("not seen: ", &what));
     }

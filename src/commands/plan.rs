@@ -47,6 +47,7 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
             "plan": json::plan(&plan, &one.reboot),
             "pending": pending.as_ref().map(Interrupted::words),
             "exit": exit.status(),
+            "qubes": Assessed::qubes(&one.dom0),
             "unseen": Assessed::unseen(&one.dom0, &one.past),
         });
         emit(&json::document("plan", members))?;
@@ -85,9 +86,11 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
         }
     }
     let unseen = Assessed::unseen(&one.dom0, &one.past);
-    if !unseen.is_empty() {
+    let no_qubes = Assessed::of_no_qubes(&one.dom0);
+    if !unseen.is_empty() || !no_qubes.is_empty() {
         text.push('\n');
     }
+    text.push_str(&no_qubes);
     for what in unseen {
         text.push_str(&wrapped("not seen: ", &what));
     }

@@ -30,6 +30,7 @@ pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
             "modules": claims,
             "reset_methods": one.function.reset_methods,
             "reboot": json::reboot(&one.reboot),
+            "qubes": Assessed::qubes(&one.dom0),
             "unseen": unseen,
         });
         emit(&json::document("show", members))?;
@@ -48,6 +49,7 @@ pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
     if !one.state.is_fine() {
         text.push_str(&reboot_block(&one.reboot));
     }
+    text.push_str(&Assessed::of_no_qubes(&one.dom0));
     for what in unseen {
         text.push_str(&wrapped("not seen: ", &what));
     }

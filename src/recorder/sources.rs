@@ -127,7 +127,12 @@ impl Connections {
             }
             Ok(watch)
         });
-        back | self.qubesd.try_open(clock, || Qubesd::new(&root).events())
+        back | self.qubesd.try_open(clock, || match Qubesd::new(&root).events() {
+            Err(failure) if !qubes::is_here(&root) => {
+                Err(Failure { message: "this is no Qubes".to_owned(), ..failure })
+            }
+            heard => heard,
+        })
     }
 
     /// What is waited for.

@@ -216,7 +216,16 @@ fn where_qubes_is_there_and_says_nothing_the_worse_case_counts() {
 fn on_a_xen_without_qubes_nobody_is_asked() {
     let dom0 = dom0();
     assert_eq!(hazard(&dom0, NIC, "still-assigned"), None);
-    dom0.run(&["list"]).exits(0).never_says("not seen");
+    let says = "no Qubes: Xen, xenstore and the journal alone tell who has or had a device";
+    dom0.run(&["list"]).exits(0).says(says).never_says("not seen");
+    dom0.run(&["show", NIC]).exits(0).says(says);
+    dom0.run(&["plan", NIC]).says(says);
+    for command in [&["list"] as &[&str], &["show", NIC], &["plan", NIC]] {
+        assert_eq!(dom0.json(command)["qubes"], Value::Null);
+    }
+    let _qubesd = dom0.qubes(QUBES_43);
+    dom0.run(&["list"]).exits(0).never_says("no Qubes");
+    assert_eq!(dom0.json(&["list"])["qubes"], "qubesd");
 }
 
 #[test]

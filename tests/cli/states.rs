@@ -25,6 +25,7 @@ fn list_shows_what_dom0_does_not_drive_in_80_columns() {
   driver    pciback, slot listed; Xen's owner DomIO
   state     held by pciback, in quarantine
   verdict   reboot; or reattach at a risk
+no Qubes: Xen, xenstore and the journal alone tell who has or had a device
 ",
     );
 }
@@ -43,6 +44,7 @@ fn list_all_shows_every_function_in_the_order_of_addresses() {
   driver    nvme; Xen's owner dom0
   state     driven by nvme
   verdict   nothing to do
+no Qubes: Xen, xenstore and the journal alone tell who has or had a device
 ",
     );
 }
@@ -50,7 +52,7 @@ fn list_all_shows_every_function_in_the_order_of_addresses() {
 #[test]
 fn list_says_so_where_dom0_drives_everything() {
     let dom0 = Dom0::with(Function::nic(NIC).driven("e1000e"));
-    dom0.run(&["list"]).exits(0).shows("dom0 drives every function.\n");
+    dom0.run(&["list"]).exits(0).shows("dom0 drives every function.\nno Qubes: Xen, xenstore and the journal alone tell who has or had a device\n");
     assert_eq!(dom0.json(&["list"])["functions"].as_array().unwrap().len(), 0);
 }
 
@@ -73,6 +75,7 @@ fn show_says_who_it_is_and_what_it_risks() {
         in quarantine, as it does when a qube that had it has ended)
   warn  network: dom0 has no network on purpose; this gives it one (class
         020000)
+no Qubes: Xen, xenstore and the journal alone tell who has or had a device
 ",
     );
 }
@@ -152,6 +155,8 @@ Plan {id}
 To take the risk in a script:
   qubes-dom0-pci reattach 0000:00:07.0 --plan {id} \\
     --accept unknown-history,network
+
+no Qubes: Xen, xenstore and the journal alone tell who has or had a device
 "
     ));
 }

@@ -16,7 +16,7 @@ mod xml;
 
 pub use assignment::{Assignment, Identity, Mode, Port};
 pub use happening::{Device, Happened, Happening};
-pub use read::read;
+pub use read::{is_here, read};
 pub use stored::qubes as qubes_of_file;
 
 use super::Function;

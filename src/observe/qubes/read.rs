@@ -20,11 +20,11 @@ const STORE: &str = "/var/lib/qubes/qubes.xml";
 /// # Errors
 /// This is Qubes, and neither qubesd nor its file can be read.
 pub fn read(root: &Sysroot, sysfs: &PciSysfs) -> Reading<Option<Qubes>> {
-    let qubesd = Qubesd::new(root);
-    let store = root.path(STORE);
-    if !qubesd.is_there() && !store.exists() && !root.path("/etc/qubes-release").exists() {
+    if !is_here(root) {
         return Ok(None);
     }
+    let qubesd = Qubesd::new(root);
+    let store = root.path(STORE);
     let mut known = match ask(&qubesd) {
         Ok(known) => known,
         Err(failure) => {
@@ -40,6 +40,12 @@ pub fn read(root: &Sysroot, sysfs: &PciSysfs) -> Reading<Option<Qubes>> {
         assignment.sbdf = assignment.port.function(sysfs).map_err(|failure| failure.message)?;
     }
     Ok(Some(known))
+}
+
+/// Whether this is Qubes, whatever of it works: its socket, its file or its release is there.
+#[must_use]
+pub fn is_here(root: &Sysroot) -> bool {
+    Qubesd::new(root).is_there() || [STORE, "/etc/qubes-release"].iter().any(|path| root.path(path).exists())
 }
 
 /// One request for the list, one or two a qube for its devices, three more where it has some or is not halted.
