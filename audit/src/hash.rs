@@ -16,6 +16,7 @@ pub(crate) fn same(one: &HexHash, other: &HexHash) -> bool {
 }
 
 /// The text of `value`.
+#[inline(always)]
 pub(crate) fn to_hex(value: &[u8; 32]) -> HexHash {
     let mut text = [0u8; 64];
     for (pair, byte) in text.chunks_exact_mut(2).zip(value) {

@@ -327,9 +327,14 @@ impl<'a> Parts<'a> {
 }
 
 /// Takes a line (without its line feed) apart; `None` where it has not the shape of a record.
+pub(crate) fn split(line: &[u8]) -> Option<Parts<'_>> {
+    shape(line).filter(|parts| printable(parts.body))
+}
+
+/// As [`split`], but leaves it to the caller to see whether all bytes of the body are printable.
 // Inlined where every record passes: returned through memory it would cost a stall a line.
 #[inline(always)]
-pub(crate) fn split(line: &[u8]) -> Option<Parts<'_>> {
+pub(crate) fn shape(line: &[u8]) -> Option<Parts<'_>> {
     if line.len() >= MAX_LINE {
         return None;
     }
@@ -347,7 +352,7 @@ pub(crate) fn split(line: &[u8]) -> Option<Parts<'_>> {
     }
     let body = line.get(..line.len().checked_sub(HASH_MEMBER)?)?;
     let members = members.get(..members.len().checked_sub(HASH_MEMBER)?)?;
-    (members.first() == Some(&b',') && printable(body)).then_some(Parts { prev, seq, body, hash, members })
+    (members.first() == Some(&b',')).then_some(Parts { prev, seq, body, hash, members })
 }
 
 /// A decimal number below 2^53 without leading zeros, and what follows it.

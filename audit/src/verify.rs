@@ -20,8 +20,8 @@ use crate::checkpoint::{remembered, Checkpoint};
 use crate::error::{Error, Result};
 use crate::hash::{self, HexHash};
 use crate::head::{segment_name, Head};
-use crate::lanes::of_objects;
-use crate::record::{split, Parts, Record, MAX_LINE};
+use crate::lanes::Lanes;
+use crate::record::{shape, split, Parts, Record, MAX_LINE};
 use crate::report::{Comparison, Finding, Outcome, Place, Report, Witness, Wrong};
 use crate::snapshot::{Snapshot, Span};
 use crate::store::Segment;
@@ -236,7 +236,7 @@ fn quick(
         let filled = bytes.len();
         let mut start = 0;
         let mut feeds = memchr::memchr_iter(b'\n', bytes);
-        // The lines that begin in this piece, taken apart two by two: kept in a list they would be written and read again.
+        // The lines that begin in this piece, one by one: kept in a list they would be written and read again.
         let mut line = || -> Option<(u64, &[u8])> {
             loop {
                 let feed = feeds.next()?;
@@ -252,22 +252,16 @@ fn quick(
                 }
             }
         };
-        while let Some((begins, one)) = line() {
-            let Some(parts) = split(one) else { return Ok(None) };
-            let Some((then, other)) = line() else {
-                let [hash, _] = of_objects([parts.body, &[]]);
-                if !add(&mut checked, begins, one, &parts, &hash, wanted, finder.as_ref()) {
-                    return Ok(None);
-                }
-                break;
-            };
-            let Some(others) = split(other) else { return Ok(None) };
-            let [hash, next] = of_objects([parts.body, others.body]);
-            if !add(&mut checked, begins, one, &parts, &hash, wanted, finder.as_ref())
-                || !add(&mut checked, then, other, &others, &next, wanted, finder.as_ref())
-            {
+        let mut lanes = Lanes::new();
+        while let Some((begins, line)) = line() {
+            let Some(parts) = shape(line) else { return Ok(None) };
+            lanes.take(line, &parts);
+            if !add(&mut checked, begins, line, &parts, wanted, finder.as_ref()) {
                 return Ok(None);
             }
+        }
+        if !lanes.hold() {
+            return Ok(None);
         }
         if complete {
             break;
@@ -292,14 +286,13 @@ fn quick(
     Ok(checked.filter(|sum| hash::from_hex(&sum.first.prev).is_some()))
 }
 
-/// Adds a line to `checked` where it holds and follows.
+/// Adds a line to `checked` where it follows; whether its hash holds is looked at elsewhere.
 #[inline(always)]
 fn add(
     checked: &mut Option<Checked>,
     begins: u64,
     line: &[u8],
     parts: &Parts<'_>,
-    hash: &HexHash,
     wanted: &[u64],
     finder: Option<&Finder<'_>>,
 ) -> bool {
@@ -315,7 +308,7 @@ fn add(
             pruned: Vec::new(),
         }
     });
-    if !hash::same(hash, parts.hash) || !sum.next.accepts(parts) {
+    if !sum.next.accepts(parts) {
         return false;
     }
     sum.next = Next::after(parts);
