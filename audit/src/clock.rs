@@ -3,20 +3,24 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The last microsecond of the year 9999: beyond it the text would grow.
+const LAST: u64 = 253_402_300_799_999_999;
+
 /// Length of `2026-11-22T13:47:51.123456Z`.
 pub(crate) const TEXT_LEN: usize = 27;
 
-/// Microseconds since 1970 in UTC; a clock before that reads as 0.
+/// Microseconds since 1970 in UTC; a clock before that reads as 0; one beyond the year 9999 as its last moment.
 pub(crate) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    let now = SystemTime::now();
+    #[cfg(test)]
+    let now = stepping::shown().unwrap_or(now);
+    now.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_micros()).map_or(LAST, |micros| micros.min(LAST)))
 }
 
 /// `micros` since 1970 as RFC 3339 text, always [`TEXT_LEN`] bytes until the year 9999.
 pub fn text(micros: u64) -> String {
-    // The last microsecond of the year 9999: beyond it the text would grow.
-    let micros = micros.min(253_402_300_799_999_999);
+    let micros = micros.min(LAST);
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // Days are counted from 1 March of the year 0, so that the leap day ends a year.
@@ -36,6 +40,21 @@ pub fn text(micros: u64) -> String {
         second % 60
     )
 }
+
+/// `now` as text, moved by a microsecond where that is `last`, the time of the last record: two appends that follow each
+/// other never share theirs, so that a reader can tell the records of one from those of two. It may be before `last`.
+pub(crate) fn other_than(last: &[u8], now: u64) -> String {
+    let other = if now < LAST { now + 1 } else { LAST - 1 };
+    let text = text(now);
+    if text.as_bytes() == last {
+        self::text(other)
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod stepping;
 
 #[cfg(test)]
 mod tests {

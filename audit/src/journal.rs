@@ -228,7 +228,7 @@ impl Journal {
             needed.push(opening);
         }
         let mut next = tail.next;
-        let now = later_than(&time);
+        let now = clock::other_than(&time, clock::now());
         for draft in needed.iter().chain(drafts) {
             let place = record::Place { prev: &next.prev, seq: next.seq, time: &now, boot: &self.boot };
             let (line, hash) = draft.line(&place);
@@ -305,17 +305,5 @@ fn head_before(next: &Next) -> Result<Head> {
     match (next.seq.checked_sub(1), hash::from_hex(&next.prev)) {
         (Some(seq), Some(hash)) => Ok(Head { seq, hash }),
         _ => Err(Error::new(Kind::Broken, "the journal has no record yet", None)),
-    }
-}
-
-/// The present time, moved on by a microsecond where it is that of the last record: two appends never share theirs, so
-/// that a reader can tell the records of one append from those of two.
-fn later_than(last: &[u8]) -> String {
-    let now = clock::now();
-    let text = clock::text(now);
-    if text.as_bytes() == last {
-        clock::text(now + 1)
-    } else {
-        text
     }
 }

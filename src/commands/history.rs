@@ -3,7 +3,7 @@
 use super::Context;
 use crate::assess::{same, Fold, Past};
 use crate::error::{Exit, Failure};
-use crate::history::{journal_boot, Moment};
+use crate::history::{journal_boot, Uptime};
 use crate::names::Sbdf;
 use crate::observe::past::{self, Journal, Named};
 use crate::observe::{boot_began, identity, Dom0, Sources};
@@ -44,7 +44,7 @@ pub fn past_of(context: &Context, sources: &Sources, dom0: &Dom0, wanted: &[Sbdf
     let alive = RecorderMark::is_held(&context.root);
     let journal = past::read(&context.journal, &named, &boot, &mut |told| fold.tell(told));
     let alive = alive && RecorderMark::is_held(&context.root);
-    fold.finish(Moment::now(), alive, journal)
+    fold.finish(Uptime::now(), alive, journal)
 }
 
 /// What a changing command would fail with for the journal's sake, before it changes anything.

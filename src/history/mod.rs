@@ -9,9 +9,11 @@ mod entry;
 mod fuzz;
 mod moment;
 mod told;
+mod uptime;
 
 pub use entry::{
     Device, DeviceEvent, Entry, Identity, Lost, Qube, QubeEvent, Recorder, RecorderPhase, Stay, StayEvent,
 };
 pub use moment::{seconds, Moment};
-pub use told::{journal_boot, Told, What};
+pub use told::{journal_boot, up, Told, What};
+pub use uptime::Uptime;

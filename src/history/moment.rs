@@ -35,6 +35,12 @@ impl Moment {
         Self::from_micros(self.0.saturating_add(seconds.saturating_mul(1_000_000)))
     }
 
+    /// So many seconds earlier.
+    #[must_use]
+    pub fn before(self, seconds: u64) -> Self {
+        Self(self.0.saturating_sub(seconds.saturating_mul(1_000_000)))
+    }
+
     /// From calendar and clock in UTC; `None` where there is no such day or time.
     #[must_use]
     pub fn from_parts(date: (u32, u32, u32), time: (u32, u32, u32), micros: u32) -> Option<Self> {

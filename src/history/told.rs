@@ -1,6 +1,6 @@
 //! One thing the journal tells, with its place: for everything that looks back.
 
-use super::{Entry, Moment};
+use super::{Entry, Moment, Uptime};
 use crate::names::Sbdf;
 use audit::Record;
 
@@ -31,6 +31,8 @@ pub struct Told {
     pub seq: u64,
     /// When it was written; `None` where that is no time.
     pub time: Option<Moment>,
+    /// When, by the clock that only rises; `None` where no recorder wrote it.
+    pub up: Option<Uptime>,
     /// The boot it was written in, as the journal names it.
     pub boot: String,
     /// What it tells.
@@ -53,10 +55,17 @@ impl Told {
         Some(Self {
             seq: record.seq(),
             time: record.text("time").and_then(Moment::parse),
+            up: up(record),
             boot: record.text("boot").unwrap_or_default().to_owned(),
             what,
         })
     }
+}
+
+/// When a recorder wrote a record, by the clock that only rises.
+#[must_use]
+pub fn up(record: &Record) -> Option<Uptime> {
+    record.number("up").and_then(Uptime::from_record)
 }
 
 /// A boot as the journal names it: the first eight digits of the kernel's id of it.

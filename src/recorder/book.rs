@@ -4,7 +4,7 @@
 use super::backoff::Backoff;
 use super::limits::Now;
 use crate::error::Failure;
-use crate::history::{Entry, Lost, Moment};
+use crate::history::{Entry, Lost, Moment, Uptime};
 use crate::system::space;
 use audit::{Draft, Journal, Kind};
 use std::path::PathBuf;
@@ -115,7 +115,10 @@ impl Book {
         if matches!(self.has_room(), Ok(false)) {
             return Err("space");
         }
-        let drafts: Vec<Draft> = entries.iter().map(Entry::draft).collect();
+        // Who reads it measures by this how long the recorder was silent.
+        let up = Uptime::now().map(Uptime::seconds);
+        let draft = |entry: &Entry| up.into_iter().fold(entry.draft(), |draft, up| draft.number("up", up));
+        let drafts: Vec<Draft> = entries.iter().map(draft).collect();
         let why = |error: &audit::Error| match error.kind() {
             Kind::Full => "space",
             Kind::Busy => "busy",

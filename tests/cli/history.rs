@@ -4,6 +4,7 @@ use crate::model::terminal::Answer;
 use crate::model::{Dom0, Function};
 use audit::{Draft, Journal};
 use nix::fcntl::{Flock, FlockArg};
+use nix::time::{clock_gettime, ClockId};
 use serde_json::{json, Value};
 use std::fs::File;
 
@@ -25,7 +26,18 @@ fn folder(dom0: &Dom0) -> std::path::PathBuf {
 }
 
 fn told(dom0: &Dom0, boot: &str, drafts: &[Draft]) {
-    Journal::open(&folder(dom0), boot).unwrap().append(drafts).unwrap();
+    told_at(dom0, boot, up(), drafts);
+}
+
+/// Written by a recorder at this second of the clock that only rises.
+fn told_at(dom0: &Dom0, boot: &str, up: i64, drafts: &[Draft]) {
+    let drafts: Vec<Draft> = drafts.iter().map(|draft| draft.clone().number("up", up)).collect();
+    Journal::open(&folder(dom0), boot).unwrap().append(&drafts).unwrap();
+}
+
+/// Now, by the clock that only rises.
+fn up() -> i64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap().tv_sec()
 }
 
 fn recorder(phase: &str) -> Draft {
@@ -105,6 +117,74 @@ fn a_recorder_that_heard_everything_proves_that_no_qube_had_it() {
         ids.contains(&"unknown-history".to_owned()) && !ids.contains(&"never-exposed".to_owned()),
         "{ids:?}"
     );
+}
+
+#[test]
+fn a_recorder_that_hangs_proves_nothing_though_the_clock_was_set_back_to_its_last_word() {
+    let dom0 = dom0();
+    let _mark = listens(&dom0);
+    // By the wall clock, these were written just now.
+    told_at(&dom0, BOOT, up() - 3600, &[recorder("start"), seized(ID), recorder("heartbeat")]);
+    assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["unknown-history", "network"]));
+}
+
+#[test]
+fn a_recorder_that_hears_proves_that_no_qube_had_it_though_the_clock_was_set_by_days() {
+    let dom0 = dom0();
+    let _mark = listens(&dom0);
+    let seized = format!(
+        r#""kind":"device","event":"seized","bdf":"{NIC}","id":"{ID}","revision":"01","before":"e1000e","source":"uevent""#
+    );
+    let recorder = |phase: &str, ago: i64| {
+        let first = phase == "start";
+        format!(
+            r#""kind":"recorder","phase":"{phase}","run":"r","sources":["uevents","xenstore"],"missing":[],"first":{first},"interval":600,"up":{}"#,
+            up() - ago
+        )
+    };
+    let seized = format!("{seized},\"up\":{}", up() - 500);
+    let (start, beat, last) = (recorder("start", 510), recorder("heartbeat", 400), recorder("heartbeat", 5));
+    dom0.remembers(&[
+        ("23:00:00", BOOT, &start),
+        ("08:00:00", BOOT, &seized),
+        ("03:00:00", BOOT, &beat),
+        ("22:00:00", BOOT, &last),
+    ]);
+    assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["network"]));
+}
+
+#[test]
+fn a_journal_whose_times_go_backwards_is_read_like_any_other() {
+    let dom0 = dom0();
+    let stay = |event: &str| {
+        format!(
+            r#""kind":"stay","event":"{event}","bdf":"{NIC}","id":"{ID}","qube":"work","label":"red","source":"xenstore","domain":4,"up":7"#
+        )
+    };
+    let start = r#""kind":"recorder","phase":"start","run":"r","sources":["uevents","xenstore"],"missing":[],"first":true,"interval":600,"up":5"#;
+    let (begin, end) = (stay("begin"), stay("end"));
+    let note = r#""kind":"note""#;
+    dom0.remembers(&[
+        ("12:00:00", BOOT, r#""kind":"genesis","id":"0011223344556677""#),
+        ("12:00:00", BOOT, start),
+        ("11:00:00", BOOT, &begin),
+        ("03:00:00", BOOT, &end),
+        ("23:59:59", BOOT, note),
+        ("00:00:00", BOOT, note),
+        ("04:00:00", BOOT, note),
+    ]);
+    dom0.run(&["--json", "audit", "verify"]).exits(0);
+    let count = |arguments: &[&str]| {
+        dom0.run(&[&["--json", "audit", "log"], arguments].concat()).exits(0).out.lines().count()
+    };
+    assert_eq!(count(&[]), 7);
+    assert_eq!(count(&["--since", "2026-11-22T04:00"]), 5);
+    assert_eq!(count(&["--until", "2026-11-22T04:00"]), 2);
+    assert_eq!(count(&["--since", "2026-11-22T03", "--until", "2026-11-22T12"]), 3);
+    dom0.run(&["audit", "timeline"]).exits(0).says("A work (red)");
+    dom0.run(&["audit", "timeline", "--since", "2026-11-22T10:00"]).exits(0).says("0000:00:07.0");
+    dom0.run(&["show", NIC]).exits(0).says("work");
+    assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["exposed:work", "unknown-history", "network"]));
 }
 
 #[test]

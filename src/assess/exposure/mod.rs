@@ -18,7 +18,7 @@ pub use recorded::{Gap, Place, Why};
 pub use stays::{Before, Ended, Stayed};
 
 use super::identity::{differences, fill, same};
-use crate::history::{Device, DeviceEvent, Entry, Identity, Moment, Stay, Told, What};
+use crate::history::{Device, DeviceEvent, Entry, Identity, Moment, Stay, Told, Uptime, What};
 use crate::names::{DriverName, Sbdf};
 use crate::observe::past::{Journal, Named};
 use recorded::Recorded;
@@ -186,8 +186,12 @@ impl Fold {
 
     /// Takes one record.
     pub fn tell(&mut self, told: &Told) {
-        let place = Place { seq: told.seq, time: told.time };
+        let place = Place { seq: told.seq, time: told.time, up: told.up };
         let now = told.boot == self.boot;
+        // A clock that was set forward moves the beginning that the kernel tells: what was written before is of this boot.
+        if now && told.up.is_some() {
+            self.began = self.began.into_iter().chain(told.time).min().filter(|_| self.began.is_some());
+        }
         match &told.what {
             What::Gap => self.repairs += 1,
             What::Pruned => self.pruned = true,
@@ -217,7 +221,7 @@ impl Fold {
 
     /// Ends. `now` and `recorder_alive` say whether the recorder of this boot still hears.
     #[must_use]
-    pub fn finish(self, now: Moment, recorder_alive: bool, journal: Journal) -> Past {
+    pub fn finish(self, now: Option<Uptime>, recorder_alive: bool, journal: Journal) -> Past {
         let (gaps, dropped) = self.recorded.finish(now, recorder_alive);
         let present = self.present;
         let of = self.of.into_iter().map(|(sbdf, one)| {
@@ -314,7 +318,7 @@ impl Fold {
             let Some(one) = self.of.get_mut(&sbdf) else { continue };
             let moved = it.bdf != sbdf;
             if now {
-                one.stays.now(Place { seq: place.seq, time }, boot, it);
+                one.stays.now(Place { time, ..place }, boot, it);
             } else {
                 one.stays.earlier(time, boot, it, moved, concern == Concern::Perhaps);
             }

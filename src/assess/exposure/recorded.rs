@@ -1,18 +1,21 @@
 //! Which part of this boot a recorder heard, told while the journal is read: what is kept does not grow with it.
 //!
-//! Places in the journal order what happened; times only say how long a silence was, for clocks step. The rules are
-//! those of [`coverage`](crate::assess::coverage), which draws the same for people over all boots.
+//! Places in the journal order what happened, and how long a silence was is measured by the clock that only rises: a wall
+//! clock that was set back would hide it. Times of the wall clock are for people. The rules are those of
+//! [`coverage`](crate::assess::coverage), which draws the same for people over all boots.
 
 use crate::assess::coverage::{hears, silence};
-use crate::history::{Lost, Moment, Recorder, RecorderPhase};
+use crate::history::{Lost, Moment, Recorder, RecorderPhase, Uptime};
 
 /// A place in the journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
     /// The record's number.
     pub seq: u64,
-    /// Its time.
+    /// Its time, by the wall clock.
     pub time: Option<Moment>,
+    /// Its time by the clock that only rises, where a recorder wrote it.
+    pub up: Option<Uptime>,
 }
 
 /// Why nothing was heard.
@@ -30,8 +33,6 @@ pub enum Why {
     Deaf,
     /// It said that it lost events.
     Lost,
-    /// The clock went back.
-    Clock,
 }
 
 impl Why {
@@ -45,7 +46,6 @@ impl Why {
             Self::Silent => "the recorder was silent",
             Self::Deaf => "the recorder did not hear its sources",
             Self::Lost => "events were lost",
-            Self::Clock => "the clock was set back",
         }
     }
 }
@@ -132,7 +132,7 @@ impl Recorded {
     /// It says what it lost. No other run's hearing makes up for that: what was lost is not known.
     pub fn lost(&mut self, place: Place, it: &Lost) {
         self.sign_of_life(place);
-        let from = Moment::parse(&it.since).map(|since| Place { seq: 0, time: Some(since) });
+        let from = Moment::parse(&it.since).map(|since| Place { seq: 0, time: Some(since), up: None });
         self.push(Gap { from, to: Some(place), why: Why::Lost });
     }
 
@@ -140,28 +140,25 @@ impl Recorded {
     fn heard(&mut self, at: usize, place: Place) {
         let Some(run) = self.runs.get_mut(at) else { return };
         let before = std::mem::replace(&mut run.last, place);
-        let steady = match (before.time, place.time) {
-            (Some(before), Some(now)) if now < before => Err(Why::Clock),
-            (Some(before), Some(now)) if now <= before.after(run.silence) => Ok(()),
-            _ => Err(Why::Silent),
-        };
+        let steady = within(before.up, place.up, run.silence);
         if !run.hears {
             return;
         }
-        match steady {
-            Ok(()) => self.cover(before, place),
-            Err(why) => self.ended = Some(why),
+        if steady {
+            self.cover(before, place);
+        } else {
+            self.ended = Some(Why::Silent);
         }
     }
 
     /// From here to there all was heard.
     fn cover(&mut self, from: Place, to: Place) {
-        let within = |gap: &Gap| {
+        let inside = |gap: &Gap| {
             gap.why != Why::Lost
                 && gap.from.is_some_and(|begin| begin.seq >= from.seq)
                 && gap.to.is_some_and(|end| end.seq <= to.seq)
         };
-        self.gaps.retain(|gap| !within(gap));
+        self.gaps.retain(|gap| !inside(gap));
         if self.cursor.is_none_or(|cursor| cursor.seq < from.seq) {
             let why = self.ended.unwrap_or(Why::NoRecorder);
             self.push(Gap { from: self.cursor, to: Some(from), why });
@@ -182,16 +179,10 @@ impl Recorded {
     }
 
     /// Every gap of this boot up to now, and the end of those that are not kept. `alive`: a recorder runs now.
-    pub fn finish(mut self, now: Moment, alive: bool) -> (Vec<Gap>, Option<Place>) {
-        let lives = |run: &Run| {
-            run.hears && run.last.time.is_some_and(|last| last <= now && now <= last.after(run.silence))
-        };
-        let living = self
-            .runs
-            .iter()
-            .filter(|run| alive && lives(run))
-            .map(|run| run.last)
-            .min_by_key(|last| last.seq);
+    pub fn finish(mut self, now: Option<Uptime>, alive: bool) -> (Vec<Gap>, Option<Place>) {
+        let lives = |run: &&Run| alive && run.hears && within(run.last.up, now, run.silence);
+        // Of two that may live one may have ended: what the later one wrote proves only itself.
+        let living = self.runs.iter().filter(lives).map(|run| run.last).max_by_key(|last| last.seq);
         match living {
             Some(last) => self.cover(last, last),
             None => {
@@ -205,4 +196,9 @@ impl Recorded {
         }
         (self.gaps, self.dropped)
     }
+}
+
+/// Whether so few seconds lie between the two. What was not measured counts as too long.
+fn within(from: Option<Uptime>, to: Option<Uptime>, seconds: u64) -> bool {
+    from.zip(to).and_then(|(from, to)| to.since(from)).is_some_and(|passed| passed <= seconds)
 }

@@ -107,6 +107,11 @@ fn past(story: &Story, alive: bool) -> Exposure {
 }
 
 fn past_of(story: &Story, alive: bool, present: &[(Sbdf, &str)]) -> Exposure {
+    by_clock(story, alive, present, &at)
+}
+
+/// The same, where the wall clock showed these times.
+fn by_clock(story: &Story, alive: bool, present: &[(Sbdf, &str)], wall: &dyn Fn(u64) -> Moment) -> Exposure {
     let named = present.iter().map(|(sbdf, id)| Named { sbdf: *sbdf, id: (*id).to_owned() }).collect();
     let id = present.iter().find(|(sbdf, _)| *sbdf == nic()).unwrap().1;
     let wanted = BTreeMap::from([(nic(), identity(id, "01"))]);
@@ -114,12 +119,13 @@ fn past_of(story: &Story, alive: bool, present: &[(Sbdf, &str)]) -> Exposure {
     for (seq, (second, boot, entry)) in story.iter().enumerate() {
         fold.tell(&Told {
             seq: seq as u64 + 1,
-            time: Some(at(*second)),
+            time: Some(wall(*second)),
+            up: Uptime::from_record(*second as i64),
             boot: (*boot).to_owned(),
             what: What::Entry(entry.clone()),
         });
     }
-    fold.finish(at(1000), alive, Journal::Read { odd: 0 }).of.remove(&nic()).unwrap()
+    fold.finish(Uptime::from_record(1000), alive, Journal::Read { odd: 0 }).of.remove(&nic()).unwrap()
 }
 
 /// Heartbeats of this boot from one second to another.
@@ -180,7 +186,7 @@ fn a_killed_recorder_leaves_the_time_until_the_next_one_uncovered() {
 }
 
 #[test]
-fn stopped_silent_deaf_and_losing_recorders_and_a_clock_set_back_are_told_apart() {
+fn stopped_silent_deaf_and_losing_recorders_are_told_apart() {
     let begun = || vec![(10, BOOT, first()), (20, BOOT, seized())];
     let cases: Vec<(Story, Why)> = vec![
         (vec![(60, BOOT, recorder(Stop, "")), (70, BOOT, recorder(Start, ""))], Why::Stopped),
@@ -188,7 +194,6 @@ fn stopped_silent_deaf_and_losing_recorders_and_a_clock_set_back_are_told_apart(
         (vec![(40, BOOT, recorder(Source, "xenstore")), (60, BOOT, recorder(Source, ""))], Why::Deaf),
         (vec![(40, BOOT, recorder(Source, "uevents")), (60, BOOT, recorder(Source, ""))], Why::Deaf),
         (vec![(60, BOOT, lost(40))], Why::Lost),
-        (vec![(15, BOOT, recorder(Heartbeat, ""))], Why::Clock),
     ];
     for (middle, why) in cases {
         let next = middle.last().unwrap().0 + 20;
@@ -199,6 +204,86 @@ fn stopped_silent_deaf_and_losing_recorders_and_a_clock_set_back_are_told_apart(
     let story =
         told(vec![vec![(10, BOOT, first()), (40, BOOT, lost(30)), (50, BOOT, seized())], beats(60, 1000)]);
     assert!(is_clean(&past(&story, true)));
+}
+
+/// The wall clock steps at this second by so much.
+fn stepping(second: u64, by: i64) -> impl Fn(u64) -> Moment {
+    move |now| {
+        let by = if now < second { 0 } else { by * 1_000_000 };
+        Moment::from_micros(at(now).micros().saturating_add_signed(by))
+    }
+}
+
+const DAY: i64 = 86_400;
+/// A day back, ten years on, a little back, to 1970, and beyond the year 9999.
+const STEPS: [i64; 6] = [-DAY, 3_650 * DAY, -3, 3, -10_000 * DAY, 9_000_000 * DAY];
+
+#[test]
+fn a_clock_that_steps_while_the_recorder_hears_loses_nothing() {
+    let story = told(vec![vec![(10, BOOT, first()), (20, BOOT, seized())], beats(50, 1000)]);
+    for by in STEPS {
+        assert!(is_clean(&by_clock(&story, true, &[(nic(), ID)], &stepping(475, by))), "{by}");
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_hides_no_silence() {
+    let begun = vec![(10, BOOT, first()), (20, BOOT, seized())];
+    // It hung for five minutes, in which the clock went back by them.
+    let hung = told(vec![begun.clone(), beats(50, 300), beats(600, 1000)]);
+    // It ended without a word, and the next one began.
+    let died =
+        told(vec![begun.clone(), beats(50, 300), vec![(600, BOOT, recorder(Start, ""))], beats(650, 1000)]);
+    // It hangs since, and holds its lock.
+    let hangs = told(vec![begun, beats(50, 300)]);
+    for (story, why, by) in [(hung, Why::Silent, -290), (died, Why::Died, -299), (hangs, Why::Died, -690)] {
+        for by in STEPS.into_iter().chain([0, by]) {
+            let exposure = by_clock(&story, true, &[(nic(), ID)], &stepping(500, by));
+            assert_eq!(whys(&exposure), [why], "{by}");
+        }
+    }
+}
+
+#[test]
+fn what_was_not_measured_by_the_clock_that_only_rises_proves_nothing() {
+    let story = told(vec![vec![(10, BOOT, first()), (20, BOOT, seized())], beats(50, 1000)]);
+    let mut fold = Fold::new(BOOT, Some(at(0)), vec![], BTreeMap::from([(nic(), identity(ID, "01"))]));
+    for (seq, (second, boot, entry)) in story.iter().enumerate() {
+        let (seq, time, boot) = (seq as u64, Some(at(*second)), (*boot).to_owned());
+        fold.tell(&Told { seq, time, up: None, boot, what: What::Entry(entry.clone()) });
+    }
+    let past = fold.finish(Uptime::from_record(1000), true, Journal::Read { odd: 0 });
+    assert!(!is_clean(&past.of[&nic()]));
+}
+
+#[test]
+fn of_two_recorders_that_seem_to_live_the_later_one_proves_nothing_of_the_time_before() {
+    let Entry::Recorder(it) = recorder(Start, "") else { return };
+    let next = Entry::Recorder(Recorder { run: "next".into(), ..it });
+    let story =
+        told(vec![vec![(10, BOOT, first()), (20, BOOT, seized())], beats(50, 950), vec![(990, BOOT, next)]]);
+    assert_eq!(whys(&past(&story, true)), [Why::Died]);
+}
+
+#[test]
+fn an_import_of_this_boot_stays_one_though_the_clock_was_set_forward() {
+    let story = [(10, BOOT, first()), (900, BOOT, imported(StayEvent::Begin, "now", &at(700).to_string()))];
+    // The kernel reckons the beginning of the boot from its clock.
+    let named = vec![Named { sbdf: nic(), id: ID.to_owned() }];
+    let mut fold =
+        Fold::new(BOOT, Some(at(3_650 * 86_400)), named, BTreeMap::from([(nic(), identity(ID, "01"))]));
+    for (seq, (second, boot, entry)) in story.iter().enumerate() {
+        let (seq, up) = (seq as u64 + 1, Uptime::from_record(*second as i64));
+        fold.tell(&Told {
+            seq,
+            time: Some(at(*second)),
+            up,
+            boot: (*boot).to_owned(),
+            what: What::Entry(entry.clone()),
+        });
+    }
+    let past = fold.finish(Uptime::from_record(1000), true, Journal::Read { odd: 0 });
+    assert_eq!(past.of[&nic()].stays.len(), 1);
 }
 
 #[test]
@@ -434,6 +519,22 @@ proptest! {
         let exposure = past(&more, true);
         prop_assert_eq!(exposure.stays.len(), 1);
         prop_assert!(exposure.before.len() >= past(&story, true).before.len());
+    }
+
+    /// What is known does not depend on what the wall clock showed.
+    #[test]
+    fn no_step_of_the_clock_changes_what_is_known(
+        steps in proptest::collection::vec(anything(), 0..25),
+        clock in proptest::collection::vec((0u64..1000, proptest::sample::select(STEPS.to_vec())), 0..4),
+    ) {
+        let story = random(&steps);
+        let wall = |second: u64| {
+            let by = clock.iter().filter(|(from, _)| *from <= second).map(|(_, by)| by * 1_000_000).sum();
+            Moment::from_micros(at(second).micros().saturating_add_signed(by))
+        };
+        let (steady, stepped) = (past(&story, true), by_clock(&story, true, &[(nic(), ID)], &wall));
+        prop_assert_eq!(whys(&steady), whys(&stepped));
+        prop_assert_eq!(is_clean(&steady), is_clean(&stepped));
     }
 
     /// A dead recorder proves nothing about now.

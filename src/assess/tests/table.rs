@@ -147,7 +147,7 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             "quarantined by this program's hold",
             plain().owned(Owner::Quarantine).past(|past| {
                 past.seized = Some(Seizure {
-                    place: crate::assess::exposure::Place { seq: 5, time: None },
+                    place: crate::assess::exposure::Place { seq: 5, time: None, up: None },
                     way: "hold".to_owned(),
                     source: "operation".to_owned(),
                     since: 5,

@@ -1,9 +1,10 @@
 //! `audit timeline`: who had which function when, as a picture.
 
 use super::{boot, device, failure, moment, Context};
+use crate::assess::Point;
 use crate::audit_cli::TimelineArgs;
 use crate::error::{Exit, Failure};
-use crate::history::{Entry, Moment};
+use crate::history::{up, Entry, Moment, Uptime};
 use crate::names::Sbdf;
 use crate::report::timeline::{picture, Drawn, Operation, Span, Story, Told, View};
 use crate::report::{emit, json, warn};
@@ -70,7 +71,7 @@ fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Drawn, u64), Failur
     })
     .map_err(|error| failure(&error))?;
     let runs = story.boot().is_some_and(|told| told == boot(context));
-    Ok((story.finish(runs.then(Moment::now)), skipped.lines))
+    Ok((story.finish(runs.then(|| Point { time: Moment::now(), up: Uptime::now() })), skipped.lines))
 }
 
 fn tell(story: &mut Story, record: &Record, wanted: Option<Sbdf>) {
@@ -82,7 +83,8 @@ fn tell(story: &mut Story, record: &Record, wanted: Option<Sbdf>) {
             _ => None,
         };
         if of_device.is_none() || wanted.is_none() || of_device == wanted {
-            story.tell(&Told { time, boot: record.text("boot").unwrap_or("").to_owned(), entry });
+            let boot = record.text("boot").unwrap_or("").to_owned();
+            story.tell(&Told { at: Point { time, up: up(record) }, boot, entry });
         }
         return;
     }

@@ -1,5 +1,6 @@
 //! Records to lanes: when which qube had a function, and when a driver of dom0.
 
+use crate::assess::Point;
 use crate::history::{DeviceEvent, Entry, Moment, RecorderPhase, Stay, StayEvent};
 use crate::names::Sbdf;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,15 +44,19 @@ pub(super) struct Lanes {
     labels: BTreeMap<Rc<str>, Rc<str>>,
     /// What imports tell: moment, function, event, and the span as far as it is known.
     imported: Vec<(Sbdf, StayEvent, Span)>,
-    latest: Moment,
+    /// The latest record of a recorder in this boot.
+    latest: Option<Point>,
 }
 
 impl Lanes {
     /// One record that is no import.
-    pub(super) fn tell(&mut self, time: Moment, entry: &Entry) {
+    pub(super) fn tell(&mut self, at: Point, entry: &Entry) {
+        let time = at.time;
+        let before = self.latest;
+        self.reach(at);
         match entry {
             Entry::Recorder(it) if it.phase == RecorderPhase::Start => {
-                let latest = self.latest;
+                let latest = before.map_or(time, |latest| latest.time);
                 self.readers.values_mut().for_each(|reader| reader.doubt(latest));
             }
             Entry::Stay(it) => {
@@ -66,7 +71,16 @@ impl Lanes {
             Entry::Qube(it) => self.label(&it.qube, &it.label),
             Entry::Recorder(_) | Entry::Lost(_) => {}
         }
-        self.latest = self.latest.max(time);
+    }
+
+    /// So far it went; where the clock went back since the record before, what lasted did so at both times.
+    pub(super) fn reach(&mut self, at: Point) {
+        if let Some((before, after)) = self.latest.and_then(|latest| at.went_back(latest)) {
+            self.readers.values_mut().for_each(|reader| reader.went_back(before.1, after.0));
+        }
+        if at.up.is_some() || self.latest.is_none() {
+            self.latest = Some(at);
+        }
     }
 
     /// One record of an import, with the time its source gives.
@@ -83,8 +97,9 @@ impl Lanes {
 
     /// Another boot begins: whatever was open ended with the one before.
     pub(super) fn boot(&mut self) {
-        let latest = self.latest;
-        self.readers.values_mut().for_each(|reader| reader.close(latest));
+        if let Some(latest) = self.latest.take() {
+            self.readers.values_mut().for_each(|reader| reader.close(latest.time));
+        }
     }
 
     /// That is all; what is open lasts to `until`. Functions that have no stay have a lane too.
@@ -189,6 +204,14 @@ impl Reader {
         if let Some(open) = self.open.as_mut().filter(|open| open.last_seen.is_none()) {
             open.last_seen = Some(latest.max(open.span.from));
         }
+    }
+
+    /// The clock went back: the stay lasted to `to` by the one time, and since `from` by the other.
+    fn went_back(&mut self, to: Moment, from: Moment) {
+        let Some(open) = self.open.clone() else { return };
+        self.finish(to, false);
+        let span = Span { from, to: from, begun: false, ..open.span };
+        self.open = Some(Open { span, last_seen: open.last_seen.map(|_| from), ..open });
     }
 
     fn finish(&mut self, time: Moment, ended: bool) {

@@ -9,7 +9,7 @@ use lanes::Lanes;
 pub use lanes::{Lane, Span};
 pub use picture::picture;
 
-use crate::assess::Coverage;
+use crate::assess::{Coverage, Point};
 use crate::history::{Entry, Moment};
 use crate::names::Sbdf;
 use std::collections::{BTreeMap, HashMap};
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Told {
     /// When it was written.
-    pub time: Moment,
+    pub at: Point,
     /// In which boot.
     pub boot: String,
     /// What it says.
@@ -93,14 +93,15 @@ impl Story {
             self.reach(at);
             return;
         }
-        self.reach(Some(told.time));
-        self.latest = self.latest.max(told.time);
+        let time = told.at.time;
+        self.reach(Some(time));
+        self.latest = self.latest.max(time);
         if self.boots.last().is_none_or(|(_, boot)| *boot != told.boot) {
-            self.boots.push((told.time, told.boot.clone()));
+            self.boots.push((time, told.boot.clone()));
             self.lanes.boot();
         }
-        self.coverage.tell(told.time, &told.boot, &told.entry);
-        self.lanes.tell(told.time, &told.entry);
+        self.coverage.tell(told.at, &told.boot, &told.entry);
+        self.lanes.tell(told.at, &told.entry);
     }
 
     /// An operation began.
@@ -124,11 +125,15 @@ impl Story {
         self.boots.last().map(|(_, boot)| boot.as_str())
     }
 
-    /// That is all. `now` where the last boot still runs: then what is open lasts to now.
+    /// That is all. `now`, by both clocks, where the last boot still runs: then what is open lasts to now.
     #[must_use]
-    pub fn finish(mut self, now: Option<Moment>) -> Drawn {
+    pub fn finish(mut self, now: Option<Point>) -> Drawn {
+        if let Some(now) = now {
+            self.coverage.now(now);
+            self.lanes.reach(now);
+        }
         self.coverage.close();
-        let until = self.latest.max(now.unwrap_or_default());
+        let until = self.latest.max(now.map(|now| now.time).unwrap_or_default());
         if !self.boots.is_empty() {
             self.reach(Some(until));
         }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::history::{Device, DeviceEvent, Identity, Recorder, RecorderPhase, Stay, StayEvent};
+use crate::history::{Device, DeviceEvent, Identity, Recorder, RecorderPhase, Stay, StayEvent, Uptime};
 use proptest::prelude::*;
 
 fn at(clock: &str) -> Moment {
@@ -59,9 +59,12 @@ use RecorderPhase::{Heartbeat, Start, Stop};
 use StayEvent::{Begin, End, Present};
 
 fn story(told: Vec<(&str, &str, Entry)>) -> Story {
-    let mut story = Story::default();
+    let (mut story, mut boots) = (Story::default(), BTreeMap::new());
     for (clock, boot, entry) in told {
-        story.tell(&Told { time: at(clock), boot: boot.into(), entry });
+        let time = at(clock);
+        let begun = *boots.entry(boot).or_insert(time);
+        let up = Uptime::from_record((time.micros().saturating_sub(begun.micros()) / 1_000_000) as i64);
+        story.tell(&Told { at: Point { time, up }, boot: boot.into(), entry });
     }
     story
 }
@@ -203,6 +206,53 @@ fn an_end_whose_beginning_was_missed_is_a_stay() {
     assert_eq!((stay.from, stay.to, stay.begun, stay.ended), (at("08:03"), at("08:03"), false, true));
 }
 
+/// Records at these minutes of the clock that only rises, while the wall clock shows those.
+fn stepping(told: Vec<(u64, &str, Entry)>) -> Story {
+    let mut story = Story::default();
+    for (minute, clock, entry) in told {
+        let at = Point { time: at(clock), up: Uptime::from_record((minute * 60) as i64) };
+        story.tell(&Told { at, boot: "a".into(), entry });
+    }
+    story
+}
+
+#[test]
+fn a_stay_in_which_the_clock_went_back_is_drawn_at_each_time_it_showed() {
+    let story = stepping(vec![
+        (0, "08:00", recorder(Start, "r")),
+        (10, "08:10", recorder(Heartbeat, "r")),
+        (15, "08:15", Entry::Stay(stay(Begin, USB, "sys-usb", "red"))),
+        (20, "08:20", recorder(Heartbeat, "r")),
+        // It went back by 18 minutes.
+        (24, "08:06", recorder(Heartbeat, "r")),
+        (28, "08:10", Entry::Stay(stay(End, USB, "sys-usb", "red"))),
+        (30, "08:12", recorder(Heartbeat, "r")),
+    ]);
+    let drawn = story.finish(None);
+    let spans: Vec<_> =
+        drawn.lanes.values().next().unwrap().stays.iter().map(|it| (it.from, it.to)).collect();
+    // Where within these four minutes it went back, nobody wrote down: each of them counts.
+    let near = |is: Moment, clock: &str| is.micros().abs_diff(at(clock).micros()) <= 2_000_000;
+    assert!(near(spans[0].0, "08:02") && near(spans[0].1, "08:10"), "{spans:?}");
+    assert!(near(spans[1].0, "08:15") && near(spans[1].1, "08:24"), "{spans:?}");
+}
+
+#[test]
+fn what_was_recorded_once_is_not_shown_as_recorded_where_the_clock_passed_it_again_unrecorded() {
+    let before = vec![(0, "08:00", recorder(Start, "r")), (10, "08:10", recorder(Heartbeat, "r"))];
+    let gaps = |story: Story, now: Option<Point>| story.finish(now).coverage.gaps(at("08:00"), at("08:10"));
+    assert_eq!(gaps(stepping(before.clone()), None), []);
+    // Killed; the clock goes back by ten minutes; another begins ten minutes later.
+    let next = vec![(20, "08:10", recorder(Start, "s"))];
+    assert_eq!(
+        gaps(stepping([before.clone(), next].concat()), None),
+        [(at("07:59:59").max(at("08:00")), at("08:10"))]
+    );
+    // Or none does.
+    let now = Point { time: at("08:07"), up: Uptime::from_record(20 * 60) };
+    assert_eq!(gaps(stepping(before), Some(now)), [(at("08:00"), at("08:07"))]);
+}
+
 proptest! {
     #[test]
     fn no_line_is_wider_than_asked_and_none_acts_on_a_terminal(
@@ -223,7 +273,8 @@ proptest! {
                 5 => Entry::Stay(stay(Present, &bdf, &qube, &qube)),
                 _ => Entry::Stay(stay(Begin, &bdf, &qube, "blue")),
             };
-            told.push(Told { time, boot: qube, entry });
+            let up = Uptime::from_record((time.micros() / 1_000_000) as i64);
+            told.push(Told { at: Point { time, up }, boot: qube, entry });
         }
         let mut story = Story::default();
         told.iter().for_each(|told| story.tell(told));
