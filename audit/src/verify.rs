@@ -28,6 +28,8 @@ use crate::store::Segment;
 
 /// A piece is at most this long: short enough to share the work evenly and to walk again slowly, in bytes.
 const MAX_SHARE: u64 = 2 * 1024 * 1024;
+/// Towards the end pieces get shorter, down to this, so that no thread waits long for the last one, in bytes.
+const MIN_SHARE: u64 = 256 * 1024;
 /// What the kernel keeps of a file in one piece.
 const PAGE: usize = 4096;
 /// With this many findings verifying ends.
@@ -137,10 +139,13 @@ impl Pruned {
 
 fn cut(snapshot: &Snapshot, start: &Start) -> Vec<Piece> {
     let mut pieces = Vec::new();
+    let mut left: u64 = snapshot.segments.iter().skip(start.index).map(|span| span.size).sum();
     for (index, span) in snapshot.segments.iter().enumerate().skip(start.index) {
         let mut from = if index == start.index { start.offset } else { 0 };
         while from < span.size {
-            let to = (from + MAX_SHARE).min(span.size);
+            let share = (left / 32).clamp(MIN_SHARE, MAX_SHARE);
+            let to = (from + share).min(span.size);
+            left = left.saturating_sub(to - from);
             pieces.push(Piece { index, span: *span, from, to });
             from = to;
         }
