@@ -66,6 +66,7 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
         plan: &plan,
         accepted: &accepted,
         known_rom: None,
+        qubes: dom0.qubes_said(),
         timeout: Duration::from_secs(args.timeout),
     };
     carry_out(context, "hold", &mut sources, order, record, |operation| operation.hold())

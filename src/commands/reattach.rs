@@ -74,6 +74,7 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
         plan: &plan,
         accepted: &accepted,
         known_rom: one.known_rom(),
+        qubes: one.dom0.qubes_said(),
         timeout: Duration::from_secs(args.timeout),
     };
     carry_out(context, "reattach", &mut sources, order, record, |operation| operation.reattach())

@@ -52,7 +52,8 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
     let plan = plan_recovery(found.sbdf);
     let accepted = Accepted::default();
     let timeout = Duration::from_secs(args.timeout);
-    let order = Order { function, start, plan: &plan, accepted: &accepted, known_rom: None, timeout };
+    let qubes = dom0.qubes_said();
+    let order = Order { function, start, plan: &plan, accepted: &accepted, known_rom: None, qubes, timeout };
     carry_out(context, "recover", &mut sources, order, record, |operation| settle(operation, found))
 }
 

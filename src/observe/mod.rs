@@ -288,6 +288,14 @@ fn shown_address(text: &str) -> String {
     }
 }
 
+impl Dom0 {
+    /// What Qubes says; `None` where there is no Qubes, or nothing of it can be read.
+    #[must_use]
+    pub fn qubes_said(&self) -> Option<&Qubes> {
+        self.qubes_known.as_ref().ok().and_then(Option::as_ref)
+    }
+}
+
 /// When this boot began, by the kernel's clock; `None` where that cannot be read.
 #[must_use]
 pub fn boot_began(root: &Sysroot) -> Option<Moment> {

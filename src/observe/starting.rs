@@ -1,9 +1,11 @@
 //! Which qubes start while an operation runs.
 //!
 //! qubesd takes the devices of a qube from dom0 right after it announced the start (`domain-pre-start`), when neither
-//! xenstore nor Xen nor the qube's state shows anything yet.
+//! xenstore nor Xen nor the qube's state shows anything yet. So where qubesd answered when the operation was planned, it
+//! has to answer before every change too: what it does not say may be a start. Where it did not, or where there is no
+//! Qubes, that was known to whoever took the risk.
 
-use super::qubes::{self, Happened, Happening, QubesSource};
+use super::qubes::{self, Happened, Happening, Qubes, QubesSource};
 use super::Function;
 use crate::names::Untrusted;
 use crate::system::qubesd::{EventStream, Qubesd};
@@ -14,43 +16,73 @@ use std::collections::BTreeSet;
 /// An open ear for qubes that start.
 #[derive(Debug)]
 pub struct Starting {
-    /// Whether qubesd answered when the operation began; where it did not, no start can be told of.
+    /// Whether qubesd answered when the operation was planned.
     answers: bool,
     stream: Option<EventStream>,
     about_to: BTreeSet<Untrusted>,
+    /// Who is assigned the function, by what Qubes said last.
+    assigned: Vec<Assigned>,
+}
+
+#[derive(Debug)]
+struct Assigned {
+    qube: Untrusted,
+    port: String,
+    /// The qube's state, where it is not halted.
+    live: Option<String>,
+    /// Whether it is attached at each start.
+    lasts: bool,
 }
 
 impl Starting {
-    /// Listens from now on, where qubesd runs.
+    /// Listens from now on, where qubesd runs. `known`: what Qubes said when it was planned.
     #[must_use]
-    pub fn listen(root: &Sysroot) -> Self {
+    pub fn listen(root: &Sysroot, function: &Function, known: Option<&Qubes>) -> Self {
         let stream = Qubesd::new(root).events().ok();
-        Self { answers: stream.is_some(), stream, about_to: BTreeSet::new() }
+        let answers = known.is_some_and(|known| !matches!(known.source, QubesSource::Xml { .. }));
+        let assigned = known.map(|known| assigned(known, function)).unwrap_or_default();
+        Self { answers, stream, about_to: BTreeSet::new(), assigned }
     }
 
     /// The qube that has the function or is about to take it, by what Qubes says now, with why.
+    ///
+    /// # Errors
+    /// qubesd answered when it was planned, and does not now: in words, why.
     pub fn taker(
         &mut self,
         root: &Sysroot,
         sysfs: &PciSysfs,
         function: &Function,
-    ) -> Option<(String, String)> {
+    ) -> Result<Option<(String, String)>, String> {
         if !self.answers {
-            return None;
+            return Ok(self.taker_by_last_answer());
         }
         self.hear();
-        let known = qubes::read(root, sysfs).ok()??;
-        if matches!(known.source, QubesSource::Xml { .. }) {
-            return None;
+        if self.stream.is_none() {
+            // It is restarted: what is announced from now on is heard again, and what it knows is asked below.
+            self.stream = Some(Qubesd::new(root).events().map_err(|failure| failure.message)?);
         }
-        known.assigned(function).into_iter().find_map(|(qube, assignment)| {
-            let who = qube.name.to_string();
-            let port = assignment.port.text();
-            if qube.state.is_live() {
-                return Some((who, format!("{port} is assigned; it is {}", qube.state.word())));
-            }
-            let starts = self.about_to.contains(&qube.name) && assignment.lasts();
-            starts.then(|| (who, format!("{port} is assigned; qubesd announced its start")))
+        let known = qubes::read(root, sysfs)?.ok_or("its socket is gone")?;
+        if let QubesSource::Xml { why, .. } = &known.source {
+            return Err(why.clone());
+        }
+        self.assigned = assigned(&known, function);
+        Ok(self.taker_by_last_answer())
+    }
+
+    /// The same by what is known already: nothing is asked, nothing waited for. This is for the way back, which must
+    /// not hang on a qubesd that broke.
+    pub fn taker_by_last_answer(&mut self) -> Option<(String, String)> {
+        self.hear();
+        self.assigned.iter().find_map(|one| {
+            let why = match &one.live {
+                Some(state) => format!("it is {state}"),
+                None if one.lasts && self.about_to.contains(&one.qube) => {
+                    "qubesd announced its start".to_owned()
+                }
+                None => return None,
+            };
+            Some((one.qube.to_string(), format!("{} is assigned; {why}", one.port)))
         })
     }
 
@@ -72,11 +104,21 @@ impl Starting {
                         }
                     }
                 }
-                // It is restarted: what it knows is still asked.
                 Err(_) => self.stream = None,
             }
         }
     }
+}
+
+fn assigned(known: &Qubes, function: &Function) -> Vec<Assigned> {
+    let all = known.assigned(function).into_iter();
+    let one = |(qube, assignment): (&qubes::Qube, &qubes::Assignment)| Assigned {
+        qube: qube.name.clone(),
+        port: assignment.port.text().to_owned(),
+        live: qube.state.is_live().then(|| qube.state.word().to_owned()),
+        lasts: assignment.lasts(),
+    };
+    all.map(one).collect()
 }
 
 #[cfg(test)]
@@ -84,7 +126,7 @@ impl Starting {
 mod tests {
     use super::*;
     use crate::names::Sbdf;
-    use crate::system::qubesd::model::{Qubesd as Model, QUBES_43};
+    use crate::system::qubesd::model::{Qubesd as Model, QubesdFault, QUBES_43};
     use std::time::Duration;
 
     fn function(bdf: &str) -> Function {
@@ -130,27 +172,42 @@ mod tests {
         let sysfs = PciSysfs::new(&root);
         let (assigned, free) = (function("0000:00:1f.6"), function("0000:00:1f.3"));
 
-        let mut starting = Starting::listen(&root);
-        assert_eq!(starting.taker(&root, &sysfs, &assigned), None);
-        while model.listeners() == 0 {
+        let known = qubes::read(&root, &sysfs).unwrap().unwrap();
+        let mut starting = Starting::listen(&root, &assigned, Some(&known));
+        let mut of_free = Starting::listen(&root, &free, Some(&known));
+        assert_eq!(starting.taker(&root, &sysfs, &assigned), Ok(None));
+        while model.listeners() < 2 {
             std::thread::sleep(Duration::from_millis(10));
         }
         model.tells(b"1\0sys-net\0domain-pre-start\0start_guid\0True\0mem_required\0None\0\x00");
         heard(&mut starting, &["sys-net"]);
-        let why = "00_1f.6 is assigned; qubesd announced its start".to_owned();
-        assert_eq!(starting.taker(&root, &sysfs, &assigned), Some(("sys-net".to_owned(), why)));
-        assert_eq!(starting.taker(&root, &sysfs, &free), None);
+        heard(&mut of_free, &["sys-net"]);
+        let taker = |why: &str| Some(("sys-net".to_owned(), format!("00_1f.6 is assigned; {why}")));
+        let announced = taker("qubesd announced its start");
+        assert_eq!(starting.taker_by_last_answer(), announced);
+        assert_eq!(starting.taker(&root, &sysfs, &assigned), Ok(announced));
+        assert_eq!(of_free.taker(&root, &sysfs, &free), Ok(None));
 
         model.tells(b"1\0sys-net\0domain-start-failed\0reason\0no memory\0\x00");
         heard(&mut starting, &[]);
-        assert_eq!(starting.taker(&root, &sysfs, &assigned), None);
+        assert_eq!(starting.taker(&root, &sysfs, &assigned), Ok(None));
 
-        // Also once the stream is gone the state is asked.
+        // Once the stream is gone it is opened anew, and the state is asked.
         model.hangs_up();
         let list = "sys-net class=AppVM state=Transient uuid=b21c7d77-4175-4dd3-8e3f-460435ce18f5\\n";
         model.answers("admin.vm.List+", "dom0", list);
-        let why = "00_1f.6 is assigned; it is Transient".to_owned();
-        assert_eq!(starting.taker(&root, &sysfs, &assigned), Some(("sys-net".to_owned(), why)));
+        assert_eq!(starting.taker(&root, &sysfs, &assigned), Ok(taker("it is Transient")));
+        assert!(starting.stream.is_some());
+
+        // Once it answers no more that is no answer, but what it said last is known.
+        model.fails(QubesdFault::Refuses);
+        assert!(starting.taker(&root, &sysfs, &assigned).is_err());
+        assert_eq!(starting.taker_by_last_answer(), taker("it is Transient"));
+        // One that did not answer at the beginning is not waited for.
+        let asked = model.asked().len();
+        let mut without = Starting::listen(&root, &assigned, None);
+        assert_eq!(without.taker(&root, &sysfs, &assigned), Ok(None));
+        assert!(model.asked().len() <= asked + 1, "{:?}", model.asked());
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

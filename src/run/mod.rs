@@ -24,6 +24,7 @@ pub use unassign::{can_unassign, unassign};
 
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
+use crate::observe::qubes::Qubes;
 use crate::observe::{Function, Owner, Snapshot, Sources, Starting};
 use crate::plan::{Plan, Planned, Step};
 use crate::system::kernel_log::KernelLog;
@@ -77,6 +78,8 @@ pub struct Order<'a> {
     pub accepted: &'a Accepted,
     /// The hash of its ROM that was recorded last; `None` where none is known.
     pub known_rom: Option<&'a str>,
+    /// What Qubes said when it was planned; `None` where there is no Qubes or nothing could be read.
+    pub qubes: Option<&'a Qubes>,
     /// Seconds after which a step counts as hung.
     pub timeout: Duration,
 }
@@ -105,7 +108,7 @@ impl<'a> Operation<'a> {
             worker,
             signals,
             kernel_log,
-            starting: Starting::listen(&root),
+            starting: Starting::listen(&root, order.function, order.qubes),
             xen_log: None,
             left: Left::as_found(&order.start),
             start: order.start,
@@ -239,21 +242,26 @@ impl<'a> Operation<'a> {
 
     /// Asks anew whether a qube has the function, just before a change.
     fn nobody_has_it(&mut self) -> Result<(), Trouble> {
+        self.nobody_is_seen_with_it()?;
+        let (root, sysfs) = (&self.sources.root, &self.sources.sysfs);
+        match self.starting.taker(root, sysfs, self.function) {
+            Ok(taker) => free_of(taker),
+            Err(why) => Err(Trouble::failed(
+                format!("it cannot be told whether a qube is about to take it: qubesd, which answered before, does not now ({why})"),
+                "see `systemctl status qubesd`; once it runs, run this again",
+            )),
+        }
+    }
+
+    /// What Xen and xenstore say of it.
+    fn nobody_is_seen_with_it(&mut self) -> Result<(), Trouble> {
         let sbdf = self.plan.sbdf;
         let owner = self.sources.owner(sbdf)?;
         if let Owner::Domain(id) = owner {
             return Err(Trouble::HandsOff(format!("Xen gave it to domain {id} meanwhile")));
         }
         let user = self.sources.uses_of(sbdf)?.into_iter().find(|use_| use_.alive);
-        let user = user.map(|user| (user.who(), user.node));
-        let (root, sysfs) = (&self.sources.root, &self.sources.sysfs);
-        match user.or_else(|| self.starting.taker(root, sysfs, self.function)) {
-            Some((who, why)) => Err(Trouble::InUse {
-                message: format!("{who} is about to take it ({why})"),
-                hint: "shut that qube down, and run `list`".to_owned(),
-            }),
-            None => Ok(()),
-        }
+        free_of(user.map(|user| (user.who(), user.node)))
     }
 
     /// Sets `driver_override` and proves it; `None` clears it.
@@ -391,6 +399,17 @@ impl<'a> Operation<'a> {
             head: head.ok(),
             advice: self.guard.advice(self.function),
         }
+    }
+}
+
+/// A qube that takes it, and how that is known.
+fn free_of(taker: Option<(String, String)>) -> Result<(), Trouble> {
+    match taker {
+        Some((who, why)) => Err(Trouble::InUse {
+            message: format!("{who} is about to take it ({why})"),
+            hint: "shut that qube down, and run `list`".to_owned(),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@
 //! driver goes off, then Xen quarantines it again, then the rest.
 
 use super::outcome::{Outcome, StepReport, Trouble};
-use super::{Ending, Operation};
+use super::{free_of, Ending, Operation};
 use crate::error::{Code, Exit, Failure};
 use crate::names::DriverName;
 use crate::observe::{Owner, Snapshot};
@@ -189,9 +189,14 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Before a change on the way back: nobody may be taking it.
+    /// Before a change on the way back: nobody may be taking it. qubesd is not asked again, for it may be what broke:
+    /// what it announced and said last counts.
     fn nobody_takes_it(&mut self) -> Result<(), Trouble> {
-        self.nobody_has_it().map_err(|trouble| match trouble {
+        let free = match self.nobody_is_seen_with_it() {
+            Ok(()) => free_of(self.starting.taker_by_last_answer()),
+            seen => seen,
+        };
+        free.map_err(|trouble| match trouble {
             Trouble::Failed { message, .. } | Trouble::InUse { message, .. } => Trouble::HandsOff(message),
             other => other,
         })

@@ -81,12 +81,12 @@ fn a_start_that_qubesd_announces_stops_the_run_until_the_last_look() {
 }
 
 #[test]
-fn a_qubesd_that_goes_wrong_in_the_middle_leaves_nothing_half_done() {
+fn a_qubesd_that_goes_wrong_in_the_middle_stops_the_run_and_is_not_asked_on_the_way_back() {
     if !possible() {
         return;
     }
     use QubesdFault::{ByteByByte, CutAt, EndsAt, Nonsense, Refuses, Silent};
-    let (ops, first, _) = undisturbed();
+    let (ops, first, look) = undisturbed();
     let faults = [Refuses, Nonsense, ByteByByte, CutAt(3), EndsAt(1), EndsAt(40), Silent];
     for (number, at) in (first..ops.len()).step_by(share()).enumerate() {
         let fault = faults[number % faults.len()];
@@ -94,7 +94,45 @@ fn a_qubesd_that_goes_wrong_in_the_middle_leaves_nothing_half_done() {
             let qubesd = qubesd.clone();
             machine.besides(at, move || qubesd.fails(fault));
         });
-        ended(&machine, &ran, at, &format!("{fault:?}"));
+        let standing = ended(&machine, &ran, at, &format!("{fault:?}"));
+        // Whether a qube starts could not be asked before the last change.
+        if at <= look && !matches!(fault, ByteByByte | CutAt(_)) {
+            assert_eq!(
+                (ran.status, standing),
+                (Some(1), Stands::AsBefore),
+                "{fault:?} at {at}: {}",
+                ran.text
+            );
+            assert!(ran.text.contains("whether a qube is about to take it"), "{}", ran.text);
+        }
+    }
+    // The way back does not wait for it: it was asked once and did not answer.
+    let mut kept = None;
+    let (_machine, ran) = run(|machine, qubesd| {
+        kept = Some(qubesd.clone());
+        let qubesd = qubesd.clone();
+        machine.besides(look, move || qubesd.fails(Silent));
+    });
+    let asked = kept.unwrap().asked();
+    let asked = asked.iter().rev().take_while(|asked| asked.starts_with("admin.vm.List")).count();
+    assert_eq!((ran.status, asked), (Some(1), 1), "{}", ran.text);
+}
+
+#[test]
+fn a_dom0_without_a_qubesd_or_with_a_dead_one_needs_none() {
+    if !possible() {
+        return;
+    }
+    for socket in [false, true] {
+        let machine = CARD.machine();
+        if socket {
+            machine.dom0.write("run/qubesd.sock", "");
+            machine.dom0.write("var/lib/qubes/qubes.xml", include_bytes!("../data/qubesd/qubes-4.3.xml"));
+        }
+        let accept = machine.dom0.json(&["plan", BDF])["accept"].clone();
+        let accept: Vec<&str> = accept.as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+        let ran = machine.run(&["reattach", BDF, "--timeout", "70", "--accept", &accept.join(",")]);
+        assert_eq!(ran.status, Some(0), "{}", ran.text);
     }
 }
 

@@ -226,7 +226,8 @@ impl Member {
             }
         }
         let (accepted, timeout, known_rom) = (order.accepted, order.timeout, one.known_rom());
-        let run = Order { function, start, plan, accepted, known_rom, timeout };
+        let qubes = one.dom0.qubes_said();
+        let run = Order { function, start, plan, accepted, known_rom, qubes, timeout };
         perform(order.context, sources, run, record, signals, |operation| operation.reattach()).map(Some)
     }
 }
