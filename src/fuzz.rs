@@ -17,6 +17,13 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// As `missing` of `tests/model`: a test cannot be made here, which below `tests/all` is a failure.
+#[track_caller]
+pub fn missing(what: &str) {
+    assert!(std::env::var_os("QUBES_DOM0_PCI_FULL").is_none(), "skipped: {what}");
+    println!("skipped: {what}");
+}
+
 /// Inputs kept; the oldest found ones give way.
 const CORPUS_MAX: usize = 2000;
 /// Inputs are not longer than this, in bytes.

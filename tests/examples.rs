@@ -164,7 +164,7 @@ fn examples(page: &str) -> Vec<String> {
 fn possible() -> bool {
     let jq = Command::new("jq").arg("--version").stdout(Stdio::null()).status();
     let possible = Mount::possible().and_then(|()| jq.map(|_| ()).map_err(|error| format!("jq: {error}")));
-    possible.map_err(|why| println!("skipped: {why}")).is_ok()
+    possible.map_err(|why| model::missing(&why)).is_ok()
 }
 
 #[test]

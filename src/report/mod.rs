@@ -43,12 +43,24 @@ pub fn emit(text: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    taken(written).map_err(|failure| Failure {
+        hint: format!("{}; run `list` for the device's state", failure.hint),
+        ..failure
+    })
+}
+
+/// What came of writing to stdout. A reader that went away is no error.
+///
+/// # Errors
+/// stdout takes no more (a full disk).
+pub fn taken(written: std::io::Result<()>) -> Result<(), Failure> {
+    match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
             Exit::Io,
             Code::Stdout,
             format!("cannot write to stdout: {error}"),
-            "free space where the output goes; run `list` for the device's state",
+            "free space where the output goes",
         )),
         _ => Ok(()),
     }

@@ -322,7 +322,7 @@ impl<'a> Operation<'a> {
 
     /// A device that was pulled has no driver either.
     fn still_there(&self) -> Result<(), Trouble> {
-        match self.sources.sysfs.is_there(self.plan.sbdf) {
+        match self.sources.sysfs.is_there(self.plan.sbdf)? {
             true => Ok(()),
             false => Err(Trouble::failed("it is not there any more", "look at it")),
         }

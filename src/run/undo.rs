@@ -44,7 +44,7 @@ impl<'a> Operation<'a> {
 
     /// Whether the device was pulled.
     pub(super) fn is_gone(&self) -> bool {
-        !self.sources.sysfs.is_there(self.plan.sbdf)
+        self.sources.sysfs.is_there(self.plan.sbdf).is_ok_and(|there| !there)
     }
 
     /// There is nothing left to put back but what the guard changed for others.

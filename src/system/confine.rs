@@ -138,6 +138,7 @@ fn beneath(path: &Path, access: BitFlags<AccessFs>) -> Option<PathBeneath<PathFd
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::fuzz::missing;
     use landlock::LandlockStatus;
     use std::io::ErrorKind;
     use std::net::{TcpListener, TcpStream};
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn it_writes_in_its_folder_and_nowhere_else() {
         if version() < 1 {
-            return println!("this kernel has no Landlock");
+            return missing("this kernel has no Landlock");
         }
         let folders = Folders::new("writes");
         let (own, other) = (folders.0.clone(), folders.1.clone());
@@ -218,7 +219,7 @@ mod tests {
     #[test]
     fn one_who_reads_writes_nothing_starts_nothing_and_calls_nobody() {
         if version() < 1 {
-            return println!("this kernel has no Landlock");
+            return missing("this kernel has no Landlock");
         }
         let folders = Folders::new("reads");
         let own = folders.0.clone();
@@ -240,7 +241,7 @@ mod tests {
     #[test]
     fn a_program_that_it_starts_is_held_as_it_is() {
         if version() < 1 {
-            return println!("this kernel has no Landlock");
+            return missing("this kernel has no Landlock");
         }
         let folders = Folders::new("starts");
         let other = folders.1.clone();

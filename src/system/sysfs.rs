@@ -30,9 +30,12 @@ impl PciSysfs {
     }
 
     /// Whether it is still there: a device can be pulled at any moment.
-    #[must_use]
-    pub fn is_there(&self, sbdf: Sbdf) -> bool {
-        self.folder(sbdf).exists()
+    ///
+    /// # Errors
+    /// That cannot be told: it counts as there, for a device that is gone is left alone.
+    pub fn is_there(&self, sbdf: Sbdf) -> Result<bool, Failure> {
+        let folder = self.folder(sbdf);
+        folder.try_exists().map_err(|error| Failure::unreadable(&folder, &error))
     }
 
     /// The path of an attribute of a function.

@@ -239,7 +239,7 @@ mod tests {
         let alone =
             std::thread::spawn(move || match nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET) {
                 Ok(()) => test(),
-                Err(error) => eprintln!("skipped: no network namespace: {error}"),
+                Err(error) => crate::fuzz::missing(&format!("no network namespace: {error}")),
             });
         alone.join().unwrap();
     }

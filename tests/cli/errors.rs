@@ -1,7 +1,7 @@
 //! Every error that the manual lists: provoked here, or by the test that is named. What is listed is what the program
 //! has (src/manual.rs).
 
-use crate::model::{Dom0, Function, Said};
+use crate::model::{missing, Dom0, Function, Said};
 use audit::{Draft, Journal};
 use nix::fcntl::{Flock, FlockArg};
 use std::collections::BTreeSet;
@@ -148,8 +148,7 @@ fn the_child_does_not_start(word: &str) {
 /// The journal is root's, and nobody else's to read.
 fn nobody_asks(word: &str) {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped: only root can become nobody");
-        return;
+        return missing("only root can become nobody");
     }
     let dom0 = held();
     Journal::open(&dom0.journal(), "11111111").unwrap();
@@ -170,8 +169,7 @@ fn struck(calls: &str, error: &str, arguments: &[&str], status: i32, word: &str)
 /// Runs it while the kernel refuses these calls.
 fn struck_on(dom0: &Dom0, calls: &str, error: &str, arguments: &[&str], status: i32, word: &str) {
     if Command::new("strace").arg("-V").output().is_err() {
-        println!("skipped: no strace");
-        return;
+        return missing("no strace");
     }
     let mut command = Command::new("timeout");
     command.args(["60", "strace", "-qq", "-o", "/dev/null", "-e"]);

@@ -1,6 +1,6 @@
 //! What the recorder and `audit` have given up while they run, and what a person sees who is not root.
 
-use crate::model::{Dom0, Function, Said};
+use crate::model::{missing, Dom0, Function, Said};
 use landlock::{AccessFs, LandlockStatus, Ruleset, RulesetAttr};
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
@@ -77,7 +77,7 @@ fn has_landlock() -> bool {
     let found = std::thread::spawn(harmless).join().unwrap();
     let has = matches!(found, Ok(LandlockStatus::Available { .. }));
     if !has {
-        println!("this kernel has no Landlock");
+        missing("this kernel has no Landlock");
     }
     has
 }

@@ -21,7 +21,7 @@ fn possible() -> bool {
     match Mount::possible() {
         Ok(()) => true,
         Err(why) => {
-            println!("skipped: {why}");
+            crate::model::missing(&why.to_string());
             false
         }
     }
@@ -224,8 +224,7 @@ fn whatever_call_of_the_journal_fails_nothing_is_left_half_done() {
         return;
     }
     if let Err(why) = calls::possible() {
-        println!("skipped: {why}");
-        return;
+        return crate::model::missing(&why.to_string());
     }
     let began = Instant::now();
     // Prime to the number of faults a call has: each fault meets each kind of call.

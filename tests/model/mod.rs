@@ -7,6 +7,7 @@
 pub mod acting;
 mod dom0;
 mod function;
+mod missing;
 mod modules;
 mod past;
 mod qubesd;
@@ -17,6 +18,7 @@ mod xenstored;
 
 pub use dom0::Dom0;
 pub use function::Function;
+pub use missing::missing;
 pub use qubesd::{Qubesd, QubesdFault, QUBES_42, QUBES_43};
 pub use said::Said;
 pub use xenstored::Fault;

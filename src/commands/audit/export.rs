@@ -1,8 +1,9 @@
 //! `audit export`: all records, byte for byte.
 
 use super::{failure, Context};
-use crate::error::{Code, Exit, Failure};
-use std::io::{ErrorKind, Write};
+use crate::error::{Exit, Failure};
+use crate::report::taken;
+use std::io::Write;
 
 /// Runs it.
 ///
@@ -18,13 +19,6 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
         Ok(())
     })
     .map_err(|error| failure(&error))?;
-    match written.and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
-            Exit::Io,
-            Code::Stdout,
-            format!("cannot write to stdout: {error}"),
-            "free space where the output goes",
-        )),
-        _ => Ok(Exit::Done),
-    }
+    taken(written.and_then(|()| out.flush()))?;
+    Ok(Exit::Done)
 }

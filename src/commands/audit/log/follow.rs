@@ -3,7 +3,7 @@
 use super::{failure, print, Context};
 use crate::audit_cli::{LogArgs, LogForm};
 use crate::error::Failure;
-use crate::report::reader_is_gone;
+use crate::report::{reader_is_gone, taken};
 use crate::system::signals::HeldSignals;
 use audit::{Follow, Query, Record, Skipped};
 use std::collections::VecDeque;
@@ -49,13 +49,10 @@ pub fn run(context: &Context, args: &LogArgs, query: &Query, form: LogForm) -> R
         let mut out = std::io::stdout().lock();
         let written =
             waiting.drain(..).try_for_each(|line| print(&mut out, &line, form)).and_then(|()| out.flush());
-        match written {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(skipped),
-            Err(error) => return Err(super::stdout_fails(&error)),
-            Ok(()) => {}
-        }
         drop(out);
-        if signals.arrived() || reader_is_gone() {
+        let broken = written.as_ref().is_err_and(|error| error.kind() == ErrorKind::BrokenPipe);
+        taken(written)?;
+        if broken || signals.arrived() || reader_is_gone() {
             return Ok(skipped);
         }
         std::thread::sleep(EVERY);

@@ -6,11 +6,11 @@ mod shown;
 
 use super::{failure, Context};
 use crate::audit_cli::{LogArgs, LogForm};
-use crate::error::{Code, Exit, Failure};
-use crate::report::{emit, warn};
+use crate::error::{Exit, Failure};
+use crate::report::{emit, taken, warn};
 use audit::{Query, Record, Skipped};
 use std::collections::VecDeque;
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 
 /// How many are shown where nothing was asked for.
@@ -104,19 +104,8 @@ fn records(context: &Context, args: &LogArgs, query: &Query, form: LogForm) -> R
     } else {
         kept.iter().try_for_each(&mut print_kept)
     };
-    match written.and(printed).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(stdout_fails(&error)),
-        _ => Ok(skipped),
-    }
-}
-
-fn stdout_fails(error: &std::io::Error) -> Failure {
-    Failure::new(
-        Exit::Io,
-        Code::Stdout,
-        format!("cannot write to stdout: {error}"),
-        "free space where the output goes",
-    )
+    taken(written.and(printed).and_then(|()| out.flush()))?;
+    Ok(skipped)
 }
 
 fn print(out: &mut impl Write, line: &[u8], form: LogForm) -> std::io::Result<()> {
