@@ -16,7 +16,7 @@ mod reboot;
 mod state;
 mod taken;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod words;
 
 pub use act::{Act, Acts, Taken};

@@ -7,6 +7,8 @@ mod hold;
 mod identity;
 mod step;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 pub use hold::plan_hold;
 pub use step::{Planned, Step};

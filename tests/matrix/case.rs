@@ -1,7 +1,7 @@
 //! One case: a run in which one operation goes wrong, `recover` twice, and what has
 //! to hold then.
 
-use super::ends::{ahead, hold, left, stands, traces, Broken, Stands};
+use super::ends::{ahead, direction, hold, left, stands, traces, Broken, Direction, Stands};
 use super::scenario::{Found, Scenario};
 use crate::model::acting::{Actor, Fault, Machine};
 use std::fmt::Write;
@@ -24,6 +24,11 @@ impl Case {
         !matches!(self.fault, Fault::Hangs(_))
     }
 
+    fn kills(&self) -> bool {
+        use Fault::{ErrnoThenKilled, KilledAfter, KilledBefore, KilledWithin};
+        matches!(self.fault, KilledBefore | KilledWithin | KilledAfter | ErrnoThenKilled(..))
+    }
+
     /// What was violated, with the whole story; `None` where nothing was.
     pub fn violation(self) -> Option<String> {
         let machine = self.scenario.machine();
@@ -38,7 +43,7 @@ impl Case {
         let ran = machine.run(&self.scenario.arguments());
         let _ = writeln!(story, "  {:?}: {}", ran.status, ran.text.trim());
         self.announced(machine, "the run")?;
-        let killed = matches!(self.fault, Fault::KilledBefore | Fault::KilledWithin | Fault::KilledAfter);
+        let killed = self.kills() && !(machine.spares() && ran.status.is_some());
         let hung = matches!(self.fault, Fault::Hangs(_));
         let standing = stands(self.scenario, machine, &before);
         match ran.status {
@@ -69,14 +74,24 @@ impl Case {
         if hung {
             self.while_it_hangs(machine, story, ran.status)?;
         }
+        let direction = direction(machine);
         self.recovers(machine, story)?;
         let standing = stands(self.scenario, machine, &before);
         hold!(standing != Stands::Wrong, "it is {standing:?} in the end");
+        if self.scenario.command != "hold" {
+            let works = standing == Stands::Works;
+            hold!(
+                direction != Direction::Back || !works,
+                "recover led on where bind was not proved, or a step failed"
+            );
+            hold!(direction != Direction::On || !killed || works, "recover led back though bind was proved");
+        }
         traces(self.scenario, machine, &before, standing)?;
         let state = machine.state();
         // Between a look and a write there is a moment that nobody can close.
         hold!(state.untimely.is_empty(), "untimely: {:?}", state.untimely);
         hold!(state.trespasses.len() <= 1, "touched after another took it: {:?}", state.trespasses);
+        hold!(state.heedless.is_empty(), "touched though it had read who took it: {:?}", state.heedless);
         let report = audit::verify(&machine.dom0.journal(), &audit::Against::default(), &|_, _| {});
         match report {
             Ok(report) => hold!(report.findings.is_empty(), "the journal: {:?}", report.findings),
@@ -177,6 +192,9 @@ pub fn cases(scenario: Scenario, every_read: bool) -> Vec<Case> {
             faults.extend(actors.map(Fault::Before));
             faults.extend(actors.map(Fault::After));
             faults.extend(actors.map(Fault::Instead));
+            if scenario.tries_reads() && at > first {
+                faults.extend([0, 1].map(|passing| Fault::ErrnoThenKilled(5, passing)));
+            }
             if scenario.found != Found::Broken {
                 faults.extend([false, true].map(Fault::Hangs));
             }

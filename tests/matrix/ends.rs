@@ -2,6 +2,7 @@
 
 use super::scenario::{Kind, Scenario, BDF};
 use crate::model::acting::{Device, Machine, Owner, World};
+use audit::Record;
 use std::path::PathBuf;
 
 /// Where a function may stand in the end.
@@ -52,6 +53,7 @@ pub fn of(bdf: &str, scenario: Scenario, machine: &Machine, before: &World) -> S
     } else if device.driver.as_deref() == Some(working)
         && device.owner == Owner::Dom0
         && device.pinned.is_none()
+        && !device.slot
     {
         Stands::Works
     } else if device.driver.as_deref() == Some("pciback") && contained {
@@ -60,6 +62,35 @@ pub fn of(bdf: &str, scenario: Scenario, machine: &Machine, before: &World) -> S
         Stands::DriverlessAndQuarantined
     } else {
         Stands::Wrong
+    }
+}
+
+/// Where `recover` has to lead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// Nowhere: the operation has ended.
+    Nowhere,
+    /// On to the end: the journal has the proof of bind, and nothing went wrong.
+    On,
+    /// Back.
+    Back,
+}
+
+/// What the journal says of that before `recover` runs.
+pub fn direction(machine: &Machine) -> Direction {
+    let text = journal(machine);
+    let records: Vec<Record> = text.lines().filter_map(|line| Record::parse(line.as_bytes())).collect();
+    let any = |test: &dyn Fn(&Record) -> bool| records.iter().any(test);
+    let phase = |record: &Record, phase: &str| record.text("phase") == Some(phase);
+    let back = |record: &Record| record.text("step").is_some_and(|step| step.starts_with("undo-"));
+    if !any(&|it| phase(it, "start")) || any(&|it| phase(it, "end") && it.text("outcome") != Some("hung")) {
+        Direction::Nowhere
+    } else if any(&|it| phase(it, "failed") || back(it))
+        || !any(&|it| it.text("step") == Some("bind") && phase(it, "done"))
+    {
+        Direction::Back
+    } else {
+        Direction::On
     }
 }
 

@@ -116,6 +116,19 @@ fn what_was_lost_is_not_covered_since_it_began_to_be_lost() {
 }
 
 #[test]
+fn what_was_lost_may_reach_back_behind_a_silence() {
+    let told = [
+        (0, "b", recorder(Start, "r", "")),
+        (60, "b", recorder(Heartbeat, "r", "")),
+        (500, "b", recorder(Heartbeat, "r", "")),
+        (560, "b", recorder(Heartbeat, "r", "")),
+        (570, "b", lost(&at(30).to_string())),
+        (580, "b", recorder(Heartbeat, "r", "")),
+    ];
+    assert_eq!(covered(&told), [(0, 30), (570, 580)]);
+}
+
+#[test]
 fn a_silence_longer_than_the_heartbeats_is_not_covered() {
     let told = [
         (0, "b", recorder(Start, "r", "")),

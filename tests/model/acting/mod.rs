@@ -41,6 +41,8 @@ pub enum Actor {
 pub enum Fault {
     /// It is refused.
     Errno(i32),
+    /// It is refused, and the program killed at a write after so many more: on its way back.
+    ErrnoThenKilled(i32, usize),
     /// It says yes and does nothing.
     NoEffect,
     /// It is done, and refused.
@@ -79,8 +81,8 @@ pub struct State {
     /// Every operation since the last start.
     pub ops: Vec<Op>,
     fault: Option<(usize, Fault)>,
-    /// Writes still to pass before one is followed by the program's death.
-    deadly_write: Option<usize>,
+    /// Writes still to pass before one kills the program, and how.
+    deadly_write: Option<(usize, Fault)>,
     /// What happens besides, when an operation comes.
     besides: Option<(usize, Box<dyn FnOnce() + Send>)>,
     pub struck: bool,
@@ -95,6 +97,9 @@ pub struct State {
     pub unannounced: Vec<String>,
     /// Writes that took effect on a function another had taken.
     pub trespasses: Vec<String>,
+    /// Whether the program has read since what shows that; the trespasses of one that has.
+    shown: bool,
+    pub heedless: Vec<String>,
     /// Writes at a moment that is wrong whatever comes of it.
     pub untimely: Vec<String>,
     store: Xenstored,
@@ -165,6 +170,8 @@ impl Machine {
             taken_within: false,
             unannounced: Vec::new(),
             trespasses: Vec::new(),
+            shown: false,
+            heedless: Vec::new(),
             untimely: Vec::new(),
             store: dom0.store().clone(),
             journal: dom0.journal().join("000000000000.jsonl"),
@@ -192,7 +199,7 @@ impl Machine {
 
     /// The program is killed after so many more writes, and one.
     pub fn kill_after_writes(&self, passing: usize) {
-        self.state().deadly_write = Some(passing);
+        self.state().deadly_write = Some((passing, Fault::KilledAfter));
     }
 
     /// Whether that has not come to pass; it will not now.
@@ -349,12 +356,19 @@ impl State {
         let changed = self.world.devices.get(&self.target) != before.as_ref() && !put_back;
         if self.taken.is_some() && changed {
             self.trespasses.push(path.to_owned());
+            if self.shown {
+                self.heedless.push(path.to_owned());
+            }
         }
         self.changed();
         answer
     }
 
     fn plain(&mut self, path: &str, access: Access<'_>) -> Reply {
+        if let Some(taken) = self.taken.as_ref().filter(|_| !matches!(access, Access::Write(_))) {
+            let shows = if matches!(taken.owner, Owner::Domain(_)) { ".xen/owners" } else { "/driver" };
+            self.shown |= path.ends_with(shows);
+        }
         match access {
             Access::Write(data) => match self.write(path, data) {
                 Ok(()) => Reply::Data(Vec::new()),
@@ -380,6 +394,10 @@ impl State {
         let writes = matches!(access, Access::Write(_));
         match fault {
             Fault::Errno(error) => Reply::Refused(error),
+            Fault::ErrnoThenKilled(error, passing) => {
+                self.deadly_write = Some((passing, Fault::KilledBefore));
+                Reply::Refused(error)
+            }
             Fault::NoEffect => Reply::Data(Vec::new()),
             Fault::DoneAndErrno(error) => {
                 self.plain(path, access);
@@ -457,10 +475,10 @@ impl Served for Service {
         if let Some((_, what)) = state.besides.take_if(|(at, _)| *at == number) {
             what();
         }
-        if let (Access::Write(_), Some(passing)) = (access, state.deadly_write) {
-            state.deadly_write = passing.checked_sub(1);
+        if let (Access::Write(_), Some((passing, fault))) = (access, state.deadly_write) {
+            state.deadly_write = passing.checked_sub(1).map(|passing| (passing, fault));
             if passing == 0 {
-                return state.strike(Fault::KilledAfter, path, access, ticket);
+                return state.strike(fault, path, access, ticket);
             }
         }
         match state.fault {

@@ -1,0 +1,211 @@
+//! What keeps a function from dom0 at the next boot, one situation after the other, with what to run against it: `reboot.txt`.
+
+use super::situation::{function, sbdf, Situation, NIC};
+use crate::assess::advice;
+use crate::names::Untrusted;
+use crate::observe::boot::{HideOption, Release};
+use crate::observe::qubes::{Assignment, Identity, Mode, Port, Qube, QubeState, Qubes, QubesSource};
+use crate::observe::Live;
+
+const NET: u32 = 0x02_0000;
+const USB: u32 = 0x0c_0330;
+const DISK: u32 = 0x01_0802;
+
+fn booted(class: u32, release: Release, cmdline: &str) -> Situation {
+    Situation::held(class).but(|one| {
+        one.dom0.qubes = true;
+        one.dom0.boot.release = release;
+        cmdline.clone_into(&mut one.dom0.cmdline);
+    })
+}
+
+fn assigned(port: Port, mode: Mode, sbdf: Option<crate::names::Sbdf>) -> Assignment {
+    Assignment { port, identity: Identity::Any, mode, attached: false, options: Vec::new(), sbdf }
+}
+
+fn qube(name: &str, state: QubeState, starts: (Option<bool>, Option<bool>), assignment: Assignment) -> Qube {
+    Qube {
+        name: Untrusted::new(name.as_bytes()),
+        uuid: String::new(),
+        class: "AppVM".to_owned(),
+        state,
+        label: "red".to_owned(),
+        provides_network: starts.1,
+        autostart: starts.0,
+        assignments: vec![assignment],
+    }
+}
+
+fn known(source: QubesSource, qubes: Vec<Qube>) -> Situation {
+    Situation::held(DISK).but(|one| one.dom0.qubes_known = Ok(Some(Qubes { source, qubes })))
+}
+
+fn at(mode: Mode) -> Assignment {
+    assigned(Port::At("00_07.0".to_owned()), mode, Some(sbdf(NIC)))
+}
+
+fn situations() -> Vec<(String, Situation)> {
+    use Release::{Qubes42, Qubes43};
+    let mut all = Vec::new();
+    for (class, release, cmdline) in [
+        (NET, Qubes43, "quiet"),
+        (NET, Qubes42, "quiet"),
+        (NET, Qubes42, "rd.qubes.dom0_usb=00:14.0,00:07.0"),
+        (NET, Qubes42, "rd.qubes.dom0_usb=0000:00:07.0"),
+        (NET, Qubes43, "rd.qubes.dom0_usb=0000:00:07.0"),
+        (NET, Qubes43, "rd.qubes.dom0_usb=00_07.0"),
+        (NET, Qubes42, "rd.qubes.dom0_usb=00_07.0"),
+        (NET, Qubes43, "rd.qubes.dom0_usb=00:07.0,X"),
+        (NET, Qubes43, "rd.qubes.dom0_usb=00:07.0 rd.qubes.dom0_usb=00:08.0"),
+        (USB, Qubes43, "rd.qubes.hide_all_usb"),
+        (USB, Qubes43, "rd.qubes.hide_all_usb rd.qubes.dom0_usb=00:07.0"),
+        (USB, Qubes43, "rd.qubes.hide_all_usb=no"),
+        (USB, Qubes43, ""),
+        (DISK, Qubes43, "rd.qubes.hide_all_usb"),
+        (DISK, Qubes43, "rd.qubes.hide_pci=00:07.0"),
+        (DISK, Qubes43, "rd.qubes.hide_pci=00:08.0"),
+        (DISK, Qubes43, "rd.qubes.hide_pci=00:07.0,00:08.0"),
+        (DISK, Qubes43, "rd.qubes.hide_pci=00:08.0,/"),
+        (DISK, Qubes43, "rd.qubes.hide_pci=00:08.0,00:07.0 rd.qubes.dom0_usb=00:07.0"),
+        (DISK, Qubes43, "rd.qubes.hide_pci="),
+        (DISK, Qubes43, "rd.qubes.hide_pci=00_06.0-00_00.0"),
+        (DISK, Qubes43, "rd.qubes.hide_pci=00_07.0-00_00.0"),
+        (DISK, Qubes43, "rd.qubes.hide_pci=00_07.0-01_00.0"),
+        (DISK, Qubes43, "xen-pciback.hide=(00:07.0)(00:08.0)"),
+        (DISK, Qubes43, "xen_pciback.hide=(0000:00:07.0)"),
+        (DISK, Qubes43, "xen-pciback.hide=(00:07.*)"),
+        (DISK, Qubes43, "xen-pciback.hide=(00:*)(00:08.*)(0001:00:07.*)"),
+        (DISK, Qubes43, "xen-pciback.hide=(0000:00:*.*)"),
+        (DISK, Qubes43, "xen-pciback.hide=(zz)( )()"),
+        (DISK, Qubes43, "xen-pciback.hide=(0*)(00:0g*)"),
+    ] {
+        all.push((format!("{release:?}, class {class:06x}, {cmdline:?}"), booted(class, release, cmdline)));
+    }
+    for release in [Qubes42, Qubes43] {
+        let mut one = booted(NET, release, "");
+        let mut moved = function("0001:02:03.4", NET);
+        moved.driver = one.dom0.functions[&sbdf(NIC)].driver.clone();
+        moved.sbdf = sbdf("0001:02:03.4");
+        one.dom0.functions.insert(sbdf(NIC), moved);
+        all.push((format!("{release:?}, a card of segment 1"), one));
+    }
+    for list in ["(0000:00:07.0)(00:07.*)", "(00:08.0)", "(?)"] {
+        let one = Situation::held(DISK).but(|one| {
+            let file = "/etc/modprobe.d/xen-pciback.conf".to_owned();
+            one.dom0.boot.hidden.push(HideOption { file, list: list.to_owned() });
+        });
+        all.push((format!("modprobe.d hides {list}"), one));
+    }
+    for driver in ["pciback", "vfio-pci", "none", "card", "a b"] {
+        let overrides = |one: &mut Situation| {
+            one.dom0.boot.overrides.insert(sbdf(NIC), driver.to_owned());
+        };
+        all.push((format!("driverctl: {driver}"), Situation::held(DISK).but(overrides)));
+    }
+    for place in ["/proc/cmdline", "/etc/modprobe.d/a.conf"] {
+        let blacklisted = |one: &mut Situation| {
+            one.claims.by_alias[0].blacklisted_in = Some(place.to_owned());
+            one.dom0.cmdline = "modprobe.blacklist=card".to_owned();
+        };
+        all.push((format!("blacklisted in {place}"), Situation::held(DISK).but(blacklisted)));
+    }
+    let unread = |one: &mut Situation| one.dom0.boot.unread.push("/etc/driverctl.d: no".to_owned());
+    all.push(("a file cannot be read".to_owned(), Situation::held(DISK).but(unread)));
+    all.extend(of_qubes());
+    all
+}
+
+fn of_qubes() -> Vec<(String, Situation)> {
+    use QubesSource::{Qubesd42, Qubesd43};
+    let mut all = Vec::new();
+    for starts in [
+        (Some(true), Some(false)),
+        (Some(false), Some(false)),
+        (Some(false), Some(true)),
+        (Some(false), None),
+        (None, Some(false)),
+    ] {
+        let one = qube("sys-net", QubeState::Halted, starts, at(Mode::Required));
+        all.push((
+            format!("assigned, starts by itself, provides network: {starts:?}"),
+            known(Qubesd43, vec![one]),
+        ));
+    }
+    let itself = (Some(true), Some(true));
+    for mode in [Mode::AutoAttach, Mode::AskToAttach, Mode::Manual, Mode::Other("new".to_owned())] {
+        let what = format!("assigned, {mode:?}");
+        all.push((what, known(Qubesd43, vec![qube("sys-net", QubeState::Halted, itself, at(mode))])));
+    }
+    for (grub, what) in [("", "at the boot menu"), ("qubes.skip_autostart", "for ever")] {
+        let one = known(Qubesd43, vec![qube("sys-net", QubeState::Halted, itself, at(Mode::Required))]);
+        let one = one.but(|one| {
+            one.dom0.cmdline = "qubes.skip_autostart".to_owned();
+            one.dom0.boot.grub = grub.to_owned();
+        });
+        all.push((format!("assigned, no qube starts, as was said {what}"), one));
+    }
+    let is = |vendor, device, class| Identity::Is { vendor, device, class };
+    for (port, identity) in [
+        (Port::Any, is(Some(0x8086), Some(0x10d3), None)),
+        (Port::At("00_07.0".to_owned()), is(Some(0x8086), Some(0x10d3), Some(DISK))),
+        (Port::At("00_07.0".to_owned()), is(Some(0x8086), Some(0x10d3), None)),
+        (Port::Unreadable("?".to_owned()), Identity::Any),
+    ] {
+        for source in [Qubesd42, Qubesd43] {
+            let one = Assignment {
+                identity: identity.clone(),
+                ..assigned(port.clone(), Mode::Required, Some(sbdf(NIC)))
+            };
+            let what = format!("{source:?}, {port:?} {identity:?}");
+            all.push((what, known(source, vec![qube("sys-net", QubeState::Halted, itself, one)])));
+        }
+    }
+    let odd = qube("$(id)", QubeState::Halted, itself, at(Mode::Required));
+    all.push(("assigned to a qube with a strange name".to_owned(), known(Qubesd43, vec![odd])));
+    let mut twice = qube("sys-net", QubeState::Halted, itself, at(Mode::Required));
+    twice.assignments.push(assigned(Port::Any, Mode::Required, None));
+    let work = qube("work", QubeState::Running, (Some(false), Some(false)), at(Mode::Required));
+    all.push(("assigned twice, and to one that runs".to_owned(), known(Qubesd43, vec![twice, work])));
+    for live in [
+        None,
+        Some(Err("no xenstore".to_owned())),
+        Some(Ok(Vec::new())),
+        Some(Ok(vec![Live { domain: 3, qube: None }])),
+        Some(Ok(vec![Live { domain: 3, qube: Some(Untrusted::new(b"sys-net")) }])),
+        Some(Ok(vec![Live { domain: 3, qube: Some(Untrusted::new(b"work")) }])),
+        Some(Ok(vec![
+            Live { domain: 3, qube: Some(Untrusted::new(b"work")) },
+            Live { domain: 4, qube: None },
+        ])),
+    ] {
+        let source = QubesSource::Xml { why: "qubesd is silent".to_owned(), is_42: true };
+        let one = qube("sys-net", QubeState::NotTold, (Some(false), Some(false)), at(Mode::Required));
+        let lives = |one: &mut Situation| one.dom0.live.clone_from(&live);
+        all.push((format!("from the file, where live are {live:?}"), known(source, vec![one]).but(lives)));
+        let blind = Situation::held(DISK).but(lives);
+        let blind = blind.but(|one| one.dom0.qubes_known = Err("no file".to_owned()));
+        all.push((format!("from nowhere, where live are {live:?}"), blind));
+    }
+    all
+}
+
+/// The advice and the hazards that Qubes is the evidence of, in words.
+fn told(one: &Situation) -> String {
+    let function = &one.dom0.functions[&sbdf(NIC)];
+    let (hazards, _) = one.judged();
+    let reboot = advice(&one.dom0, function, &one.claims, &hazards);
+    let mut text = format!("  {}\n", reboot.words());
+    for command in reboot.commands() {
+        text += &format!("  # {command}\n");
+    }
+    for hazard in hazards.iter().filter(|hazard| ["in-use", "still-assigned"].contains(&hazard.id)) {
+        text += &format!("  {} {:?}: {}: {}\n", hazard.id, hazard.labels, hazard.sentence, hazard.evidence);
+    }
+    text
+}
+
+#[test]
+fn what_keeps_it_from_dom0_at_the_next_boot_and_what_to_run() {
+    let text: String = situations().iter().map(|(what, one)| format!("{what}\n{}", told(one))).collect();
+    crate::assess::tests::is_as_written("src/assess/tests/reboot.txt", &text);
+}
