@@ -120,6 +120,12 @@ impl ConfigSpace {
         self.command & BUS_MASTER != 0
     }
 
+    /// What its command register has to be for that to end; the rest of it stays.
+    #[must_use]
+    pub fn command_without_bus_mastering(&self) -> u16 {
+        self.command & !BUS_MASTER
+    }
+
     /// Everything that must stay the same while a driver changes, in words for the
     /// first difference.
     #[must_use]

@@ -8,7 +8,7 @@ pub enum Step {
     Pin,
     /// Take it from whatever driver holds it.
     Unbind,
-    /// Reset it and read its config space anew, while it is still quarantined.
+    /// Reset it, end its bus mastering and read its config space anew, while it is still quarantined.
     Settle,
     /// Take it off pciback's list of slots.
     RemoveSlot,

@@ -64,17 +64,20 @@ fn steps(
 
     let reset = function.reset_methods.as_ref();
     let rom = if function.has_rom { " and its ROM" } else { "" };
+    let (no_dma, look) = (format!("setpci -s {bdf} COMMAND=0:4"), format!("lspci -vvs {bdf}"));
     let mut settle = match reset {
         Some(methods) => (
             format!(
-                "reset it ({}), then read its config space{rom} anew",
+                "reset it ({}), bus mastering off, read its config space{rom} anew",
                 escape(methods.join(" ").as_bytes())
             ),
-            vec![format!("echo 1 > {folder}/reset"), format!("lspci -vvs {bdf}")],
+            vec![format!("echo 1 > {folder}/reset"), no_dma, look],
         ),
         None => (
-            format!("read its config space{rom} anew; the kernel knows no way to reset it"),
-            vec![format!("lspci -vvs {bdf}")],
+            format!(
+                "bus mastering off, read its config space{rom} anew; the kernel knows no way to reset it"
+            ),
+            vec![no_dma, look],
         ),
     };
     if function.has_rom {

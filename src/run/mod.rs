@@ -211,7 +211,10 @@ impl<'a> Operation<'a> {
             Answer::Accepted => Ok(()),
             Answer::Refused { errno, message } => {
                 let what = match act {
-                    Act::Write(path, _) | Act::Create(path, _) | Act::Remove(path) => {
+                    Act::Write(path, _)
+                    | Act::Command(path, _)
+                    | Act::Create(path, _)
+                    | Act::Remove(path) => {
                         format!("writing {}", path.display())
                     }
                     Act::Quarantine(_) => "asking Xen to quarantine it".to_owned(),

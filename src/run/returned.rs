@@ -61,11 +61,19 @@ impl Operation<'_> {
         self.still_driverless()?;
         let before = self.config()?;
         let said = self.reset()?;
-        let after = self.config()?;
+        let mut after = self.config()?;
+        // Firmware that used it before the kernel did, to boot from it, may have left it so: pciback gives that back.
+        let mastered = after.is_bus_master();
+        if mastered {
+            self.still_driverless()?;
+            let path = self.sources.sysfs.attribute_path(self.plan.sbdf, "config");
+            self.act(&Act::Command(path, after.command_without_bus_mastering()))?;
+            after = self.config()?;
+        }
         let serial = self.sources.serial(self.plan.sbdf);
         if after.is_bus_master() {
             return Err(Trouble::failed(
-                format!("bus mastering is on without a driver (command {:#06x})", after.command),
+                format!("bus mastering stays on without a driver (command {:#06x})", after.command),
                 "power off and start",
             ));
         }
@@ -88,7 +96,8 @@ impl Operation<'_> {
             ));
         }
         let rom = self.read_rom(after.decodes_memory())?.map(|rom| format!("; {rom}")).unwrap_or_default();
-        Ok(format!("{said}; bus mastering off; ids unchanged{rom}"))
+        let mastering = if mastered { "bus mastering was on, now off" } else { "bus mastering off" };
+        Ok(format!("{said}; {mastering}; ids unchanged{rom}"))
     }
 
     /// Whether "bus", which resets others too, has to be taken off the kernel's list.

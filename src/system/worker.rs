@@ -16,17 +16,22 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// Where the command register is in config space.
+const COMMAND: u64 = 4;
 
 /// One change. Every one is a single system call, hypercall or program.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Act {
     /// Write a text to an existing file of sysfs, in one write.
     Write(PathBuf, String),
+    /// Write the command register (PCI Local Bus 3.0, 6.2.2) through a function's `config`.
+    Command(PathBuf, u16),
     /// Create a file with a text, whole or not at all.
     Create(PathBuf, String),
     /// Remove a file.
@@ -234,6 +239,10 @@ fn perform(root: &Sysroot, xen: &mut Option<Xen>, act: &Act) -> io::Result<()> {
                 Err(io::ErrorKind::WriteZero.into())
             }
         }
+        Act::Command(path, value) => {
+            let file = OpenOptions::new().write(true).open(path)?;
+            file.write_all_at(&value.to_le_bytes(), COMMAND)
+        }
         Act::Create(path, text) => create(path, text),
         Act::Remove(path) => std::fs::remove_file(path),
         Act::Quarantine(sbdf) => {
@@ -302,6 +311,10 @@ fn run(root: &Sysroot, programs: &[&str], arguments: &[&str]) -> io::Result<()> 
 fn encode(act: &Act) -> String {
     let words: Vec<&[u8]> = match act {
         Act::Write(path, text) => vec![b"write", path.as_os_str().as_bytes(), text.as_bytes()],
+        Act::Command(path, value) => {
+            let value = format!("{value:04x}");
+            return words_in_hex(&[b"command", path.as_os_str().as_bytes(), value.as_bytes()]);
+        }
         Act::Create(path, text) => vec![b"create", path.as_os_str().as_bytes(), text.as_bytes()],
         Act::Remove(path) => vec![b"remove", path.as_os_str().as_bytes()],
         Act::Quarantine(sbdf) => return words_in_hex(&[b"quarantine", sbdf.to_string().as_bytes()]),
@@ -329,6 +342,7 @@ fn decode(line: &str) -> Option<Act> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     Some(match words.as_slice() {
         ["write", path, text] => Act::Write(PathBuf::from(path), (*text).to_owned()),
+        ["command", path, value] => Act::Command(PathBuf::from(path), u16::from_str_radix(value, 16).ok()?),
         ["create", path, text] => Act::Create(PathBuf::from(path), (*text).to_owned()),
         ["remove", path] => Act::Remove(PathBuf::from(path)),
         ["quarantine", sbdf] => Act::Quarantine(Sbdf::from_sysfs(sbdf)?),
@@ -372,6 +386,7 @@ mod tests {
         let module = ModuleName::parse("nvme").unwrap();
         for act in [
             Act::Write("/sys/x y".into(), "\n".into()),
+            Act::Command("/sys/x/config".into(), 0x0103),
             Act::Create("/run/a".into(), "a \"b\"\n".into()),
             Act::Remove("/run/a".into()),
             Act::Quarantine(sbdf),

@@ -119,7 +119,7 @@ Recommended: reboot; a reboot returns it.
 Steps
   pin           set driver_override to none: nobody takes it meanwhile
   unbind        take it from pciback
-  settle        reset it (flr), then read its config space anew
+  settle        reset it (flr), bus mastering off, read its config space anew
   remove-slot   take it off pciback's list of slots
   modalias      it is still
                 pci:v00008086d000010D3sv00008086sd00000001bc02sc00i00
@@ -137,6 +137,7 @@ The same by hand (without the proof, the journal and the way back)
   echo none > /sys/bus/pci/devices/0000:00:07.0/driver_override
   echo 0000:00:07.0 > /sys/bus/pci/devices/0000:00:07.0/driver/unbind
   echo 1 > /sys/bus/pci/devices/0000:00:07.0/reset
+  setpci -s 0000:00:07.0 COMMAND=0:4
   lspci -vvs 0000:00:07.0
   echo 0000:00:07.0 > /sys/bus/pci/drivers/pciback/remove_slot
   cat /sys/bus/pci/devices/0000:00:07.0/modalias

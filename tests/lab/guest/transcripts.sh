@@ -4,19 +4,21 @@
 . /lab/lib.sh
 J=/var/lib/qubes/dom0-pci/journal
 coldplug e1000e
-nic=$(bdf_of e1000e)
+# at KIND: the device that is led through the situations from here on
+at() { device=$(bdf_of "$1"); own=$(driver_for "$1"); }
+at e1000e
 
 # as dom0 drives it, with an empty journal
 fresh() {
   rm -rf "$J"
-  case $(fields "$nic") in
-    *'driver=e1000e slot=no override=(null) owner=d0') ;;
+  case $(fields "$device") in
+    *"driver=$own slot=no override=(null) owner=d0") ;;
     *)
-      echo >"$P/$nic/driver_override"
-      [ "$(driver "$nic")" = none ] || echo "$nic" >"$P/$nic/driver/unbind"
-      xl pci-assignable-remove "$nic" >/dev/null 2>&1
-      ! listed "$nic" || echo "$nic" >$K/remove_slot
-      [ "$(driver "$nic")" = e1000e ] || echo "$nic" >$D/e1000e/bind
+      echo >"$P/$device/driver_override"
+      [ "$(driver "$device")" = none ] || echo "$device" >"$P/$device/driver/unbind"
+      xl pci-assignable-remove "$device" >/dev/null 2>&1
+      ! listed "$device" || echo "$device" >$K/remove_slot
+      [ "$(driver "$device")" = "$own" ] || echo "$device" >$D/$own/bind
       sleep 1 ;;
   esac
 }
@@ -25,12 +27,12 @@ told() {
   local rc=0 ids=''
   echo "TRANSCRIPT $1"
   if [ "$2" = reattach ]; then
-    echo '$ plan'; tool --json plan "$nic" >/tmp/plan 2>/dev/null || rc=$?
+    echo '$ plan'; tool --json plan "$device" >/tmp/plan 2>/dev/null || rc=$?
     cat /tmp/plan; printf '\nexit %s\n' $rc
     ids=$(jq -r '(.accept // []) | join(",")' /tmp/plan)
   fi
   [ -z "${3:-}" ] || { mount --bind "$3" "$3"; mount -o remount,ro,bind "$3" "$3"; }
-  rc=0; echo "\$ $2"; tool --json "$2" "$nic" ${ids:+--accept "$ids"} 2>/dev/null </dev/null || rc=$?
+  rc=0; echo "\$ $2"; tool --json "$2" "$device" ${ids:+--accept "$ids"} 2>/dev/null </dev/null || rc=$?
   printf '\nexit %s\n$ journal\n' $rc
   cat $J/*.jsonl 2>/dev/null
   [ -z "${3:-}" ] || umount "$3"
@@ -40,12 +42,18 @@ told() {
 
 fresh; told dom0s-already reattach
 told hold hold
-give_xl "$nic"; told held reattach
-give_override "$nic"; told pinned reattach
-give_xl "$nic"; echo "$nic" >$K/unbind; told driverless reattach
-give_xl "$nic"; echo "$nic" >$K/unbind; echo "$nic" >$K/remove_slot; echo "$nic" >$D/e1000e/bind; sleep 1; told bound-in-quarantine reattach
-give_xl "$nic"; echo nosuchdriver >"$P/$nic/driver_override"; told stuck-override reattach
-give_sysfs "$nic"; told never-quarantined reattach
-give_xl "$nic"; told bind-fails reattach $D/e1000e/bind
-give_xl "$nic"; told remove-slot-fails reattach $K/remove_slot
+give_xl "$device"; told held reattach
+give_override "$device"; told pinned reattach
+give_xl "$device"; echo "$device" >$K/unbind; told driverless reattach
+give_xl "$device"; echo "$device" >$K/unbind; echo "$device" >$K/remove_slot; echo "$device" >$D/e1000e/bind; sleep 1; told bound-in-quarantine reattach
+give_xl "$device"; echo nosuchdriver >"$P/$device/driver_override"; told stuck-override reattach
+give_sysfs "$device"; told never-quarantined reattach
+give_xl "$device"; told bind-fails reattach $D/e1000e/bind
+give_xl "$device"; told remove-slot-fails reattach $K/remove_slot
+at nvme
+fresh; give_xl "$device"; told disk reattach
+told disk-hold hold
+at xhci
+fresh; give_xl "$device"; told usb reattach
+told usb-hold hold
 finish

@@ -52,6 +52,8 @@ pub struct Device {
     /// Its ROM; `None` where it has none, empty where it cannot be read.
     pub rom: Option<Vec<u8>>,
     pub rom_open: bool,
+    /// Firmware left bus mastering on: what pciback gives back.
+    pub firmware_mastered: bool,
     /// What its driver made appear.
     pub sign: BTreeMap<String, String>,
 }
@@ -83,6 +85,12 @@ impl World {
         let word = text.trim_end_matches('\n').to_owned();
         let parts: Vec<&str> = path.split('/').collect();
         match parts.as_slice() {
+            ["devices", _, bdf, "config"] => {
+                // The command register is all that is written there.
+                let device = self.devices.get_mut(*bdf).ok_or(ENODEV)?;
+                device.config.get_mut(4..4 + data.len()).ok_or(EINVAL)?.copy_from_slice(data);
+                Ok(())
+            }
             ["devices", _, bdf, attribute] => self.attribute(bdf, attribute, &text),
             ["bus", "pci", "drivers", "pciback", "new_slot"] => {
                 self.devices.get_mut(&word).ok_or(EINVAL)?.slot = true;
@@ -154,6 +162,9 @@ impl World {
             }
             ["devices", _, bdf, "reset"] => {
                 self.devices.get(*bdf)?.driver.is_some().then_some("reset under a driver")
+            }
+            ["devices", _, bdf, "config"] => {
+                self.devices.get(*bdf)?.driver.is_some().then_some("config space written under a driver")
             }
             [".xen", "modprobe"] => {
                 let free = |it: &Device| it.driver.is_none() && it.pinned.is_none();
@@ -250,6 +261,7 @@ impl World {
         device.sign.clear();
         device.config[4] &= !4;
         if driver == "pciback" {
+            device.config[4] |= 4 * u8::from(device.firmware_mastered);
             if let Owner::Domain(id) = device.owner {
                 self.said.push(format!(
                     "xen_pciback: ****** removing device {bdf} while still in-use by domain {id}! ******"
