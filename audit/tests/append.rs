@@ -185,3 +185,26 @@ fn while_another_process_has_the_lock_the_journal_is_busy() {
     assert_eq!(error.kind(), Kind::Busy);
     assert!(error.to_string().contains(&format!("(pid {})", std::process::id())), "{error}");
 }
+
+#[test]
+fn its_head_is_that_of_the_last_record_with_or_without_the_file_that_says_so() {
+    let scratch = Scratch::new();
+    let folder = scratch.journal();
+    let mut journal = Journal::open(&folder, "b").unwrap();
+    let first = journal.head();
+    assert_eq!(audit::head(&folder).unwrap().head, first);
+    let last = journal.append(&[note("a"), note("b")]).unwrap();
+    journal.close().unwrap();
+    assert_ne!(first, last);
+    let told = audit::head(&folder).unwrap();
+    assert_eq!(told.head, last);
+    assert!(lines(&folder, 0)[0].contains(&told.journal), "{}", told.journal);
+    // What was written behind the mark counts; a mark whose record was altered does not.
+    let mark = fs::read(folder.join("HEAD")).unwrap();
+    fs::remove_file(folder.join("HEAD")).unwrap();
+    assert_eq!(audit::head(&folder).unwrap().head, last);
+    fs::write(folder.join("HEAD"), mark).unwrap();
+    let text = fs::read_to_string(segment(&scratch)).unwrap();
+    fs::write(segment(&scratch), text.replace("\"text\":\"b\"", "\"text\":\"c\"")).unwrap();
+    assert_eq!(audit::head(&folder).unwrap_err().kind(), Kind::Broken);
+}
