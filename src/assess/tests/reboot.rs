@@ -1,11 +1,12 @@
-//! What keeps a function from dom0 at the next boot, one situation after the other, with what to run against it: `reboot.txt`.
+//! How a function stands, what keeps it from dom0 at the next boot and what to run against that, one situation after the
+//! other: `reboot.txt`.
 
 use super::situation::{function, sbdf, Situation, NIC};
-use crate::assess::advice;
+use crate::assess::{advice, state_of};
 use crate::names::Untrusted;
 use crate::observe::boot::{HideOption, Release};
 use crate::observe::qubes::{Assignment, Identity, Mode, Port, Qube, QubeState, Qubes, QubesSource};
-use crate::observe::Live;
+use crate::observe::{Live, Owner};
 
 const NET: u32 = 0x02_0000;
 const USB: u32 = 0x0c_0330;
@@ -111,8 +112,32 @@ fn situations() -> Vec<(String, Situation)> {
     }
     let unread = |one: &mut Situation| one.dom0.boot.unread.push("/etc/driverctl.d: no".to_owned());
     all.push(("a file cannot be read".to_owned(), Situation::held(DISK).but(unread)));
+    all.extend(of_states());
     all.extend(of_qubes());
     all
+}
+
+/// How it can stand, so that the words for it are held too.
+fn of_states() -> Vec<(String, Situation)> {
+    let nobody = || Situation::held(DISK).with(|it| it.driver = None);
+    let all = [
+        ("in quarantine", Situation::held(DISK).owned(Owner::Quarantine)),
+        ("driven in quarantine", Situation::driven(DISK).owned(Owner::Quarantine)),
+        ("driven", Situation::driven(DISK)),
+        ("driven without pciback", Situation::driven(DISK).but(|one| one.dom0.has_pciback = false)),
+        ("nobody has it", nobody()),
+        ("nobody has it, in quarantine", nobody().owned(Owner::Quarantine)),
+        ("nobody has it, without pciback", nobody().but(|one| one.dom0.has_pciback = false)),
+        ("pinned", Situation::held(DISK).with(|it| it.driver_override = Some("none".to_owned()))),
+        ("a qube had it", Situation::held(DISK).used(7, "sys-usb", false, "")),
+        ("a qube has it", Situation::held(DISK).used(7, "sys-usb", true, "")),
+        (
+            "a qube has it, another had it",
+            Situation::held(DISK).used(7, "a", true, "").used(8, "b", false, ""),
+        ),
+        ("Xen gave it away", Situation::held(DISK).owned(Owner::Domain(4))),
+    ];
+    all.map(|(what, one)| (what.to_owned(), one)).into()
 }
 
 fn of_qubes() -> Vec<(String, Situation)> {
@@ -194,7 +219,7 @@ fn told(one: &Situation) -> String {
     let function = &one.dom0.functions[&sbdf(NIC)];
     let (hazards, _) = one.judged();
     let reboot = advice(&one.dom0, function, &one.claims, &hazards);
-    let mut text = format!("  {}\n", reboot.words());
+    let mut text = format!("  {}\n  {}\n", state_of(&one.dom0, function).words(), reboot.words());
     for command in reboot.commands() {
         text += &format!("  # {command}\n");
     }
