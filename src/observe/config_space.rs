@@ -242,7 +242,23 @@ mod tests {
         assert_eq!((config.vendor, config.device, config.class), (0x8086, 0x10d3, 0x02_0000));
         assert_eq!(config.function_level_reset, Some(true));
         assert_eq!(config.express, Some(Express { kind: 0, phantom_bits: 1 }));
-        assert!(config.is_bus_master());
+        assert!(config.is_bus_master() && config.decodes_memory());
+        let mut bytes = endpoint();
+        // A switch's upstream port: kind 5; its flags lie behind the capability's head. And its command register is off.
+        (bytes[0x42], bytes[4]) = (0x52, 0);
+        let config = ConfigSpace::parse(&bytes).unwrap();
+        assert_eq!(config.express, Some(Express { kind: 5, phantom_bits: 1 }));
+        assert!(!config.is_bus_master() && !config.decodes_memory());
+    }
+
+    #[test]
+    fn a_conventional_function_tells_of_its_reset_in_advanced_features() {
+        let mut bytes = endpoint();
+        for (features, resets) in [(0x02, true), (0x03, true), (0x01, false)] {
+            bytes[0x40..0x46].copy_from_slice(&[0x13, 0, 0x06, features, 0, 0]);
+            let config = ConfigSpace::parse(&bytes).unwrap();
+            assert_eq!((config.function_level_reset, config.express), (Some(resets), None));
+        }
     }
 
     #[test]
