@@ -41,10 +41,10 @@ pub fn past_of(context: &Context, sources: &Sources, dom0: &Dom0, wanted: &[Sbdf
     let boot = journal_boot(&dom0.boot_id);
     let mut fold = Fold::new(&boot, boot_began(&context.root), present, identities);
     // Asked first: a recorder that ends meanwhile may have missed something, one that begins has not.
-    let alive = RecorderMark::is_held(&context.root);
+    let holder = RecorderMark::holder(&context.root);
     let journal = past::read(&context.journal, &named, &boot, &mut |told| fold.tell(told));
-    let alive = alive && RecorderMark::is_held(&context.root);
-    fold.finish(Uptime::now(), alive, journal)
+    let holder = holder.filter(|run| RecorderMark::holder(&context.root).as_ref() == Some(run));
+    fold.finish(Uptime::now(), holder.as_deref(), journal)
 }
 
 /// What a changing command would fail with for the journal's sake, before it changes anything.

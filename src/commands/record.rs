@@ -17,12 +17,12 @@ pub fn run(context: &Context, args: &RecordArgs) -> Result<Exit, Failure> {
     context.must_be_root()?;
     let say: fn(&str) = if context.json { |_| {} } else { warn };
     let interval = Duration::from_secs(args.heartbeat.into());
-    // Held before the first record is written, so that none is believed to be followed by others when nobody listens.
-    let _mark = (!args.once).then(|| RecorderMark::take(&context.root));
+    // Opened before rights are given up.
+    let mark = (!args.once).then(|| RecorderMark::open(&context.root));
     // From before the first record on: one that says that it began also says that it stops.
     let signals = (!args.once).then(HeldSignals::hold);
     let mut recorder = Recorder::begin(&context.root, &context.journal, interval, say)?;
-    let followed = signals.map_or(Ok(()), |signals| recorder.follow(signals));
+    let followed = signals.zip(mark).map_or(Ok(()), |(signals, mark)| recorder.follow(signals, mark));
     recorder.end();
     followed?;
     let written = recorder.written();

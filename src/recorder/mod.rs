@@ -15,6 +15,7 @@ use crate::history::{journal_boot, Entry, Moment, Recorder as Own, RecorderPhase
 use crate::names::Sbdf;
 use crate::observe::{boot_id, identity, traces, Function, Owner, Sources, Use};
 use crate::system::confine::{confine, Capabilities, Needs};
+use crate::system::lock::RecorderMark;
 use crate::system::root::Sysroot;
 use crate::system::signals::HeldSignals;
 use crate::system::waiting::{tell_ready, wait};
@@ -105,7 +106,8 @@ impl Recorder {
     ///
     /// # Errors
     /// The kernel does not let it wait.
-    pub fn follow(&mut self, mut signals: HeldSignals) -> Result<(), Failure> {
+    pub fn follow(&mut self, mut signals: HeldSignals, mut mark: RecorderMark) -> Result<(), Failure> {
+        self.answer_for(&mut mark);
         tell_ready();
         let mut more = false;
         while !signals.arrived() {
@@ -117,8 +119,19 @@ impl Recorder {
             })?;
             drop(waiting);
             more = self.turn();
+            self.answer_for(&mut mark);
         }
         Ok(())
+    }
+
+    /// Holds the mark as long as all that was heard is on disk.
+    fn answer_for(&self, mark: &mut RecorderMark) {
+        let written = self.started && !self.book.is_behind();
+        if !written {
+            mark.release();
+        } else if !mark.is_held() {
+            mark.hold(&self.run);
+        }
     }
 
     /// Ends the run: what was held back is counted, and it says that it stops.

@@ -60,11 +60,12 @@ impl Operation<'_> {
     fn settle(&mut self) -> Result<String, Trouble> {
         self.still_driverless()?;
         let before = self.config()?;
-        let said = self.reset()?;
+        let (was_reset, said) = self.reset()?;
         let mut after = self.config()?;
-        // Firmware that used it before the kernel did, to boot from it, may have left it so: pciback gives that back.
+        // Firmware that used it before the kernel did, to boot from it, may have left it so: pciback gives that back. Without
+        // a reset it may as well be what a qube left running, which would go on when a driver turns it on again.
         let mastered = after.is_bus_master();
-        if mastered {
+        if mastered && was_reset && before.difference(&after).is_none() {
             self.still_driverless()?;
             let path = self.sources.sysfs.attribute_path(self.plan.sbdf, "config");
             self.act(&Act::Command(path, after.command_without_bus_mastering()))?;
@@ -106,12 +107,12 @@ impl Operation<'_> {
         methods.iter().any(|method| method == "bus") && !self.accepted.has("bus-reset-only")
     }
 
-    /// Resets the function, where the kernel knows how. Several methods are tried
+    /// Resets the function, where the kernel knows how; whether it took it, and in words. Several methods are tried
     /// by the kernel in their order, so "bus", which resets others too, is taken off
     /// its list unless it was accepted.
-    fn reset(&mut self) -> Result<String, Trouble> {
+    fn reset(&mut self) -> Result<(bool, String), Trouble> {
         let Some(methods) = self.function.reset_methods.clone() else {
-            return Ok("it cannot be reset".to_owned());
+            return Ok((false, "it cannot be reset".to_owned()));
         };
         let all = methods.join(" ");
         let harmless: Vec<&str> =
@@ -127,12 +128,12 @@ impl Operation<'_> {
         self.widen_reset()?;
         let used = crate::names::escape(used.as_bytes());
         match answered {
-            Ok(()) => Ok(format!("reset ({used})")),
+            Ok(()) => Ok((true, format!("reset ({used})"))),
             // The device did not take it, as was to be expected; a write that did not get to it is another matter.
             Err(Trouble::Failed { message, errno, .. })
                 if self.accepted.has("reset-doubtful") && NOT_TAKEN.contains(&Errno::from_raw(errno)) =>
             {
-                Ok(format!("no reset, as accepted ({used}): {message}"))
+                Ok((false, format!("no reset, as accepted ({used}): {message}")))
             }
             Err(Trouble::Failed { message, errno, .. }) => Err(Trouble::Failed {
                 message: format!("it takes no reset ({used}): {message}"),

@@ -111,17 +111,10 @@ fn started(pid: &str) -> Option<String> {
     fields.nth(18).filter(|_| !matches!(state, "Z" | "X")).map(str::to_owned)
 }
 
-impl Drop for RecorderMark {
-    fn drop(&mut self) {
-        if let Some(held) = self.held.take() {
-            unlock(held);
-        }
-    }
-}
-
-/// Says that a recorder hears, for as long as it is held: time since its last record is covered only then. The kernel
-/// lets go of it when the recorder ends, however it ends.
+/// Says which run of the recorder hears, and has written down what it heard: time since its last record is covered only
+/// while that run holds it. The kernel lets go of it when the recorder ends, however it ends.
 pub struct RecorderMark {
+    file: Option<File>,
     held: Option<Flock<File>>,
 }
 
@@ -129,9 +122,10 @@ pub struct RecorderMark {
 const RECORDER: &str = "/run/qubes-dom0-pci/recorder";
 
 impl RecorderMark {
-    /// Takes it. Where that is not possible the recorder goes on; what it hears then counts only once it is written.
+    /// Opens it, and does not hold it yet. Where that is not possible the recorder goes on; what it hears then counts only
+    /// once it is written.
     #[must_use]
-    pub fn take(root: &Sysroot) -> Self {
+    pub fn open(root: &Sysroot) -> Self {
         let path = root.path(RECORDER);
         if let Some(folder) = path.parent() {
             // The unit has made it, or an earlier one.
@@ -139,27 +133,68 @@ impl RecorderMark {
         }
         let mut open = OpenOptions::new();
         open.create(true).truncate(false).read(true).write(true).mode(0o600);
-        // Who asks whether it is held has it for a moment.
+        Self { file: open.open(&path).ok(), held: None }
+    }
+
+    /// Holds it for a run. Another recorder may hold it: then that one is believed, and this one is not.
+    pub fn hold(&mut self, run: &str) {
+        // Who asks who holds it has it for a moment.
         for _ in 0..50 {
-            let Ok(file) = open.open(&path) else { break };
-            if let Ok(held) = Flock::lock(file, FlockArg::LockSharedNonblock) {
-                return Self { held: Some(held) };
+            let Some(file) = self.file.take() else { return };
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(held) => {
+                    let named = held.set_len(0).and_then(|()| held.write_all_at(run.as_bytes(), 0));
+                    self.held = Some(held);
+                    if named.is_err() {
+                        self.release();
+                    }
+                    return;
+                }
+                Err((file, _)) => self.file = Some(file),
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { held: None }
     }
 
-    /// Whether anybody holds it.
+    /// Lets go of it: what is heard from now on may not be written down.
+    pub fn release(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        // Who holds it next is not taken for this run until it has said who it is.
+        let _ = held.set_len(0);
+        match held.unlock() {
+            Ok(file) => self.file = Some(file),
+            Err((back, _)) => std::mem::forget(back),
+        }
+    }
+
+    /// Whether it is held by this process.
     #[must_use]
-    pub fn is_held(root: &Sysroot) -> bool {
-        let Ok(file) = File::open(root.path(RECORDER)) else { return false };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The run that holds it.
+    #[must_use]
+    pub fn holder(root: &Sysroot) -> Option<String> {
+        let file = File::open(root.path(RECORDER)).ok()?;
+        // Shared: others who ask at the same time are no recorder.
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
             Ok(ours) => {
                 unlock(ours);
-                false
+                None
             }
-            Err((_, errno)) => errno == nix::errno::Errno::EWOULDBLOCK,
+            Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
+                let mut run = String::new();
+                file.take(64).read_to_string(&mut run).ok()?;
+                Some(run).filter(|run| !run.is_empty())
+            }
+            Err(_) => None,
         }
+    }
+}
+
+impl Drop for RecorderMark {
+    fn drop(&mut self) {
+        self.release();
     }
 }

@@ -41,7 +41,7 @@ fn up() -> i64 {
 }
 
 fn recorder(phase: &str) -> Draft {
-    let draft = Draft::new("recorder").text("phase", phase).text("run", "1f2e3d4c");
+    let draft = Draft::new("recorder").text("phase", phase).text("run", RUN);
     let draft = draft.list("sources", ["uevents", "xenstore"]).list("missing", ["qubesd"]);
     draft.flag("first", phase == "start").number("interval", 600)
 }
@@ -57,11 +57,17 @@ fn stay(event: &str, qube: &str, domain: i64) -> Draft {
     draft.text("source", "xenstore").number("domain", domain)
 }
 
-/// A recorder listens, as long as this is held.
+/// A run of the recorder.
+const RUN: &str = "1f2e3d4c";
+
+/// It listens, and all it heard is written, as long as this is held.
 fn listens(dom0: &Dom0) -> Flock<File> {
     std::fs::create_dir_all(dom0.path("run/qubes-dom0-pci")).unwrap();
-    let file = File::create(dom0.path("run/qubes-dom0-pci/recorder")).unwrap();
-    Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|(_, error)| error).unwrap()
+    let path = dom0.path("run/qubes-dom0-pci/recorder");
+    std::fs::write(&path, RUN).unwrap();
+    Flock::lock(File::open(path).unwrap(), FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, error)| error)
+        .unwrap()
 }
 
 #[track_caller]
@@ -138,7 +144,7 @@ fn a_recorder_that_hears_proves_that_no_qube_had_it_though_the_clock_was_set_by_
     let recorder = |phase: &str, ago: i64| {
         let first = phase == "start";
         format!(
-            r#""kind":"recorder","phase":"{phase}","run":"r","sources":["uevents","xenstore"],"missing":[],"first":{first},"interval":600,"up":{}"#,
+            r#""kind":"recorder","phase":"{phase}","run":"{RUN}","sources":["uevents","xenstore"],"missing":[],"first":{first},"interval":600,"up":{}"#,
             up() - ago
         )
     };

@@ -1,6 +1,7 @@
 //! `record`: what is journaled of what happens, and what is when a source is missing, goes away, or talks nonsense.
 
 use crate::model::{Dom0, Fault, Function, QubesdFault, QUBES_42, QUBES_43};
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -454,18 +455,28 @@ fn the_space_that_operations_need_is_left_and_the_gap_is_told() {
     }
 }
 
+/// Whether a recorder says that it hears, and has written down what it heard.
+fn vouches(dom0: &Dom0) -> bool {
+    let mark = std::fs::File::open(dom0.path("run/qubes-dom0-pci/recorder")).unwrap();
+    Flock::lock(mark, FlockArg::LockSharedNonblock).is_err()
+}
+
 fn full_disk(dom0: &Dom0) {
     let filler = dom0.path("var/lib/qubes/dom0-pci/journal/filler");
     let mut recorder = Running::start(dom0, &[]);
     std::fs::write(&filler, vec![0; 14 << 20]).unwrap();
     let before = records(dom0).len();
+    assert!(vouches(dom0));
     recorder.uevent("unbind", NIC, "");
     dom0.drives(NIC, Some("pciback"));
     recorder.uevent("bind", NIC, "pciback");
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(records(dom0).len(), before);
+    // It heard what it cannot write: nobody may take its silence for quiet.
+    assert!(!vouches(dom0));
     std::fs::remove_file(filler).unwrap();
     recorder.until(|| count(dom0, "device", &format!("event=present,bdf={NIC},driver=pciback")) == 1);
+    recorder.until(|| vouches(dom0));
     let lost = &found(dom0, "lost", "source=journal,why=space")[0];
     assert!(lost["count"].as_i64().unwrap() >= 1, "{lost}");
     recorder.stop();

@@ -102,7 +102,7 @@ impl Scenario {
             owner,
             rom: (self.kind == Kind::Nic).then(|| ROM.to_vec()),
             rom_open: false,
-            firmware_mastered: self.kind == Kind::Usb && self.found == Found::Held,
+            firmware_mastered: self.kind == Kind::Nvme && self.found == Found::Held,
             sign: BTreeMap::new(),
         };
         let drivers = [

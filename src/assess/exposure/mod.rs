@@ -219,10 +219,10 @@ impl Fold {
         }
     }
 
-    /// Ends. `now` and `recorder_alive` say whether the recorder of this boot still hears.
+    /// Ends. `now` and `holder`, the run that holds the recorder's mark, say whether this boot is still heard.
     #[must_use]
-    pub fn finish(self, now: Option<Uptime>, recorder_alive: bool, journal: Journal) -> Past {
-        let (gaps, dropped) = self.recorded.finish(now, recorder_alive);
+    pub fn finish(self, now: Option<Uptime>, holder: Option<&str>, journal: Journal) -> Past {
+        let (gaps, dropped) = self.recorded.finish(now, holder);
         let present = self.present;
         let of = self.of.into_iter().map(|(sbdf, one)| {
             let since = one.seized.as_ref().map_or(0, |seized| seized.since);

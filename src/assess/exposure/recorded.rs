@@ -178,11 +178,13 @@ impl Recorded {
         }
     }
 
-    /// Every gap of this boot up to now, and the end of those that are not kept. `alive`: a recorder runs now.
-    pub fn finish(mut self, now: Option<Uptime>, alive: bool) -> (Vec<Gap>, Option<Place>) {
-        let lives = |run: &&Run| alive && run.hears && within(run.last.up, now, run.silence);
-        // Of two that may live one may have ended: what the later one wrote proves only itself.
-        let living = self.runs.iter().filter(lives).map(|run| run.last).max_by_key(|last| last.seq);
+    /// Every gap of this boot up to now, and the end of those that are not kept. `holder`: the run of the recorder that
+    /// says that it hears now, and that all it heard is written.
+    pub fn finish(mut self, now: Option<Uptime>, holder: Option<&str>) -> (Vec<Gap>, Option<Place>) {
+        let lives = |run: &&Run| {
+            holder == Some(run.id.as_str()) && run.hears && within(run.last.up, now, run.silence)
+        };
+        let living = self.runs.iter().find(lives).map(|run| run.last);
         match living {
             Some(last) => self.cover(last, last),
             None => {

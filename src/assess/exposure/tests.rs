@@ -125,7 +125,14 @@ fn by_clock(story: &Story, alive: bool, present: &[(Sbdf, &str)], wall: &dyn Fn(
             what: What::Entry(entry.clone()),
         });
     }
-    fold.finish(Uptime::from_record(1000), alive, Journal::Read { odd: 0 }).of.remove(&nic()).unwrap()
+    // The one that began last holds the mark.
+    let started = |(_, _, entry): &(u64, &str, Entry)| match entry {
+        Entry::Recorder(it) if it.phase == RecorderPhase::Start => Some(it.run.clone()),
+        _ => None,
+    };
+    let holder = story.iter().rev().find_map(started).filter(|_| alive);
+    let past = fold.finish(Uptime::from_record(1000), holder.as_deref(), Journal::Read { odd: 0 });
+    { past }.of.remove(&nic()).unwrap()
 }
 
 /// Heartbeats of this boot from one second to another.
@@ -252,7 +259,7 @@ fn what_was_not_measured_by_the_clock_that_only_rises_proves_nothing() {
         let (seq, time, boot) = (seq as u64, Some(at(*second)), (*boot).to_owned());
         fold.tell(&Told { seq, time, up: None, boot, what: What::Entry(entry.clone()) });
     }
-    let past = fold.finish(Uptime::from_record(1000), true, Journal::Read { odd: 0 });
+    let past = fold.finish(Uptime::from_record(1000), Some("run"), Journal::Read { odd: 0 });
     assert!(!is_clean(&past.of[&nic()]));
 }
 
@@ -263,6 +270,33 @@ fn of_two_recorders_that_seem_to_live_the_later_one_proves_nothing_of_the_time_b
     let story =
         told(vec![vec![(10, BOOT, first()), (20, BOOT, seized())], beats(50, 950), vec![(990, BOOT, next)]]);
     assert_eq!(whys(&past(&story, true)), [Why::Died]);
+}
+
+#[test]
+fn a_recorder_that_is_deaf_does_not_wake_the_one_before() {
+    let Entry::Recorder(it) = recorder(Start, "xenstore") else { return };
+    let next = Entry::Recorder(Recorder { run: "next".into(), ..it });
+    let story =
+        told(vec![vec![(10, BOOT, first()), (20, BOOT, seized())], beats(50, 950), vec![(990, BOOT, next)]]);
+    assert!(!is_clean(&past(&story, true)));
+}
+
+#[test]
+fn a_recorder_whose_beginning_is_not_on_disk_yet_proves_nothing() {
+    let story = told(vec![vec![(10, BOOT, first()), (20, BOOT, seized())], beats(50, 990)]);
+    let finished = |holder| {
+        let named = vec![Named { sbdf: nic(), id: ID.to_owned() }];
+        let mut fold = Fold::new(BOOT, Some(at(0)), named, BTreeMap::from([(nic(), identity(ID, "01"))]));
+        for (seq, (second, boot, entry)) in story.iter().enumerate() {
+            let (seq, time, boot) = (seq as u64 + 1, Some(at(*second)), (*boot).to_owned());
+            let up = Uptime::from_record(*second as i64);
+            fold.tell(&Told { seq, time, up, boot, what: What::Entry(entry.clone()) });
+        }
+        fold.finish(Uptime::from_record(1000), holder, Journal::Read { odd: 0 })
+    };
+    assert!(is_clean(&finished(Some("run")).of[&nic()]));
+    assert!(!is_clean(&finished(Some("another")).of[&nic()]));
+    assert!(!is_clean(&finished(None).of[&nic()]));
 }
 
 #[test]
@@ -282,7 +316,7 @@ fn an_import_of_this_boot_stays_one_though_the_clock_was_set_forward() {
             what: What::Entry(entry.clone()),
         });
     }
-    let past = fold.finish(Uptime::from_record(1000), true, Journal::Read { odd: 0 });
+    let past = fold.finish(Uptime::from_record(1000), Some("run"), Journal::Read { odd: 0 });
     assert_eq!(past.of[&nic()].stays.len(), 1);
 }
 
