@@ -56,6 +56,9 @@ struct Run {
     start: Moment,
     /// Its latest record.
     latest: Point,
+    /// The earliest and the latest time of its records, and whether the clock was set back between two of them.
+    span: (Moment, Moment),
+    set_back: bool,
     /// The longest silence that is covered, in seconds.
     silence: u64,
     /// The stretch that goes on, where the needed sources are heard.
@@ -123,7 +126,15 @@ impl Coverage {
             self.unheard.until(at, self.is_deaf());
             let open = hears(it).then_some(Stretch { from: time, to: time });
             let silence = silence(it.interval);
-            self.runs.push(Run { id: it.run.clone(), start: time, latest: at, silence, open });
+            self.runs.push(Run {
+                id: it.run.clone(),
+                start: time,
+                latest: at,
+                span: (time, time),
+                set_back: false,
+                silence,
+                open,
+            });
             return;
         }
         // A run whose start was pruned or lost: it covers nothing.
@@ -181,9 +192,16 @@ impl Coverage {
     /// Takes what was lost up to now out of all that was covered.
     fn lost(&mut self, at: Point, since: Option<Moment>) {
         let Some(place) = self.runs.len().checked_sub(1) else { return self.unheard.until(at, true) };
+        let before = self.runs.get(place).map_or(at, |run| run.latest);
         self.heard(place, at);
         let Some(run) = self.runs.get_mut(place) else { return };
         let since = since.unwrap_or(run.start);
+        if run.set_back || since > at.time {
+            // Which of the times that the clock passed twice `since` stands for, nobody can tell: none of this run counts.
+            let span = (run.span.0.min(since).before(run.silence), run.span.1.max(since).after(run.silence));
+            run.open = run.open.map(|_| Stretch { from: at.time, to: at.time });
+            return self.unheard.between(span.0, span.1);
+        }
         let open = run.open.take();
         run.open = open.map(|_| Stretch { from: at.time, to: at.time });
         let touched = self.stretches.iter().position(|it| it.to > since).unwrap_or(self.stretches.len());
@@ -193,7 +211,9 @@ impl Coverage {
         for (_, stretch) in cut.into_iter().chain(open).enumerate().filter(later) {
             self.keep(Some(Stretch { to: stretch.to.min(since), ..stretch }));
         }
-        self.unheard.between(since, at.time);
+        // A step that is too small to be told from the other clock's whole seconds.
+        let apart = at.apart(before);
+        self.unheard.between(since.before(apart), at.time.after(apart));
     }
 }
 
@@ -202,6 +222,8 @@ impl Run {
     fn heard(&mut self, at: Point) -> Option<Stretch> {
         let latest = std::mem::replace(&mut self.latest, at);
         let time = at.time;
+        self.set_back |= time < latest.time || at.went_back(latest).is_some();
+        self.span = (self.span.0.min(time), self.span.1.max(time));
         let steady = latest.time <= time && time <= latest.time.after(self.silence);
         let open = self.open.as_mut()?;
         if steady && at.follows(latest, self.silence) {

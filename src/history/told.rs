@@ -31,7 +31,8 @@ pub struct Told {
     pub seq: u64,
     /// When it was written; `None` where that is no time.
     pub time: Option<Moment>,
-    /// When, by the clock that only rises; `None` where no recorder wrote it.
+    /// When, by the clock that only rises; when its append began; `None` where no
+    /// recorder wrote it, or one that did not write it down yet.
     pub up: Option<Uptime>,
     /// The boot it was written in, as the journal names it.
     pub boot: String,

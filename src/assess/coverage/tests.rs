@@ -160,15 +160,17 @@ enum Event {
     GoesDeaf,
     HearsAgain,
     Sees,
+    Loses,
 }
 
 /// So many seconds later; there, the clock having stepped by so much at this part (of eight) of the time.
 type Life = Vec<(u64, Event, Option<(u64, i64)>)>;
 
 fn life() -> impl Strategy<Value = Life> {
-    use Event::{Beats, Dies, GoesDeaf, HearsAgain, Sees, Starts};
-    let event =
-        proptest::sample::select(vec![Starts, Beats, Beats, Beats, Beats, Dies, GoesDeaf, HearsAgain, Sees]);
+    use Event::{Beats, Dies, GoesDeaf, HearsAgain, Loses, Sees, Starts};
+    let event = proptest::sample::select(vec![
+        Starts, Beats, Beats, Beats, Beats, Dies, GoesDeaf, HearsAgain, Sees, Loses,
+    ]);
     let step = proptest::option::weighted(0.3, (0u64..=8, -400i64..400));
     proptest::collection::vec((1u64..100, event, step), 1..40)
 }
@@ -182,6 +184,8 @@ fn lived(life: &Life) -> (Coverage, Vec<u64>) {
     let mut may_step = false;
     // Since the latest record of the run, what the clock showed.
     let mut open: Vec<u64> = Vec::new();
+    // What the clock showed when something was written last: nothing that came before was lost.
+    let mut written_at = at(0);
     for (number, (passed, event, step)) in life.iter().enumerate() {
         // Before the first record nobody knows what it showed; between two it steps once.
         let step = step.filter(|_| may_step);
@@ -207,6 +211,7 @@ fn lived(life: &Life) -> (Coverage, Vec<u64>) {
                 // What it wrote before proves nothing of the time up to here.
                 unrecorded.append(&mut open);
                 may_step = true;
+                written_at = point.time;
                 continue;
             }
             (Event::Dies, _) => {
@@ -216,6 +221,11 @@ fn lived(life: &Life) -> (Coverage, Vec<u64>) {
             (_, None) => false,
             (Event::Sees, Some(_)) => {
                 tell(seen("uevent"));
+                true
+            }
+            (Event::Loses, Some(_)) => {
+                tell(lost(&written_at.to_string()));
+                unrecorded.append(&mut open);
                 true
             }
             (Event::Beats, Some((id, _, hears))) => {
@@ -230,6 +240,7 @@ fn lived(life: &Life) -> (Coverage, Vec<u64>) {
         };
         if let (true, Some((_, latest, _))) = (written, &mut run) {
             *latest = second;
+            written_at = point.time;
             may_step = true;
             if heard {
                 open.clear();

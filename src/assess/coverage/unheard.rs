@@ -27,6 +27,13 @@ impl Point {
         }
     }
 
+    /// By how many seconds the two clocks went apart since `other`, rounded up.
+    pub fn apart(self, other: Self) -> u64 {
+        let shown = self.time.micros().saturating_sub(other.time.micros());
+        let passed = self.passed(other).map(|passed| passed.saturating_mul(1_000_000));
+        passed.map_or(0, |passed| shown.abs_diff(passed).div_ceil(1_000_000))
+    }
+
     fn passed(self, other: Self) -> Option<u64> {
         self.up.zip(other.up).and_then(|(up, other)| up.since(other))
     }
@@ -60,12 +67,14 @@ impl Unheard {
         };
         let unknown = || last.map(|last| (last.time.min(at.time), last.time.max(at.time)));
         let spans = spans.unwrap_or_else(|| unknown().into_iter().collect());
-        let goes_on = |(_, earlier): &&mut (_, Vec<Span>)| match (earlier.as_slice(), spans.as_slice()) {
-            ([one], [next]) => deaf && one.1 == next.0,
+        // What was not measured by that clock nobody turns out to have heard either.
+        let settled = |up: &Option<Uptime>| deaf || up.is_none() && begun.is_none();
+        let goes_on = |(up, earlier): &&mut (_, Vec<Span>)| match (earlier.as_slice(), spans.as_slice()) {
+            ([one], [next]) => settled(up) && one.0 <= next.0 && next.0 <= one.1,
             _ => false,
         };
         match (self.doubtful.last_mut().filter(goes_on), spans.first()) {
-            (Some((_, earlier)), Some(next)) => earlier.iter_mut().for_each(|one| one.1 = next.1),
+            (Some((_, earlier)), Some(next)) => earlier.iter_mut().for_each(|one| one.1 = one.1.max(next.1)),
             _ => self.doubtful.push((begun, spans)),
         }
     }
@@ -124,8 +133,11 @@ fn union(mut spans: Vec<Span>) -> Vec<Span> {
 /// The times that passed between two records so many seconds apart.
 fn since(from: Moment, to: Moment, passed: u64) -> Vec<Span> {
     let second = 1_000_000;
-    if from <= to && (to.micros() - from.micros()).abs_diff(passed.saturating_mul(second)) <= 2 * second {
-        return vec![(from, to)];
+    let apart = to.micros().saturating_sub(from.micros()).abs_diff(passed.saturating_mul(second));
+    if from <= to && apart <= 2 * second {
+        // Too little to be told from that clock's whole seconds; it may have been a step as small.
+        let apart = apart.div_ceil(second);
+        return vec![(from.before(apart), to.after(apart))];
     }
     // The clock stepped. It went on from there before that, and came to here after it; a second more, because those that
     // were counted are whole ones.
