@@ -112,6 +112,22 @@ fn past_of(story: &Story, alive: bool, present: &[(Sbdf, &str)]) -> Exposure {
 
 /// The same, where the wall clock showed these times.
 fn by_clock(story: &Story, alive: bool, present: &[(Sbdf, &str)], wall: &dyn Fn(u64) -> Moment) -> Exposure {
+    // The one that began last holds the mark.
+    let started = |(_, _, entry): &(u64, &str, Entry)| match entry {
+        Entry::Recorder(it) if it.phase == RecorderPhase::Start => Some(it.run.clone()),
+        _ => None,
+    };
+    let holder = story.iter().rev().find_map(started).filter(|_| alive);
+    held_by(story, holder.as_deref(), present, wall)
+}
+
+/// The same, where this run holds the recorder's mark.
+fn held_by(
+    story: &Story,
+    holder: Option<&str>,
+    present: &[(Sbdf, &str)],
+    wall: &dyn Fn(u64) -> Moment,
+) -> Exposure {
     let named = present.iter().map(|(sbdf, id)| Named { sbdf: *sbdf, id: (*id).to_owned() }).collect();
     let id = present.iter().find(|(sbdf, _)| *sbdf == nic()).unwrap().1;
     let wanted = BTreeMap::from([(nic(), identity(id, "01"))]);
@@ -125,13 +141,7 @@ fn by_clock(story: &Story, alive: bool, present: &[(Sbdf, &str)], wall: &dyn Fn(
             what: What::Entry(entry.clone()),
         });
     }
-    // The one that began last holds the mark.
-    let started = |(_, _, entry): &(u64, &str, Entry)| match entry {
-        Entry::Recorder(it) if it.phase == RecorderPhase::Start => Some(it.run.clone()),
-        _ => None,
-    };
-    let holder = story.iter().rev().find_map(started).filter(|_| alive);
-    let past = fold.finish(Uptime::from_record(1000), holder.as_deref(), Journal::Read { odd: 0 });
+    let past = fold.finish(Uptime::from_record(1000), holder, Journal::Read { odd: 0 });
     { past }.of.remove(&nic()).unwrap()
 }
 
@@ -284,19 +294,10 @@ fn a_recorder_that_is_deaf_does_not_wake_the_one_before() {
 #[test]
 fn a_recorder_whose_beginning_is_not_on_disk_yet_proves_nothing() {
     let story = told(vec![vec![(10, BOOT, first()), (20, BOOT, seized())], beats(50, 990)]);
-    let finished = |holder| {
-        let named = vec![Named { sbdf: nic(), id: ID.to_owned() }];
-        let mut fold = Fold::new(BOOT, Some(at(0)), named, BTreeMap::from([(nic(), identity(ID, "01"))]));
-        for (seq, (second, boot, entry)) in story.iter().enumerate() {
-            let (seq, time, boot) = (seq as u64 + 1, Some(at(*second)), (*boot).to_owned());
-            let up = Uptime::from_record(*second as i64);
-            fold.tell(&Told { seq, time, up, boot, what: What::Entry(entry.clone()) });
-        }
-        fold.finish(Uptime::from_record(1000), holder, Journal::Read { odd: 0 })
-    };
-    assert!(is_clean(&finished(Some("run")).of[&nic()]));
-    assert!(!is_clean(&finished(Some("another")).of[&nic()]));
-    assert!(!is_clean(&finished(None).of[&nic()]));
+    let asked = |holder| held_by(&story, holder, &[(nic(), ID)], &at);
+    assert!(is_clean(&asked(Some("run"))));
+    assert!(!is_clean(&asked(Some("another"))));
+    assert!(!is_clean(&asked(None)));
 }
 
 #[test]
