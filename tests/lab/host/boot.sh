@@ -66,6 +66,9 @@ lab_disks() {
 
 lab_qemu_command() { # fills QEMU=()
   local args
+  # Each character on the emulated serial port is paid for, and so is wiping free memory and the kernel's tests of its own
+  # cryptography: what dom0's kernel says is in dmesg; `--linux-args loglevel=8` has it on the console too.
+  local linux='loglevel=4 cryptomgr.notests panic=-1'
   # One vCPU and an older CPU model are the steadiest under emulation. Mitigations are off (below too): with them every system
   # call of a PV guest costs TLB flushes, which emulation pays dearly.
   QEMU=(qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 1 -m "$MEMORY"
@@ -75,12 +78,12 @@ lab_qemu_command() { # fills QEMU=()
   if [ -n "$INTERACTIVE" ]; then QEMU+=(-chardev stdio,id=tty,signal=off -serial chardev:tty)
   else QEMU+=(-serial "file:$RUN/out.log"); fi
   if [ -n "$BARE" ]; then
-    QEMU+=(-kernel "$CACHE/img/vmlinuz" -append "console=ttyS0,115200 panic=-1 $LINUX_ARGS" -initrd "$RUN/initrd")
+    QEMU+=(-kernel "$CACHE/img/vmlinuz" -append "console=ttyS0,115200 $linux $LINUX_ARGS" -initrd "$RUN/initrd")
   else
     # QEMU's multiboot loader: modules are parted by commas, so a comma in an argument is doubled
     QEMU+=(-kernel "$CACHE/img/xen.elf"
-      -append "console=com1 com1=115200,8n1 dom0_mem=${DOM0_MEMORY}M,max:${DOM0_MEMORY}M loglvl=all guest_loglvl=all spec-ctrl=no xpti=no $XEN_ARGS"
-      -initrd "${CACHE//,/,,}/img/vmlinux console=hvc0 panic=-1 mitigations=off ${LINUX_ARGS//,/,,},${RUN//,/,,}/initrd")
+      -append "console=com1 com1=115200,8n1 dom0_mem=${DOM0_MEMORY}M,max:${DOM0_MEMORY}M loglvl=all guest_loglvl=all bootscrub=off spec-ctrl=no xpti=no $XEN_ARGS"
+      -initrd "${CACHE//,/,,}/img/vmlinux console=hvc0 mitigations=off $linux ${LINUX_ARGS//,/,,},${RUN//,/,,}/initrd")
   fi
   QEMU+=(-drive "file=$CACHE/img/domu.ext4,if=none,id=lab-domu,format=raw,readonly=on"
     -device virtio-blk-pci,drive=lab-domu,serial=lab-domu,bus=pcie.0,addr=0x1.0,multifunction=on
