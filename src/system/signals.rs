@@ -7,10 +7,14 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Signals that ask a program to end, held back while this lives.
+/// Signals that ask a program to end, held back while this lives; and to the program's end, where one has come.
+///
+/// Who asks may ask twice (a person, `timeout` with its child's whole group): once heard, the first leads to an orderly end, and
+/// the second must not cut that short.
 pub struct HeldSignals {
     descriptor: Option<SignalFd>,
     mask: SigSet,
+    heard: bool,
 }
 
 impl HeldSignals {
@@ -40,7 +44,7 @@ impl HeldSignals {
         let blocked = mask.thread_block().is_ok();
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let descriptor = if blocked { SignalFd::with_flags(&mask, flags).ok() } else { None };
-        Self { descriptor, mask }
+        Self { descriptor, mask, heard: false }
     }
 
     /// Whether one has come since the last time this was asked.
@@ -51,6 +55,7 @@ impl HeldSignals {
             // A stop (Ctrl-Z) is swallowed: a half-done operation must not sleep.
             asked_to_end |= signal.ssi_signo != Signal::SIGTSTP as u32;
         }
+        self.heard |= asked_to_end;
         asked_to_end
     }
 }
@@ -68,6 +73,8 @@ impl Drop for HeldSignals {
         // What came meanwhile was heard: it must not end the program before it has
         // said how the operation ended.
         self.arrived();
-        let _ = self.mask.thread_unblock();
+        if !self.heard {
+            let _ = self.mask.thread_unblock();
+        }
     }
 }

@@ -81,6 +81,18 @@ impl<'a> Running<'a> {
         assert_eq!(status.code(), Some(0));
     }
 
+    /// It is asked to end again and again until it does, as by a person or by `timeout`, which asks a whole group besides.
+    fn stop_impatiently(mut self) {
+        let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let status = loop {
+            kill(process, Signal::SIGTERM).unwrap();
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+        };
+        assert_eq!(status.code(), Some(0), "{status}");
+    }
+
     fn proc(&self, file: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
     }
@@ -110,6 +122,15 @@ fn found(dom0: &Dom0, kind: &str, members: &str) -> Vec<Value> {
 
 fn count(dom0: &Dom0, kind: &str, members: &str) -> usize {
     found(dom0, kind, members).len()
+}
+
+#[test]
+fn it_says_that_it_stops_however_often_it_is_asked_to() {
+    let dom0 = fresh();
+    for times in 1..=5 {
+        Running::start(&dom0, &["--heartbeat", "600"]).stop_impatiently();
+        assert_eq!(count(&dom0, "recorder", "phase=stop"), times);
+    }
 }
 
 #[test]
