@@ -4,7 +4,7 @@
 use super::ends::{stands, Stands};
 use super::scenario::{Found, Kind, Scenario, BDF};
 use super::{full, possible};
-use crate::model::acting::{Machine, Op, Ran};
+use crate::model::acting::{self, Machine, Op, Owner, Ran};
 use crate::model::{Fault, Qubesd, QubesdFault, QUBES_43};
 
 const CARD: Scenario = Scenario { command: "reattach", kind: Kind::Nic, found: Found::Held };
@@ -78,6 +78,53 @@ fn a_start_that_qubesd_announces_stops_the_run_until_the_last_look() {
         let standing = ended(&machine, &ran, at, "announced");
         assert_ne!(standing, Stands::Works, "announced at {at}: {}", ran.text);
     }
+}
+
+/// Holds a card that dom0 drives, beside a qubesd; the write that gives it to pciback is refused, so that the hold is undone.
+fn hold_refused(refused: Option<usize>, arrange: impl FnOnce(&Machine, &Qubesd)) -> (Machine, Ran) {
+    let scenario = Scenario { command: "hold", kind: Kind::Nic, found: Found::Driven };
+    let machine = scenario.machine();
+    let qubesd = machine.dom0.qubes(QUBES_43);
+    let assigned = "x device_id='*' port_id='00_07.0' backend_domain='dom0' mode='required'\\n";
+    qubesd.answers("admin.vm.device.pci.Assigned+", "sys-net", assigned);
+    if let Some(at) = refused {
+        machine.arm(at, acting::Fault::Errno(5));
+    }
+    arrange(&machine, &qubesd);
+    let ran = machine.run(&scenario.arguments());
+    (machine, ran)
+}
+
+#[test]
+fn a_hold_that_is_undone_while_a_qube_starts_never_leaves_the_card_open_without_a_driver() {
+    if !possible() {
+        return;
+    }
+    let (machine, ran) = hold_refused(None, |_, _| {});
+    assert_eq!(ran.status, Some(0), "{}", ran.text);
+    let bind = machine.state().ops.iter().position(|op| op.path.ends_with("pciback/bind") && op.writes);
+    let (machine, ran) = hold_refused(bind, |_, _| {});
+    assert_eq!(ran.status, Some(1), "{}", ran.text);
+    let opened = machine.state().ops.len();
+    let mut closed = 0;
+    for at in bind.unwrap() + 1..opened {
+        let (machine, ran) = hold_refused(bind, |machine, qubesd| {
+            let qubesd = qubesd.clone();
+            machine.besides(at, move || {
+                qubesd.tells(b"1\0sys-net\0domain-pre-start\0start_guid\0True\0mem_required\0None\0\0");
+            });
+        });
+        assert!(matches!(ran.status, Some(1 | 5)), "{at}: {:?} {}", ran.status, ran.text);
+        let device = machine.state().world.devices[BDF].clone();
+        assert!(device.driver.is_some() || device.owner == Owner::Quarantine, "{at}: {}", ran.text);
+        closed += usize::from(ran.status == Some(5) && ran.text.contains("undo-owner"));
+        for _ in 0..2 {
+            let again = machine.run(&["recover"]);
+            assert!(again.text.contains("nothing to do"), "{at}: {}", again.text);
+        }
+    }
+    // Some of these moments lie between opening it for the driver it had and giving it to that driver.
+    assert!(closed > 0);
 }
 
 #[test]
