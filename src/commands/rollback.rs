@@ -167,6 +167,10 @@ impl Undo<'_> {
                 endings.push(None);
                 continue;
             }
+            // Heard by whichever function was at work: it counts for all that follow.
+            if stopped.is_none() && signals.came() {
+                stopped = Some("a signal asked to end".to_owned());
+            }
             if let Some(why) = &stopped {
                 member.leave(format!("not begun: {why}"));
                 endings.push(None);
@@ -180,8 +184,6 @@ impl Undo<'_> {
                 // Where the kernel hangs or somebody else acts, the next function is not touched.
                 if matches!(ending.exit, Exit::Hung | Exit::NotUndone | Exit::Io | Exit::JournalBroken) {
                     stopped = Some(format!("{} ended with {}", member.taken.bdf, ending.code.word()));
-                } else if signals.arrived() {
-                    stopped = Some("a signal asked to end".to_owned());
                 }
                 if !self.context.json {
                     note(ending_block(ending).trim_end());
@@ -203,6 +205,10 @@ impl Undo<'_> {
             .collect();
         let hint = "`show BDF` says what state each is in; a reboot is recommended";
         let failure = (exit != Exit::Done).then(|| {
+            if let Some(ending) = unwritten(&endings).filter(|_| left.is_empty()) {
+                // All are back; what the journal lacks is said of one.
+                return Failure::new(exit, Code::Journal, ending.message.clone(), ending.hint.clone());
+            }
             let message = format!("not given back: {}", left.join("; "));
             Failure::new(
                 exit,
@@ -260,11 +266,16 @@ impl Undo<'_> {
     }
 }
 
-/// All back: done. Some: partly. None: as the first that was tried ended, or refused.
+/// One that was given back, and the journal lacks its end.
+fn unwritten(endings: &[Option<Ending>]) -> Option<&Ending> {
+    endings.iter().flatten().find(|ending| ending.code == Code::Done && ending.exit != Exit::Done)
+}
+
+/// All back: done, where the journal has it. Some: partly. None: as the first that was tried ended, or refused.
 fn sum(members: &[Member], endings: &[Option<Ending>]) -> Exit {
     let good = |member: &&Member| matches!(member.fate, Fate::Back | Fate::Returned);
     if members.iter().all(|member| good(&member)) {
-        return Exit::Done;
+        return unwritten(endings).map_or(Exit::Done, |ending| ending.exit);
     }
     if members.iter().any(|member| member.fate == Fate::Returned) {
         return Exit::Partly;

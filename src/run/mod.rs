@@ -97,7 +97,10 @@ impl<'a> Operation<'a> {
         progress: &'a mut dyn FnMut(&StepReport),
     ) -> Result<Self, Failure> {
         let kernel_log = KernelLog::from_now(&sources.root)?;
-        let worker = Worker::start(&sources.root, order.timeout)?;
+        let worker = Worker::start(&sources.root, order.timeout).map_err(|failure| Failure {
+            message: format!("{}; nothing was changed", failure.message),
+            ..failure
+        })?;
         let root = sources.root.clone();
         Ok(Self {
             sources,
@@ -232,7 +235,12 @@ impl<'a> Operation<'a> {
             Answer::Lost(why) => match self.worker.replace(&self.sources.root) {
                 Ok(()) => Err(Trouble::Lost(format!("the child for kernel writes was lost: {why}"))),
                 // A child that cannot be reaped sits in the kernel.
-                Err(_) => Err(Trouble::Hung(self.worker.stuck_in())),
+                Err(failure) if failure.code == Code::Hung => Err(Trouble::Hung(self.worker.stuck_in())),
+                // The way back asks for one again at each change.
+                Err(failure) => Err(Trouble::Lost(format!(
+                    "the child for kernel writes was lost ({why}), and no other starts: {}",
+                    failure.message
+                ))),
             },
         }
     }

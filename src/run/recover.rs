@@ -289,10 +289,7 @@ pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
     let now = match operation.sources.snapshot(found.sbdf) {
         Ok(now) => now,
         Err(_) if operation.is_gone() => return operation.gone(&was),
-        Err(failure) => {
-            let message = format!("{was}; its state cannot be read: {}", failure.message);
-            return operation.end(Exit::NotUndone, Code::NotUndone, message, failure.hint);
-        }
+        Err(failure) => return operation.unreadable(&was, failure),
     };
     if let Some(foreign) = operation.left.foreign(&now) {
         return operation.hands_off(&format!("{was}; meanwhile {foreign}"));

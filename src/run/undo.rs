@@ -55,11 +55,10 @@ impl<'a> Operation<'a> {
         self.end(Exit::NotUndone, Code::Gone, message, hint.to_owned())
     }
 
-    /// Another has the function: nothing of it is touched any more, but what this
-    /// run opened is closed where nobody took it.
+    /// Another has the function: nothing of it is touched any more, but where nobody took it, it is not left open.
     pub(super) fn hands_off(mut self, message: &str) -> Ending {
         let mut notes = Vec::new();
-        if self.opened {
+        if self.may_be_open() {
             notes.extend(self.leave_nothing_open().err().map(|trouble| trouble.message()));
         }
         // What was set to reset it is put back, whoever has it now.
@@ -84,10 +83,7 @@ impl<'a> Operation<'a> {
         let now = match self.sources.snapshot(self.plan.sbdf) {
             Ok(now) => now,
             Err(_) if self.is_gone() => return self.gone(message),
-            Err(failure) => {
-                let message = format!("{message}; its state cannot be read, for {}", failure.message);
-                return self.end(Exit::NotUndone, Code::NotUndone, message, failure.hint);
-            }
+            Err(failure) => return self.unreadable(message, failure),
         };
         if let Some(foreign) = self.left.foreign(&now) {
             return self.hands_off(&format!("{message}; meanwhile {foreign}"));
@@ -154,6 +150,19 @@ impl<'a> Operation<'a> {
         self.sources.xen.as_ref().is_ok_and(|xen| xen.has_iommu().unwrap_or(true))
     }
 
+    /// What cannot be read cannot be put back; it is not left open for all that.
+    pub(super) fn unreadable(mut self, message: &str, failure: Failure) -> Ending {
+        let note = if self.may_be_open() { self.leave_nothing_open().err() } else { None };
+        let note = note.map(|trouble| format!("; {}", trouble.message())).unwrap_or_default();
+        let message = format!("{message}; its state cannot be read, for {}{note}", failure.message);
+        self.end(Exit::NotUndone, Code::NotUndone, message, failure.hint)
+    }
+
+    /// Whether this run may have left it dom0's without a driver: by taking it out of quarantine, or by taking its driver off.
+    fn may_be_open(&self) -> bool {
+        self.opened || (self.start.driver.is_some() && self.left.drivers.contains(&None))
+    }
+
     /// The last resort: dom0's without a driver is the one state that must not stay.
     fn leave_nothing_open(&mut self) -> Result<(), Trouble> {
         let bound = self.sources.sysfs.driver(self.plan.sbdf)?;
@@ -190,14 +199,14 @@ impl<'a> Operation<'a> {
     }
 
     /// Before a change on the way back: nobody may be taking it. qubesd is not asked again, for it may be what broke:
-    /// what it announced and said last counts.
+    /// what it announced and said last counts. What cannot be asked is no other actor: the rest of the way is still tried.
     fn nobody_takes_it(&mut self) -> Result<(), Trouble> {
         let free = match self.nobody_is_seen_with_it() {
             Ok(()) => free_of(self.starting.taker_by_last_answer()),
             seen => seen,
         };
         free.map_err(|trouble| match trouble {
-            Trouble::Failed { message, .. } | Trouble::InUse { message, .. } => Trouble::HandsOff(message),
+            Trouble::InUse { message, .. } => Trouble::HandsOff(message),
             other => other,
         })
     }

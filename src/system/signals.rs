@@ -47,6 +47,11 @@ impl HeldSignals {
         Self { descriptor, mask, heard: false }
     }
 
+    /// Whether one has come at any time.
+    pub fn came(&mut self) -> bool {
+        self.arrived() || self.heard
+    }
+
     /// Whether one has come since the last time this was asked.
     pub fn arrived(&mut self) -> bool {
         let Some(descriptor) = &mut self.descriptor else { return false };

@@ -88,7 +88,7 @@ impl Worker {
             Failure::new(
                 Exit::Undone,
                 Code::Worker,
-                format!("the child for kernel writes does not start: {error}; nothing was changed"),
+                format!("the child for kernel writes does not start: {error}"),
                 "check free memory and process limits",
             )
         };
@@ -104,10 +104,10 @@ impl Worker {
         Ok(Self { child, requests, answers: BufReader::new(answers), timeout, hung: false })
     }
 
-    /// Puts a new child in the place of one that was lost.
+    /// Puts a new child in the place of one that was lost; what took it, say a lack of memory, may take a few more.
     ///
     /// # Errors
-    /// The old one does not end (it sits in the kernel), or no new one starts.
+    /// [`Code::Hung`]: the old one does not end (it sits in the kernel). Else no new one starts.
     pub fn replace(&mut self, root: &Sysroot) -> Result<(), Failure> {
         self.requests = None;
         let _ = self.child.kill();
@@ -119,8 +119,16 @@ impl Worker {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        *self = Self::start(root, self.timeout)?;
-        Ok(())
+        loop {
+            match Self::start(root, self.timeout) {
+                Ok(started) => {
+                    *self = started;
+                    return Ok(());
+                }
+                Err(failure) if Instant::now() > deadline => return Err(failure),
+                Err(_) => std::thread::sleep(Duration::from_millis(200)),
+            }
+        }
     }
 
     /// Where in the kernel the child sits, as far as it tells.

@@ -152,6 +152,18 @@ fn traced(machine: &Machine, arguments: &[&str], injected: Option<String>) -> Ra
     machine.run_by("strace", &words, arguments)
 }
 
+/// A run whose last word the disk does not take.
+pub fn without_its_end(scenario: Scenario, arguments: &[&str]) -> (Machine, Ran) {
+    let whole = scenario.machine();
+    let ran = traced(&whole, arguments, None);
+    assert_eq!(ran.status, Some(0), "{}", ran.text);
+    let calls = std::fs::read_to_string(log(&whole)).unwrap();
+    let last = calls.lines().filter(|line| line.starts_with("fdatasync(")).count();
+    let machine = scenario.machine();
+    let ran = traced(&machine, arguments, Some(format!("inject=fdatasync:error=EIO:when={last}")));
+    (machine, ran)
+}
+
 impl CallCase {
     /// What was violated, with the whole story; `None` where nothing was.
     pub fn violation(&self) -> Option<String> {

@@ -80,9 +80,13 @@ fn a_start_that_qubesd_announces_stops_the_run_until_the_last_look() {
     }
 }
 
-/// Holds a card that dom0 drives, beside a qubesd; the write that gives it to pciback is refused, so that the hold is undone.
-fn hold_refused(refused: Option<usize>, arrange: impl FnOnce(&Machine, &Qubesd)) -> (Machine, Ran) {
-    let scenario = Scenario { command: "hold", kind: Kind::Nic, found: Found::Driven };
+/// Runs a scenario on a card that a halted qube is assigned, beside a qubesd; the write at `refused` is refused, so that it is
+/// undone.
+fn beside(
+    scenario: Scenario,
+    refused: Option<usize>,
+    arrange: impl FnOnce(&Machine, &Qubesd),
+) -> (Machine, Ran) {
     let machine = scenario.machine();
     let qubesd = machine.dom0.qubes(QUBES_43);
     let assigned = "x device_id='*' port_id='00_07.0' backend_domain='dom0' mode='required'\\n";
@@ -91,40 +95,80 @@ fn hold_refused(refused: Option<usize>, arrange: impl FnOnce(&Machine, &Qubesd))
         machine.arm(at, acting::Fault::Errno(5));
     }
     arrange(&machine, &qubesd);
-    let ran = machine.run(&scenario.arguments());
+    let mut arguments = vec![scenario.command, BDF, "--timeout", "70"];
+    if scenario.command != "hold" {
+        arguments.extend(["--accept", ACCEPT.trim_start_matches("exposed:sys-net,")]);
+    }
+    let ran = machine.run(&arguments);
     (machine, ran)
 }
+
+fn announced(machine: &Machine, qubesd: &Qubesd, at: usize) {
+    let qubesd = qubesd.clone();
+    machine.besides(at, move || {
+        qubesd.tells(b"1\0sys-net\0domain-pre-start\0start_guid\0True\0mem_required\0None\0\0");
+    });
+}
+
+/// dom0's without a driver is the one state that must not stay; and nothing is left to settle.
+fn is_closed(machine: &Machine, ran: &Ran, what: &str) {
+    let device = machine.state().world.devices[BDF].clone();
+    assert!(device.driver.is_some() || device.owner == Owner::Quarantine, "{what}: {}", ran.text);
+    machine.dom0.store().mend();
+    for _ in 0..2 {
+        let again = machine.run(&["recover"]);
+        assert!(again.text.contains("nothing to do"), "{what}: {}", again.text);
+    }
+}
+
+const HOLD: Scenario = Scenario { command: "hold", kind: Kind::Nic, found: Found::Driven };
+const PINNED: Scenario = Scenario { command: "reattach", kind: Kind::Nic, found: Found::Pinned };
 
 #[test]
 fn a_hold_that_is_undone_while_a_qube_starts_never_leaves_the_card_open_without_a_driver() {
     if !possible() {
         return;
     }
-    let (machine, ran) = hold_refused(None, |_, _| {});
+    let (machine, ran) = beside(HOLD, None, |_, _| {});
     assert_eq!(ran.status, Some(0), "{}", ran.text);
     let bind = machine.state().ops.iter().position(|op| op.path.ends_with("pciback/bind") && op.writes);
-    let (machine, ran) = hold_refused(bind, |_, _| {});
+    let (machine, ran) = beside(HOLD, bind, |_, _| {});
     assert_eq!(ran.status, Some(1), "{}", ran.text);
     let opened = machine.state().ops.len();
     let mut closed = 0;
     for at in bind.unwrap() + 1..opened {
-        let (machine, ran) = hold_refused(bind, |machine, qubesd| {
-            let qubesd = qubesd.clone();
-            machine.besides(at, move || {
-                qubesd.tells(b"1\0sys-net\0domain-pre-start\0start_guid\0True\0mem_required\0None\0\0");
-            });
-        });
+        let (machine, ran) = beside(HOLD, bind, |machine, qubesd| announced(machine, qubesd, at));
         assert!(matches!(ran.status, Some(1 | 5)), "{at}: {:?} {}", ran.status, ran.text);
-        let device = machine.state().world.devices[BDF].clone();
-        assert!(device.driver.is_some() || device.owner == Owner::Quarantine, "{at}: {}", ran.text);
         closed += usize::from(ran.status == Some(5) && ran.text.contains("undo-owner"));
-        for _ in 0..2 {
-            let again = machine.run(&["recover"]);
-            assert!(again.text.contains("nothing to do"), "{at}: {}", again.text);
-        }
+        is_closed(&machine, &ran, &format!("announced at {at}"));
     }
     // Some of these moments lie between opening it for the driver it had and giving it to that driver.
     assert!(closed > 0);
+}
+
+#[test]
+fn whoever_is_after_a_card_that_was_dom0s_it_is_never_left_open_without_a_driver() {
+    if !possible() {
+        return;
+    }
+    for scenario in [HOLD, PINNED] {
+        let (machine, ran) = beside(scenario, None, |_, _| {});
+        assert_eq!(ran.status, Some(0), "{}", ran.text);
+        let ops = machine.state().ops.clone();
+        let first = ops.iter().position(|op| op.writes).unwrap();
+        for at in (first..ops.len()).step_by(if full() { 1 } else { 4 }) {
+            let (machine, ran) =
+                beside(scenario, None, |machine, qubesd| announced(machine, qubesd, at));
+            is_closed(&machine, &ran, &format!("{scenario:?}, a start announced at {at}"));
+            let (machine, ran) = beside(scenario, None, |machine, _| {
+                let store = machine.dom0.store().clone();
+                machine.besides(at, move || store.fail(Fault::Error("EIO")));
+            });
+            is_closed(&machine, &ran, &format!("{scenario:?}, xenstore gone wrong at {at}"));
+            // Nobody took it: that is not what it says.
+            assert!(!ran.text.contains("see who has it"), "{scenario:?} at {at}: {}", ran.text);
+        }
+    }
 }
 
 #[test]

@@ -3,9 +3,10 @@
 
 use super::ends::{hold, of, Broken, Stands};
 use super::scenario::{Found, Kind, Scenario, BDF};
-use super::{chosen, played, possible, WORKERS};
+use super::{calls, chosen, played, possible, WORKERS};
 use crate::model::acting::{Actor, Fault, Machine, World};
 use audit::{Draft, Journal};
+use nix::sys::signal::Signal;
 
 const TWO: &str = "0000:00:07.1";
 const CARD: Scenario = Scenario { command: "rollback", kind: Kind::Nic, found: Found::Held };
@@ -90,6 +91,49 @@ impl Two {
         hold!(!ends.contains(&Stands::Wrong), "they are {ends:?} in the end");
         Ok(())
     }
+}
+
+#[test]
+fn a_signal_at_any_moment_stops_the_functions_that_follow_too() {
+    if !possible() {
+        return;
+    }
+    let undisturbed = machine(BDF);
+    assert_eq!(undisturbed.run(&ARGUMENTS).status, Some(0));
+    let ops = undisturbed.state().ops.clone();
+    let writes = |bdf: &str| {
+        let (of, slot) = (format!("{bdf}/driver_override"), format!("devices/{bdf}"));
+        ops.iter().position(|op| op.writes && (op.path.ends_with(&of) || op.path.contains(&slot))).unwrap()
+    };
+    let (first, second) = (writes(BDF), writes(TWO));
+    for at in (first..second).step_by(5) {
+        let machine = machine(BDF);
+        machine.signals(at, Signal::SIGTERM);
+        let ran = machine.run(&ARGUMENTS);
+        let said: serde_json::Value = serde_json::from_str(&ran.text).unwrap();
+        let why = said["functions"][1]["why"].as_str().unwrap();
+        assert!(why.contains("a signal"), "{at}: {:?} {}", ran.status, ran.text);
+        let second = machine.state().world.devices[TWO].clone();
+        assert_eq!(second.driver.as_deref(), Some("pciback"), "{at}: {}", ran.text);
+        assert!(matches!(ran.status, Some(1 | 12)), "{at}: {:?}", ran.status);
+    }
+}
+
+#[test]
+fn a_function_whose_end_the_journal_does_not_take_is_said_to_be_back_all_the_same() {
+    if !possible() {
+        return;
+    }
+    if let Err(why) = calls::possible() {
+        return crate::model::missing(&why);
+    }
+    let (machine, ran) = calls::without_its_end(CARD, &ARGUMENTS);
+    assert_eq!(ran.status, Some(11), "{}", ran.text);
+    let said: serde_json::Value = serde_json::from_str(&ran.text).unwrap();
+    assert_eq!(said["functions"][0]["fate"], "returned", "{}", ran.text);
+    assert_eq!(said["error"]["code"], "journal", "{}", ran.text);
+    assert!(said["warnings"][0].as_str().unwrap().contains("the next start of sys-net"), "{}", ran.text);
+    assert_eq!(machine.state().world.devices[BDF].driver.as_deref(), Some("e1000e"));
 }
 
 /// Takes half a minute: tests/all.d/30-matrix runs it.

@@ -6,7 +6,7 @@ use super::super::operation::{by, perform};
 use super::Context;
 use crate::assess::{Act, Hazard, Taken, Verdict};
 use crate::consent::Accepted;
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::names::DriverName;
 use crate::observe::{identity, Snapshot, Sources};
 use crate::plan::{plan_return, Plan};
@@ -169,8 +169,9 @@ impl Member {
     ) -> Option<Ending> {
         match self.try_back(order, sources, signals) {
             Ok(Some(ending)) => {
-                self.fate = match ending.exit {
-                    Exit::Done => Fate::Returned,
+                // Where only the journal lacks the end (exit 11), dom0 has it all the same.
+                self.fate = match ending.code {
+                    Code::Done => Fate::Returned,
                     _ => Fate::Failed(ending.message.clone()),
                 };
                 Some(ending)

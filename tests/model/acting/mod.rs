@@ -83,8 +83,8 @@ pub struct State {
     fault: Option<(usize, Fault)>,
     /// Writes still to pass before one kills the program, and how.
     deadly_write: Option<(usize, Fault)>,
-    /// What happens besides, when an operation comes.
-    besides: Option<(usize, Box<dyn FnOnce() + Send>)>,
+    /// What happens besides, when an operation of this process comes.
+    besides: Option<(usize, Box<dyn FnOnce(i32) + Send>)>,
     pub struck: bool,
     main: i32,
     kept: Option<(Ticket, String, Vec<u8>, bool)>,
@@ -194,7 +194,13 @@ impl Machine {
 
     /// This happens at that operation of the next run, before it is answered.
     pub fn besides(&self, at: usize, what: impl FnOnce() + Send + 'static) {
-        self.state().besides = Some((at, Box::new(what)));
+        self.state().besides = Some((at, Box::new(|_| what())));
+    }
+
+    /// The program is sent this signal at that operation of the next run.
+    pub fn signals(&self, at: usize, signal: Signal) {
+        let send = move |main| kill(Pid::from_raw(main), signal).unwrap();
+        self.state().besides = Some((at, Box::new(send)));
     }
 
     /// The program is killed after so many more writes, and one.
@@ -473,7 +479,7 @@ impl Served for Service {
         let number = state.ops.len();
         state.ops.push(Op { writes: matches!(access, Access::Write(_)), path: path.to_owned() });
         if let Some((_, what)) = state.besides.take_if(|(at, _)| *at == number) {
-            what();
+            what(state.main);
         }
         if let (Access::Write(_), Some((passing, fault))) = (access, state.deadly_write) {
             state.deadly_write = passing.checked_sub(1).map(|passing| (passing, fault));
