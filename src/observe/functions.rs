@@ -45,6 +45,20 @@ pub struct Function {
     pub physical_function: Option<Sbdf>,
 }
 
+/// How a function may bring dom0 disks, by its class.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Storage {
+    /// A disk, or a controller of disks or cards.
+    Own,
+    /// Disks of other machines, over Fibre Channel.
+    FibreChannel,
+    /// What is plugged into it, disks (SBP-2) among it.
+    FireWire,
+    /// Its class was made before there were classes (base class 00) or is in no table (ff, the common PCIe card readers
+    /// among them): nothing is known, and the worst is taken.
+    Unsaid,
+}
+
 impl Function {
     /// Class and subclass, `0x0200` for Ethernet.
     #[must_use]
@@ -100,10 +114,16 @@ impl Function {
         port
     }
 
-    /// Whether it carries storage.
+    /// How it may bring dom0 disks; `None` where its class says that it is something else.
     #[must_use]
-    pub fn is_storage(&self) -> bool {
-        self.base_class() == 0x01 || self.class_and_subclass() == 0x0805
+    pub fn storage(&self) -> Option<Storage> {
+        match (self.base_class(), self.class_and_subclass()) {
+            (0x01, _) | (_, 0x0805) => Some(Storage::Own),
+            (_, 0x0c04) => Some(Storage::FibreChannel),
+            (_, 0x0c00) => Some(Storage::FireWire),
+            (0x00 | 0xff, _) => Some(Storage::Unsaid),
+            _ => None,
+        }
     }
 }
 

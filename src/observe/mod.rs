@@ -38,7 +38,7 @@ use std::rc::Rc;
 pub use claims::Claims;
 #[cfg(test)]
 pub use claims::{Claim, Named};
-pub use functions::{reset_method_in_force, Function};
+pub use functions::{reset_method_in_force, Function, Storage};
 pub use owners::{Owner, Owners};
 pub use policy::{Policy, Rule, Says};
 pub use qubes::Qubes;

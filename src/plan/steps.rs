@@ -208,7 +208,7 @@ fn guard(function: &Function, binds: bool) -> Planned {
             ],
         );
     }
-    if binds && function.is_storage() {
+    if binds && function.storage().is_some() {
         return Planned::run(
             Step::Guard,
             "have the kernel and udev read no partitions and file systems from it, where they offer that",
@@ -229,7 +229,7 @@ fn unguard(function: &Function, binds: bool) -> Planned {
             vec!["echo $BEFORE > /sys/module/usbcore/parameters/authorized_default".to_owned()],
         );
     }
-    if binds && function.is_storage() {
+    if binds && function.storage().is_some() {
         return Planned::run(
             Step::Unguard,
             "partitions of other disks are read as before",

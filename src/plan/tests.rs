@@ -75,6 +75,7 @@ fn the_plans_are_as_they_were_reviewed() {
         ("a network card", after_a_qube(NET)),
         ("a USB controller", after_a_qube(USB)),
         ("a disk", after_a_qube(DISK)),
+        ("a device of no class", after_a_qube(0xff_0000)),
         ("held, and dom0's for Xen", Situation::held(NET)),
         ("driven, and all is well", Situation::driven(NET)),
         ("driven in quarantine", Situation::driven(USB).owned(Owner::Quarantine)),

@@ -72,6 +72,10 @@ fn the_classes_that_can_hurt_dom0() {
         (0x01_0802, "storage"),
         (0x01_0601, "storage"),
         (0x08_0501, "storage"),
+        (0x0c_0400, "storage"),
+        (0x0c_0010, "storage"),
+        (0xff_0000, "storage"),
+        (0x00_ff00, "storage"),
         (0x03_0000, "display"),
     ];
     for (class, id) in classes {

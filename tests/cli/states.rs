@@ -288,3 +288,12 @@ fn a_plan_for_storage_keeps_dom0_from_reading_its_partitions() {
     assert_eq!(done(&dom0), "pin unbind settle remove-slot modalias resolve guard bind verify unguard unpin");
     dom0.run(&["plan", NIC]).exits(4).says("read no partitions");
 }
+
+#[test]
+fn a_card_reader_whose_class_says_nothing_is_guarded_like_a_disk() {
+    let mut dom0 = Dom0::with(Function::new(NIC, 0x10ec, 0x525a, 0xff_0000).held());
+    dom0.claim("rtsx_pci", "pci:v000010ECd0000525Asv*sd*bcFFsc*i*");
+    dom0.load("rtsx_pci", &["rtsx_pci"]);
+    assert_eq!(done(&dom0), "pin unbind settle remove-slot modalias resolve guard bind verify unguard unpin");
+    dom0.run(&["plan", NIC]).exits(4).says("its class does not say what it is").says("read no partitions");
+}

@@ -4,7 +4,7 @@ use super::warn;
 use crate::assess::hazard::Hazard;
 use crate::assess::siblings;
 use crate::names::escape;
-use crate::observe::{reset_method_in_force, Dom0, Function};
+use crate::observe::{reset_method_in_force, Dom0, Function, Storage};
 
 /// How far a reset clears what a qube did to it.
 pub fn reset(dom0: &Dom0, function: &Function) -> Option<Hazard> {
@@ -52,18 +52,33 @@ pub fn class(function: &Function) -> Option<Hazard> {
             evidence,
         )),
         (0x02 | 0x0d, _) => Some(warn("network", "dom0 has no network on purpose; this gives it one", evidence)),
-        (0x01, _) | (_, 0x0805) => Some(warn(
-            "storage",
-            "what is on it was written by others: dom0 would parse its partitions and file systems, and the machine's \
-             firmware may start from it",
-            evidence,
-        )),
         (0x03, _) => Some(warn(
             "display",
             "it sees and draws what dom0 shows, passphrases and the colours of windows among it",
             evidence,
         )),
-        _ => None,
+        _ => function.storage().map(|storage| warn("storage", brings(storage), evidence)),
+    }
+}
+
+fn brings(storage: Storage) -> &'static str {
+    match storage {
+        Storage::Own => {
+            "what is on it was written by others: dom0 would parse its partitions and file systems, and the machine's \
+             firmware may start from it"
+        }
+        Storage::FibreChannel => {
+            "the disks it reaches were written by others: dom0 would parse their partitions and file systems, and the \
+             machine's firmware may start from them"
+        }
+        Storage::FireWire => {
+            "what is plugged into it may read and write dom0's memory; its disks were written by others, and dom0 would \
+             parse their partitions and file systems"
+        }
+        Storage::Unsaid => {
+            "its class does not say what it is: it may bring disks that were written by others, and dom0 would parse \
+             their partitions and file systems"
+        }
     }
 }
 
