@@ -10,7 +10,7 @@ use crate::names::Sbdf;
 use crate::observe::{boot_id, Snapshot};
 use crate::plan::plan_recovery;
 use crate::report::{emit, json};
-use crate::run::{pending, settle, Ending, Order, Record};
+use crate::run::{pending, settle, settle_gone, Ending, Order, Record};
 use crate::system::lock::OperationLock;
 use serde_json::json;
 use std::time::Duration;
@@ -35,9 +35,16 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
         let end = closed(context, &mut record, found.sbdf, Exit::Done, Code::Rebooted, message, state);
         return conclude(context, "recover", &end);
     }
+    found.is_clear()?;
+    let timeout = Duration::from_secs(args.timeout);
     let dom0 = sources.observe()?;
     let Some(function) = dom0.functions.get(&found.sbdf) else {
-        let message = format!("{words} was interrupted, and the device is gone");
+        let guard = match settle_gone(&context.root, &found, &mut record, timeout) {
+            Ok(false) => String::new(),
+            Ok(true) => "; what was set for all devices is put back".to_owned(),
+            Err(failure) => format!("; what was set for all devices is not put back: {}", failure.message),
+        };
+        let message = format!("{words} was interrupted, and the device is gone{guard}");
         let end = closed(context, &mut record, found.sbdf, Exit::NotUndone, Code::Gone, message, "gone");
         return conclude(context, "recover", &end);
     };
@@ -51,7 +58,6 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
     };
     let plan = plan_recovery(found.sbdf);
     let accepted = Accepted::default();
-    let timeout = Duration::from_secs(args.timeout);
     let qubes = dom0.qubes_said();
     let order = Order { function, start, plan: &plan, accepted: &accepted, known_rom: None, qubes, timeout };
     carry_out(context, "recover", &mut sources, order, record, |operation| settle(operation, found))

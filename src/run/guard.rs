@@ -63,6 +63,44 @@ impl Guard {
     }
 }
 
+/// Carries out one change.
+type Acts<'a> = dyn FnMut(&Act) -> Result<(), Trouble> + 'a;
+
+impl Guard {
+    /// Puts the global value back.
+    fn restore(&mut self, act: &mut Acts<'_>) -> Result<(), Trouble> {
+        let Some((path, before)) = self.global.clone() else { return Ok(()) };
+        // A write that was refused changed nothing: there is nothing to put back.
+        if read_text(&path).is_ok_and(|is| is == before) {
+            self.global = None;
+            return Ok(());
+        }
+        act(&Act::Write(path.clone(), before.clone()))?;
+        let is = read_text(&path).map_err(|error| crate::error::Failure::unreadable(&path, &error))?;
+        if is != before {
+            return Err(Trouble::failed(
+                format!("{} reads {is} and not {before}", path.display()),
+                "write it by hand",
+            ));
+        }
+        self.global = None;
+        Ok(())
+    }
+
+    /// Puts back all that was set.
+    pub(super) fn undo(&mut self, act: &mut Acts<'_>) -> Result<(), Trouble> {
+        self.restore(act)?;
+        if let Some(rule) = self.rule.take() {
+            if rule.exists() {
+                act(&Act::Remove(rule))?;
+                act(&Act::ReloadUdev)?;
+            }
+        }
+        self.usb = false;
+        Ok(())
+    }
+}
+
 fn rule_path(root: &Sysroot, sbdf: Sbdf) -> PathBuf {
     let name = sbdf.to_string().replace([':', '.'], "-");
     root.path(&format!("{UDEV}/rules.d/10-qubes-dom0-pci-{name}.rules"))
@@ -145,35 +183,22 @@ impl Operation<'_> {
     }
 
     pub(super) fn restore_global(&mut self) -> Result<(), Trouble> {
-        let Some((path, before)) = self.guard.global.clone() else { return Ok(()) };
-        // A write that was refused changed nothing: there is nothing to put back.
-        if read_text(&path).is_ok_and(|is| is == before) {
-            self.guard.global = None;
-            return Ok(());
-        }
-        self.act(&Act::Write(path.clone(), before.clone()))?;
-        let is = read_text(&path).map_err(|error| crate::error::Failure::unreadable(&path, &error))?;
-        if is != before {
-            return Err(Trouble::failed(
-                format!("{} reads {is} and not {before}", path.display()),
-                "write it by hand",
-            ));
-        }
-        self.guard.global = None;
-        Ok(())
+        self.guarded(|guard, act| guard.restore(act))
     }
 
     /// After a failure: the guard's traces go, whatever else could be undone.
     pub(super) fn guard_undone(&mut self) -> Result<(), Trouble> {
-        self.restore_global()?;
-        if let Some(rule) = self.guard.rule.take() {
-            if rule.exists() {
-                self.act(&Act::Remove(rule))?;
-                self.act(&Act::ReloadUdev)?;
-            }
-        }
-        self.guard.usb = false;
-        Ok(())
+        self.guarded(|guard, act| guard.undo(act))
+    }
+
+    fn guarded(
+        &mut self,
+        does: impl FnOnce(&mut Guard, &mut Acts<'_>) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let mut guard = std::mem::take(&mut self.guard);
+        let done = does(&mut guard, &mut |act| self.act(act));
+        self.guard = guard;
+        done
     }
 
     /// A last attempt where a failure left a global value changed.

@@ -19,8 +19,8 @@ mod verify;
 
 pub use outcome::{Ending, Outcome, StepReport};
 pub use record::Record;
-pub use recover::{pending, settle, Interrupted};
-pub use unassign::{can_unassign, unassign};
+pub use recover::{pending, settle, settle_gone, Interrupted};
+pub use unassign::can_unassign;
 
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
@@ -139,7 +139,8 @@ impl<'a> Operation<'a> {
         match self.changed_since_planned() {
             Ok(None) => {}
             Ok(Some(what)) => {
-                let message = format!("{what} since it was planned; nothing was changed by this program");
+                let message =
+                    format!("{what} since it was planned; the device was not touched by this program");
                 let hint = "review it again with `plan`; a reboot is recommended".to_owned();
                 return self.end(Exit::Consent, Code::PlanStale, message, hint);
             }

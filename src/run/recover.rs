@@ -12,10 +12,13 @@ use crate::names::{unescape, DriverName, Sbdf};
 use crate::observe::{Owner, Snapshot};
 use crate::plan::Step;
 use crate::system::kernel_log::KernelLog;
+use crate::system::root::Sysroot;
+use crate::system::worker::{Answer, Worker};
 use crate::system::xen::LogMark;
 use audit::{Draft, Query, Record as Line};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 /// Members of a step's intent that `recover` needs: what is read before the step
 /// changes it.
@@ -70,6 +73,14 @@ pub struct Interrupted {
     pub sbdf: Sbdf,
     /// The boot it began in, as the journal names it.
     pub boot: String,
+    /// `None` where the journal does not have its start: a power cut can have torn it off, a repair have given it up.
+    trail: Option<Trail>,
+}
+
+/// What an operation began with, and how far it got.
+#[derive(Clone)]
+struct Trail {
+    holds: bool,
     start: Snapshot,
     left: Left,
     back: Left,
@@ -87,7 +98,7 @@ pub struct Interrupted {
 /// time, and none begins beside one that is pending.
 ///
 /// # Errors
-/// The journal cannot be read, or its start makes no sense.
+/// The journal cannot be read, or does not say what the operation is of.
 pub fn pending(journal: &Path) -> Result<Option<Interrupted>, Failure> {
     let mut newest = None;
     let found = audit::newest_first(journal, &mut |line| {
@@ -115,15 +126,17 @@ pub fn pending(journal: &Path) -> Result<Option<Interrupted>, Failure> {
         ControlFlow::Continue(())
     })
     .map_err(|error| Failure::of_journal(&error))?;
-    let unclear = || {
-        Failure::new(
-            Exit::Io,
-            Code::Journal,
-            format!("the records of operation {id} do not say what it began with"),
-            "reboot; then `audit show` and `audit verify` say more",
-        )
-    };
-    Interrupted::of(id, &records).ok_or_else(unclear).map(Some)
+    let found = Interrupted::of(id, &records).or_else(|| Interrupted::without_start(id, &newest));
+    found.ok_or_else(|| unclear(id)).map(Some)
+}
+
+fn unclear(id: &str) -> Failure {
+    Failure::new(
+        Exit::Io,
+        Code::Journal,
+        format!("the records of operation {id} do not say what it began with; nothing was changed"),
+        "reboot, then run `recover`; `audit show` and `audit verify` say more",
+    )
 }
 
 /// A string as it was before the journal escaped it; `None` where it was cut.
@@ -150,11 +163,9 @@ impl Interrupted {
             slot: first.get("slot").and_then(serde_json::Value::as_bool)?,
             owner: first.text("owner").and_then(Owner::parse)?,
         };
-        let mut found = Self {
-            id: id.to_owned(),
-            command: crate::names::escape(first.text("command")?.as_bytes()),
-            sbdf: first.text("bdf").and_then(Sbdf::from_sysfs)?,
-            boot: first.text("boot")?.to_owned(),
+        let command = crate::names::escape(first.text("command")?.as_bytes());
+        let mut trail = Trail {
+            holds: command == "hold",
             left: Left::as_found(&start),
             back: Left::as_found(&start),
             start,
@@ -167,18 +178,45 @@ impl Interrupted {
             global: None,
             xen_log: None,
         };
-        found.may_have_gone_back();
+        trail.may_have_gone_back();
         for record in rest {
             match (record.text("step"), record.text("phase")) {
-                (Some(step), Some("intent")) => found.intended(step, record),
-                (Some(step), Some("done")) => found.done(step),
-                (Some(_), Some("failed")) => found.backwards = true,
+                (Some(step), Some("intent")) => trail.intended(step, record),
+                (Some(step), Some("done")) => trail.done(step),
+                (Some(_), Some("failed")) => trail.backwards = true,
                 _ => {}
             }
         }
-        Some(found)
+        Some(Self {
+            id: id.to_owned(),
+            command,
+            sbdf: first.text("bdf").and_then(Sbdf::from_sysfs)?,
+            boot: first.text("boot")?.to_owned(),
+            trail: Some(trail),
+        })
     }
 
+    /// All that is known is the newest record: enough to say that a reboot ended it.
+    fn without_start(id: &str, newest: &Line) -> Option<Self> {
+        Some(Self {
+            id: id.to_owned(),
+            command: "of unknown purpose,".to_owned(),
+            sbdf: newest.text("bdf").and_then(Sbdf::from_sysfs)?,
+            boot: newest.text("boot")?.to_owned(),
+            trail: None,
+        })
+    }
+
+    /// Whether the journal says what it began with.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn is_clear(&self) -> Result<(), Failure> {
+        self.trail.as_ref().map(|_| ()).ok_or_else(|| unclear(&self.id))
+    }
+}
+
+impl Trail {
     /// The way back runs even where the journal takes no record of it any more: what
     /// it leads to is never another actor's.
     fn may_have_gone_back(&mut self) {
@@ -194,7 +232,7 @@ impl Interrupted {
 
     /// What the machine may read after this intent, whether it was acted on or not.
     fn intended(&mut self, step: &str, record: &Line) {
-        let pinned = if self.command == "hold" { "pciback" } else { "none" };
+        let pinned = if self.holds { "pciback" } else { "none" };
         let left = &mut self.left;
         match step {
             "pin" => left.overrides.push(Some(pinned.to_owned())),
@@ -213,7 +251,7 @@ impl Interrupted {
             "bind" => {
                 let names = record.get("drivers").and_then(serde_json::Value::as_array).into_iter().flatten();
                 let names = names.filter_map(|name| name.as_str().and_then(DriverName::parse));
-                let holder = DriverName::parse("pciback").filter(|_| self.command == "hold");
+                let holder = DriverName::parse("pciback").filter(|_| self.holds);
                 let names = names.chain(holder);
                 for driver in names {
                     left.overrides.push(Some(driver.to_string()));
@@ -244,7 +282,7 @@ impl Interrupted {
             "quarantine" | "dequarantine" => keep_last(&mut left.owners),
             "bind" => {
                 // A driver that probes in the background may have let it go since.
-                left.drivers.retain(|driver| self.command != "hold" || driver.is_some());
+                left.drivers.retain(|driver| !self.holds || driver.is_some());
                 self.bound = true;
             }
             "verify" => self.verified = true,
@@ -254,7 +292,7 @@ impl Interrupted {
 
     /// Whether all that is missing comes after bind, and bind's proof still holds.
     fn leads_on(&self, now: &Snapshot, has_iommu: bool) -> bool {
-        let held = self.command == "hold";
+        let held = self.holds;
         let owner = if held && has_iommu { Owner::Quarantine } else { Owner::Dom0 };
         let driver = now.driver.as_ref().is_some_and(|driver| driver.is_holder() == held);
         self.bound
@@ -271,9 +309,51 @@ fn keep_last<T>(values: &mut Vec<T>) {
     values.extend(last);
 }
 
+/// Puts back what an interrupted operation set for all devices, where its own is gone; whether there was anything.
+///
+/// # Errors
+/// It could not be put back, or its intent not be written.
+pub fn settle_gone(
+    root: &Sysroot,
+    found: &Interrupted,
+    record: &mut super::Record,
+    timeout: Duration,
+) -> Result<bool, Failure> {
+    let Some(trail) = found.trail.as_ref().filter(|trail| trail.guarded) else { return Ok(false) };
+    let what = "what was set for all devices is put back";
+    record.intent(Step::Unguard.name(), found.sbdf, what, |draft| draft)?;
+    let global = trail.global.as_ref().map(|(path, before)| (path.as_str(), before.as_str()));
+    // Whether it was a USB controller cannot be read any more: a rule that is not there is not removed.
+    let mut guard = guard::Guard::interrupted(root, found.sbdf, global, false);
+    let mut worker = Worker::start(root, timeout)?;
+    let undone = guard.undo(&mut |act| match worker.carry_out(act) {
+        Answer::Accepted => Ok(()),
+        Answer::Refused { message, .. } => Err(Trouble::failed(message, "")),
+        Answer::Hung => Err(Trouble::Hung(worker.stuck_in())),
+        Answer::Lost(why) => Err(Trouble::Lost(format!("the child for kernel writes was lost: {why}"))),
+    });
+    match undone {
+        Ok(()) => {
+            record.done(Step::Unguard.name(), found.sbdf, what);
+            Ok(true)
+        }
+        Err(trouble) => {
+            let why = trouble.message();
+            record.failed(Step::Unguard.name(), found.sbdf, &why);
+            Err(Failure::new(Exit::NotUndone, Code::Gone, why, "put it back by hand, or reboot"))
+        }
+    }
+}
+
 /// Settles an operation of this boot. The order's plan has the steps that come
 /// after bind; the operation was prepared with what the interrupted one began with.
 pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
+    let was = format!("{} was interrupted", found.words());
+    let sbdf = found.sbdf;
+    let Some(found) = found.trail else {
+        let failure = unclear(&found.id);
+        return operation.end(failure.exit, failure.code, failure.message, failure.hint);
+    };
     operation.left = found.left.clone();
     operation.left.or(&found.back);
     operation.start = found.start.clone();
@@ -283,10 +363,9 @@ pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
     if found.guarded {
         let global = found.global.as_ref().map(|(path, before)| (path.as_str(), before.as_str()));
         let usb = operation.function.is_usb();
-        operation.guard = guard::Guard::interrupted(&operation.sources.root, found.sbdf, global, usb);
+        operation.guard = guard::Guard::interrupted(&operation.sources.root, sbdf, global, usb);
     }
-    let was = format!("{} was interrupted", found.words());
-    let now = match operation.sources.snapshot(found.sbdf) {
+    let now = match operation.sources.snapshot(sbdf) {
         Ok(now) => now,
         Err(_) if operation.is_gone() => return operation.gone(&was),
         Err(failure) => return operation.unreadable(&was, failure),
@@ -307,7 +386,7 @@ pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
         }
     }
     let (perform, held): (super::Perform<'_>, bool) =
-        if found.command == "hold" { (Operation::hold_step, true) } else { (Operation::return_step, false) };
+        if found.holds { (Operation::hold_step, true) } else { (Operation::return_step, false) };
     for planned in &operation.plan.steps {
         let needless = match planned.step {
             Step::Verify => found.verified || held,

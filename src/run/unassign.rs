@@ -1,6 +1,6 @@
 //! Taking back an assignment in Qubes, so that the qube's next start does not take the function again.
 
-use super::Record;
+use super::{Ending, Operation, Record};
 use crate::error::{Code, Exit, Failure};
 use crate::names::Untrusted;
 use crate::observe::qubes::{self, Assignment, Identity, Port, Qubes, QubesSource};
@@ -10,12 +10,22 @@ use crate::system::qubesd::Qubesd;
 /// The step's name in the journal.
 const STEP: &str = "unassign";
 
+impl Operation<'_> {
+    /// Brings the function back to dom0, its assignment taken back before; all that the return needs is open by then.
+    pub fn reattach_unassigned(mut self, only: Option<&str>) -> Ending {
+        match unassign(self.sources, self.function, only, &mut self.record) {
+            Ok(_) => self.reattach(),
+            Err(failure) => self.end(failure.exit, failure.code, failure.message, failure.hint),
+        }
+    }
+}
+
 /// Takes back what assigns the function to `only`, or to any qube where none is named; each is proved by reading back.
 /// Gives what was done, in words.
 ///
 /// # Errors
 /// qubesd does not answer, refuses, or still lists the assignment; what was taken back before stays so.
-pub fn unassign(
+fn unassign(
     sources: &Sources,
     function: &Function,
     only: Option<&str>,

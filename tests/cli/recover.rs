@@ -95,6 +95,19 @@ fn a_reboot_ended_it() {
 }
 
 #[test]
+fn a_reboot_ended_what_a_power_cut_tore_the_beginning_off() {
+    let mut dom0 = Dom0::new();
+    dom0.add(Function::nic(NIC).driven("e1000e"));
+    journal(&dom0, &[step("unbind")]);
+    // In the boot that it is of, nobody knows what to go back to.
+    dom0.run_changing_nothing(&["hold", NIC]).exits(8);
+    dom0.run_changing_nothing(&["recover"]).exits(11).says("do not say what it began with");
+    dom0.reboots();
+    dom0.run_changing_nothing(&["recover"]).exits(0).says("ended by a reboot; the device was not touched");
+    dom0.run_changing_nothing(&["recover"]).exits(0).says("there is nothing to do");
+}
+
+#[test]
 fn a_device_another_has_now_is_not_touched() {
     let mut dom0 = Dom0::new();
     dom0.add(Function::nic(NIC).driven("vfio-pci").owned_by("d3"));

@@ -249,6 +249,27 @@ fn an_assignment_is_taken_back_only_by_qubesd() {
 }
 
 #[test]
+fn an_assignment_is_not_taken_back_where_the_return_cannot_begin() {
+    let dom0 = Dom0::with(Function::nic(ONE).held().quarantined());
+    recorded(&dom0, &[seized(ONE, "e1000e"), given(ONE, "sys-net")]);
+    let qubesd = dom0.qubes(QUBES_43);
+    let line = "dom0+03_00.0:* device_id='*' port_id='03_00.0' devclass='pci' backend_domain='dom0' mode='required'\\n";
+    qubesd.answers("admin.vm.device.pci.Assigned+", "sys-net", line);
+    qubesd.answers("admin.vm.device.pci.Unassign+dom0+03_00.0+_", "sys-net", "");
+    let arguments = reviewed(&dom0, &["--unassign"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // Without the kernel's log no step can be proved.
+    dom0.remove("dev/kmsg");
+    let before = dom0.state(ONE);
+    let said = dom0.run(&arguments).json();
+    assert_eq!(said["functions"][0]["fate"], "failed", "{said}");
+    assert_eq!(dom0.state(ONE), before);
+    let asked = qubesd.asked();
+    assert!(!asked.iter().any(|request| request.contains("Unassign")), "{asked:?}");
+    dom0.run(&["recover"]).exits(0).says("there is nothing to do");
+}
+
+#[test]
 fn an_assignment_that_qubes_still_lists_afterwards_leaves_the_device_alone() {
     let dom0 = Dom0::with(Function::nic(ONE).held().quarantined());
     recorded(&dom0, &[seized(ONE, "e1000e"), given(ONE, "sys-net")]);

@@ -181,6 +181,37 @@ fn a_device_that_is_pulled_in_the_middle_is_said_to_be_gone_and_nothing_more_is_
     }
 }
 
+#[test]
+fn what_was_set_for_all_devices_is_put_back_though_the_device_was_pulled_after_a_crash() {
+    if !possible() {
+        return;
+    }
+    for kind in [Kind::Usb, Kind::Nvme] {
+        let scenario = Scenario { command: "reattach", kind, found: Found::Held };
+        let machine = scenario.machine();
+        assert_eq!(machine.run(&scenario.arguments()).status, Some(0));
+        let ops = machine.state().ops.clone();
+        let before = scenario.world().globals;
+        for at in (0..ops.len()).filter(|at| ops[*at].writes) {
+            let machine = scenario.machine();
+            machine.arm(at, Fault::KilledAfter);
+            assert_eq!(machine.run(&scenario.arguments()).status, None, "{at}");
+            let mut state = machine.state();
+            state.world.devices.remove(BDF);
+            state.changed();
+            drop(state);
+            let said = machine.run(&["recover"]);
+            assert!(matches!(said.status, Some(0 | 5)), "{at}: {:?} {}", said.status, said.text);
+            assert_eq!(machine.state().world.globals, before, "{at}: {}", said.text);
+            assert!(machine.state().unannounced.is_empty(), "{at}: {:?}", machine.state().unannounced);
+            let rules = std::fs::read_dir(machine.dom0.path("run/udev/rules.d"));
+            assert_eq!(rules.map_or(0, |rules| rules.count()), 0, "{at}: {}", said.text);
+            let again = machine.run(&["recover"]);
+            assert!(again.text.contains("nothing to do"), "{at}: {}", again.text);
+        }
+    }
+}
+
 /// Takes minutes: tests/all.d/30-matrix runs it.
 #[test]
 #[ignore = "minutes long"]

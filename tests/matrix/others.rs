@@ -157,8 +157,7 @@ fn whoever_is_after_a_card_that_was_dom0s_it_is_never_left_open_without_a_driver
         let ops = machine.state().ops.clone();
         let first = ops.iter().position(|op| op.writes).unwrap();
         for at in (first..ops.len()).step_by(if full() { 1 } else { 4 }) {
-            let (machine, ran) =
-                beside(scenario, None, |machine, qubesd| announced(machine, qubesd, at));
+            let (machine, ran) = beside(scenario, None, |machine, qubesd| announced(machine, qubesd, at));
             is_closed(&machine, &ran, &format!("{scenario:?}, a start announced at {at}"));
             let (machine, ran) = beside(scenario, None, |machine, _| {
                 let store = machine.dom0.store().clone();

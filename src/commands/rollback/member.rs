@@ -11,7 +11,7 @@ use crate::names::DriverName;
 use crate::observe::{identity, Snapshot, Sources};
 use crate::plan::{plan_return, Plan};
 use crate::report::json;
-use crate::run::{new_operation_id, unassign, Ending, Order, Record};
+use crate::run::{new_operation_id, Ending, Order, Record};
 use crate::system::signals::HeldSignals;
 use crate::system::who::Who;
 use serde_json::{json, Value};
@@ -220,16 +220,17 @@ impl Member {
                 .text("consent", if order.asked { "prompt" } else { "accept" });
             by(draft, &who)
         });
-        if order.unassign {
-            if let Err(failure) = unassign(sources, function, order.act.qube.as_deref(), &mut record) {
-                record.finish(&order.context.root, function.sbdf, "not-begun", &one.state.words())?;
-                return Err(failure);
-            }
-        }
         let (accepted, timeout, known_rom) = (order.accepted, order.timeout, one.known_rom());
         let qubes = one.dom0.qubes_said();
         let run = Order { function, start, plan, accepted, known_rom, qubes, timeout };
-        perform(order.context, sources, run, record, signals, |operation| operation.reattach()).map(Some)
+        perform(order.context, sources, run, record, signals, |operation| {
+            if order.unassign {
+                operation.reattach_unassigned(order.act.qube.as_deref())
+            } else {
+                operation.reattach()
+            }
+        })
+        .map(Some)
     }
 }
 

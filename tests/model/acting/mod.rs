@@ -67,6 +67,9 @@ pub enum Fault {
     JournalFull,
 }
 
+/// What happens besides, told the program's process.
+type Besides = Box<dyn FnOnce(i32) + Send>;
+
 /// One operation of the program on the model.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Op {
@@ -83,8 +86,8 @@ pub struct State {
     fault: Option<(usize, Fault)>,
     /// Writes still to pass before one kills the program, and how.
     deadly_write: Option<(usize, Fault)>,
-    /// What happens besides, when an operation of this process comes.
-    besides: Option<(usize, Box<dyn FnOnce(i32) + Send>)>,
+    /// At which operation something happens besides, and what.
+    besides: Option<(usize, Besides)>,
     pub struck: bool,
     main: i32,
     kept: Option<(Ticket, String, Vec<u8>, bool)>,
