@@ -117,7 +117,7 @@ pub struct Device {
     pub before: String,
     /// Seized: by which way (`boot`, `override`, `slot`, `xl`), as far as can be told.
     pub way: String,
-    /// Xen's owner, where it was asked.
+    /// Xen's owner, where it was asked; seized: the one it had before.
     pub owner: String,
     /// Who says so.
     pub source: String,

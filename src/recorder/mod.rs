@@ -172,7 +172,7 @@ impl Recorder {
         let news = self.connections.uevents(now.clock);
         let mut again = news.overflow;
         if news.overflow {
-            entries.push(story::overflow(self.emptied.to_string()));
+            entries.push(self.story.overflow(self.emptied.to_string()));
         }
         if behind {
             self.book.missed(i64::try_from(news.events.len()).ok());
@@ -316,6 +316,7 @@ impl Recorder {
                 seen.owner = owner.map(|owner| owner.to_string()).unwrap_or_default();
                 snapshot.held.insert(*sbdf, seen);
             }
+            snapshot.owners.extend(owner.map(|owner| (*sbdf, owner.to_string())));
             snapshot.drivers.insert(*sbdf, driver);
         }
         snapshot

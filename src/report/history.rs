@@ -55,7 +55,8 @@ pub fn history_block(described: &Described<'_>) -> String {
         Some(seized) => {
             let time = seized.place.time.map_or("at some time".to_owned(), when);
             let way = if seized.way.is_empty() { String::new() } else { format!(" ({})", seized.way) };
-            line(&format!("taken from dom0 {time}{way}"));
+            let whom = if seized.from_dom0 == Some(false) { "by pciback" } else { "from dom0" };
+            line(&format!("taken {whom} {time}{way}"));
         }
         None => line("when it was taken from dom0 is not recorded in this boot"),
     }

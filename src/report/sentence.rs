@@ -73,7 +73,8 @@ fn device(it: &Device) -> String {
         DeviceEvent::Unbound => format!("{} let it go", it.before),
     };
     if !it.owner.is_empty() {
-        text.push_str(&format!("; Xen's owner is {}", it.owner));
+        let is = if it.event == DeviceEvent::Seized { "was" } else { "is" };
+        text.push_str(&format!("; Xen's owner {is} {}", it.owner));
     }
     text
 }

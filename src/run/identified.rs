@@ -3,7 +3,7 @@
 
 use super::Operation;
 use crate::history::{Device, DeviceEvent, Entry, Identity};
-use crate::observe::identity;
+use crate::observe::{identity, Owner};
 
 impl Operation<'_> {
     /// It is about to be changed. Waits for the first intent.
@@ -32,6 +32,8 @@ impl Operation<'_> {
             DeviceEvent::Present => String::new(),
             _ => self.start.driver.as_ref().map(ToString::to_string).unwrap_or_default(),
         };
+        // As it was found: what is bound in quarantine is not dom0's. A return has proved that it is dom0's.
+        let owner = if event == DeviceEvent::Bound { Owner::Dom0 } else { self.start.owner };
         let entry = Entry::Device(Device {
             event,
             bdf: self.plan.sbdf,
@@ -39,7 +41,7 @@ impl Operation<'_> {
             driver,
             before,
             way: way.to_owned(),
-            owner: String::new(),
+            owner: owner.to_string(),
             source: "operation".to_owned(),
             at: String::new(),
         });

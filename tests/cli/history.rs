@@ -41,9 +41,20 @@ fn up() -> i64 {
 }
 
 fn recorder(phase: &str) -> Draft {
+    recorder_since(phase, phase == "start")
+}
+
+fn recorder_since(phase: &str, first: bool) -> Draft {
     let draft = Draft::new("recorder").text("phase", phase).text("run", RUN);
     let draft = draft.list("sources", ["uevents", "xenstore"]).list("missing", ["qubesd"]);
-    draft.flag("first", phase == "start").number("interval", 600)
+    draft.flag("first", first).number("interval", 600)
+}
+
+/// pciback took it so, and Xen's owner was this one.
+fn took(way: &str, source: &str, owner: &str) -> Draft {
+    let draft = Draft::new("device").text("event", "seized").text("bdf", NIC).text("id", ID);
+    let draft = draft.text("driver", "pciback").text("before", "e1000e").text("way", way);
+    draft.text("owner", owner).text("source", source)
 }
 
 fn seized(id: &str) -> Draft {
@@ -208,6 +219,41 @@ fn a_quarantine_that_no_record_explains_is_unknown_history() {
     told(&dom0, BOOT, &[recorder("start"), seized(ID)]);
     let evidence = hazard(&dom0, "unknown-history")["evidence"].clone();
     assert_eq!(evidence, "Xen holds it in quarantine, as it does when a qube that had it has ended");
+}
+
+#[test]
+fn a_driver_of_dom0_that_was_bound_in_quarantine_proves_nothing_when_pciback_takes_it() {
+    // A qube had it before the recorder began; its driver was bound without Xen being asked; then it was held.
+    let ways = [("hold", "operation", "DomIO"), ("xl", "uevent", "DomIO"), ("xl", "uevent", "")];
+    for (way, source, owner) in ways {
+        let dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
+        let _mark = listens(&dom0);
+        let start = recorder_since("start", false);
+        let bound = Draft::new("device").text("event", "present").text("bdf", NIC).text("driver", "e1000e");
+        let bound = bound.text("owner", "DomIO").text("source", "snapshot");
+        let took = took(way, source, owner);
+        told(&dom0, BOOT, &[start, bound, took.clone(), recorder("heartbeat")]);
+        assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["unknown-history", "network"]), "{way}");
+        if !owner.is_empty() {
+            dom0.run(&["show", NIC]).exits(0).says("taken by pciback 20");
+        }
+        // Though the recorder heard this boot from before its first qube, a quarantine that was there is not its doing.
+        let dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
+        let _mark = listens(&dom0);
+        told(&dom0, BOOT, &[recorder("start"), took, recorder("heartbeat")]);
+        assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["unknown-history", "network"]), "{way}");
+    }
+}
+
+#[test]
+fn what_dom0_owned_till_pciback_took_it_is_known_since_whatever_was_missed_before() {
+    for (way, source) in [("hold", "operation"), ("xl", "uevent")] {
+        let dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
+        let _mark = listens(&dom0);
+        let took = took(way, source, "dom0");
+        told(&dom0, BOOT, &[recorder_since("start", false), took, recorder("heartbeat")]);
+        assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["network"]), "{way}");
+    }
 }
 
 #[test]

@@ -152,8 +152,14 @@ fn the_story_of_two_functions() {
     dom0.drives(USB, Some("pciback"));
     recorder.uevent("bind", USB, "pciback");
     recorder.until(|| count(&dom0, "device", "event=seized") == 2);
-    assert_eq!(count(&dom0, "device", &format!("event=seized,bdf={NIC},way=override,before=e1000e")), 1);
-    assert_eq!(count(&dom0, "device", &format!("event=seized,bdf={USB},way=slot,before=xhci_hcd")), 1);
+    assert_eq!(
+        count(&dom0, "device", &format!("event=seized,bdf={NIC},way=override,before=e1000e,owner=dom0")),
+        1
+    );
+    assert_eq!(
+        count(&dom0, "device", &format!("event=seized,bdf={USB},way=slot,before=xhci_hcd,owner=dom0")),
+        1
+    );
 
     // A qube behind a stub domain gets both, then gives one back, then ends.
     dom0.runs(7, "sys-net");

@@ -96,6 +96,22 @@ fn a_rom_is_recorded_when_it_is_settled_and_one_that_changed_is_refused_unless_t
     assert!(status == Some(0) && text.contains("ROM unchanged"), "{text}");
 }
 
+/// A driver that was bound in quarantine is no sign that the device was dom0's.
+#[test]
+fn what_a_hold_takes_is_told_with_the_owner_it_had() {
+    if !possible() {
+        return;
+    }
+    for (found, owner) in [(Found::Driven, "dom0"), (Found::Broken, "DomIO")] {
+        let machine = Scenario { command: "hold", kind: Kind::Nvme, found }.machine();
+        let ran = machine.run(&["hold", BDF]);
+        let journal = ends::journal(&machine);
+        let seized = journal.lines().find(|line| line.contains(r#""event":"seized""#)).unwrap_or_default();
+        assert_eq!(ran.status, Some(0), "{}", ran.text);
+        assert!(seized.contains(&format!(r#""owner":"{owner}""#)), "{found:?}: {journal}");
+    }
+}
+
 #[test]
 fn a_qube_that_starts_at_any_moment_of_the_run_stops_it() {
     if !possible() {

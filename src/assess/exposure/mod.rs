@@ -18,9 +18,10 @@ pub use recorded::{Gap, Place, Why};
 pub use stays::{Before, Ended, Stayed};
 
 use super::identity::{differences, fill, same};
-use crate::history::{Device, DeviceEvent, Entry, Identity, Moment, Stay, Told, Uptime, What};
+use crate::history::{Device, DeviceEvent, Entry, Identity, Moment, RecorderPhase, Stay, Told, Uptime, What};
 use crate::names::{DriverName, Sbdf};
 use crate::observe::past::{Journal, Named};
+use crate::observe::Owner;
 use recorded::Recorded;
 use stays::Stays;
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ pub struct Seizure {
     pub way: String,
     /// Who says so.
     pub source: String,
+    /// Whether Xen's owner was dom0 till then, where that is known: what is in quarantine now was not before.
+    pub from_dom0: Option<bool>,
     /// The number since which everything has to be covered: that of this record, where it was dom0's till then.
     pub since: u64,
 }
@@ -140,6 +143,8 @@ struct One {
     id: String,
     identity: Identity,
     seized: Option<Seizure>,
+    /// A driver of dom0 has it, and so it was Xen's word that dom0 owns it.
+    driven: bool,
     stays: Stays,
     /// The first identity at its address in this boot, and what later ones add to it.
     here: Option<Known>,
@@ -204,8 +209,16 @@ impl Fold {
                 }
             }
             What::Operation { .. } => {}
-            What::Entry(Entry::Recorder(it)) if now => self.recorded.recorder(place, it),
-            What::Entry(Entry::Lost(it)) if now => self.recorded.lost(place, it),
+            What::Entry(Entry::Recorder(it)) if now => {
+                if matches!(it.phase, RecorderPhase::Start | RecorderPhase::Source) {
+                    self.missed();
+                }
+                self.recorded.recorder(place, it);
+            }
+            What::Entry(Entry::Lost(it)) if now => {
+                self.missed();
+                self.recorded.lost(place, it);
+            }
             What::Entry(Entry::Device(it)) => {
                 self.alive(now, place, &it.source);
                 self.device(now, place, &told.boot, it);
@@ -257,6 +270,13 @@ impl Fold {
             (sbdf, exposure)
         });
         Past { of: of.collect(), journal, repairs: self.repairs, pruned: self.pruned }
+    }
+
+    /// What was not heard may have been anything: who owned what before is not known after it.
+    fn missed(&mut self) {
+        for one in self.of.values_mut() {
+            one.driven = false;
+        }
     }
 
     /// A record of this boot that a recorder wrote.
@@ -357,23 +377,34 @@ const SLACK: u64 = 600;
 impl One {
     /// What happened to it in this boot.
     fn happened(&mut self, place: Place, it: &Device) {
+        let is_dom0s = |driver: &str| DriverName::parse(driver).is_some_and(|driver| !driver.is_holder());
+        // A driver can be bound to what Xen has in quarantine: who drove it says nothing of who owned it.
+        let owner = Owner::parse(&it.owner).map(|owner| owner == Owner::Dom0);
+        let driven = std::mem::take(&mut self.driven);
         match it.event {
             DeviceEvent::Seized => {
+                let owned = owner.or(driven.then_some(true));
                 // Taken from a driver of dom0 it was dom0's till then. Taken from nobody, or from pciback itself, it
                 // may have been anywhere before.
-                let was_dom0s = DriverName::parse(&it.before).is_some_and(|before| !before.is_holder());
                 let since = match &self.seized {
-                    _ if was_dom0s => place.seq,
+                    _ if owned == Some(true) && is_dom0s(&it.before) => place.seq,
                     Some(earlier) => earlier.since,
                     None => 0,
                 };
+                // The kernel and an operation tell of the same seizure.
+                let from_dom0 = owned.or(self.seized.as_ref().and_then(|earlier| earlier.from_dom0));
                 let way = it.way.clone();
-                self.seized = Some(Seizure { place, way, source: it.source.clone(), since });
+                self.seized = Some(Seizure { place, way, source: it.source.clone(), from_dom0, since });
             }
             // Another driver has it: what pciback held before is over.
             DeviceEvent::Bound | DeviceEvent::Removed => self.seized = None,
             DeviceEvent::Present | DeviceEvent::Added | DeviceEvent::Unbound => {}
         }
+        self.driven = match it.event {
+            DeviceEvent::Bound | DeviceEvent::Present => is_dom0s(&it.driver) && owner.unwrap_or(driven),
+            DeviceEvent::Unbound => driven,
+            DeviceEvent::Seized | DeviceEvent::Added | DeviceEvent::Removed => false,
+        };
     }
 
     /// The identities it is held against. A device that was at its address and stands elsewhere now is none.

@@ -50,7 +50,7 @@ fn device(event: DeviceEvent, bdf: Sbdf, identity: Identity) -> Entry {
         driver: "pciback".into(),
         before: "driver".into(),
         way: "override".into(),
-        owner: String::new(),
+        owner: if event == DeviceEvent::Seized { "dom0".into() } else { String::new() },
         source: "uevent".into(),
         at: String::new(),
     })
@@ -186,6 +186,58 @@ fn what_pciback_took_from_nobody_may_have_been_anywhere_before() {
     let from_nobody = Entry::Device(Device { before: String::new(), ..it });
     let story = told(vec![vec![(10, BOOT, recorder(Start, "")), (20, BOOT, from_nobody)], beats(50, 1000)]);
     assert_eq!(whys(&past(&story, true)), [Why::NoRecorder]);
+}
+
+/// What Xen said of the owner, by which event, and who drove it then.
+fn owned(event: DeviceEvent, driver: &str, before: &str, owner: &str) -> Entry {
+    let Entry::Device(it) = device(event, nic(), identity(ID, "01")) else { return seized() };
+    let (driver, before, owner) = (driver.into(), before.into(), owner.into());
+    Entry::Device(Device { driver, before, owner, ..it })
+}
+
+#[test]
+fn a_driver_that_was_bound_while_dom0_did_not_own_it_made_it_nobody_s() {
+    use DeviceEvent::{Bound, Present, Seized};
+    let is = |driver, owner| owned(Present, driver, "", owner);
+    let took = |owner| owned(Seized, "pciback", "e1000e", owner);
+    let dom0s = || owned(Bound, "e1000e", "pciback", "dom0");
+    let heard_bound = || owned(Bound, "e1000e", "pciback", "");
+    // Recorded after a recorder began that was not the first, and whether dom0 had it till it was taken.
+    let cases: Vec<(Vec<Entry>, bool)> = vec![
+        (vec![took("dom0")], true),
+        (vec![took("DomIO")], false),
+        (vec![took("d3")], false),
+        // Where the record does not tell, the one before it does.
+        (vec![took("")], false),
+        (vec![is("e1000e", "dom0"), took("")], true),
+        (vec![is("e1000e", "DomIO"), took("")], false),
+        (vec![is("e1000e", "DomIO"), took("DomIO")], false),
+        // The kernel's word of what an operation proved comes before it or after it.
+        (vec![took("dom0"), heard_bound(), dom0s(), took("")], true),
+        (vec![took("dom0"), dom0s(), heard_bound(), took("")], true),
+        // What pciback held may have been with a qube since.
+        (vec![is("pciback", "dom0"), heard_bound(), took("")], false),
+        (vec![took("dom0"), heard_bound(), took("")], false),
+        // An operation and the kernel tell of one seizure.
+        (vec![took("DomIO"), took("")], false),
+        (vec![took("dom0"), took("")], true),
+        // What was lost may have been anything.
+        (vec![is("e1000e", "dom0"), lost(20), took("")], false),
+        (vec![is("e1000e", "dom0"), recorder(Start, ""), took("")], false),
+    ];
+    for (entries, was_dom0s) in cases {
+        let entries = std::iter::once(recorder(Start, "")).chain(entries);
+        let story: Story = entries.map(|entry| (20, BOOT, entry)).collect();
+        let exposure = past(&told(vec![story.clone(), beats(50, 1000)]), true);
+        let seized = exposure.seized.as_ref().unwrap();
+        assert_eq!((seized.since > 0, seized.from_dom0 == Some(true)), (was_dom0s, was_dom0s), "{story:?}");
+        assert!(was_dom0s || exposure.uncovered[0].why == Why::NoRecorder, "{story:?}");
+    }
+    // pciback held it for dom0: what came before counts, and that its quarantine is new is known.
+    let story =
+        vec![(20, BOOT, recorder(Start, "")), (30, BOOT, owned(Seized, "pciback", "pciback", "dom0"))];
+    let seized = past(&told(vec![story, beats(50, 1000)]), true).seized.unwrap();
+    assert_eq!((seized.since, seized.from_dom0), (0, Some(true)));
 }
 
 #[test]

@@ -137,9 +137,11 @@ fn known(
     had: &[Had],
 ) -> Option<Hazard> {
     let mut missing = Vec::new();
-    // A hold and xl quarantine it themselves.
-    let way = exposure.and_then(|exposure| exposure.seized.as_ref()).map(|seized| seized.way.as_str());
-    if state.quarantined && had.is_empty() && !matches!(way, Some("hold" | "xl")) {
+    // A hold and xl quarantine it themselves, unless it was there before them.
+    let seized = exposure.and_then(|exposure| exposure.seized.as_ref());
+    let explained = seized
+        .is_some_and(|seized| seized.from_dom0 == Some(true) && matches!(seized.way.as_str(), "hold" | "xl"));
+    if state.quarantined && had.is_empty() && !explained {
         missing.push("Xen holds it in quarantine, as it does when a qube that had it has ended".to_owned());
     }
     if let Err(why) = &dom0.uses {

@@ -156,9 +156,23 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
                     way: "hold".to_owned(),
                     source: "operation".to_owned(),
                     since: 5,
+                    from_dom0: Some(true),
                 });
             }),
             "~never-exposed -> heal",
+        ),
+        (
+            "quarantined before this program's hold",
+            plain().owned(Owner::Quarantine).past(|past| {
+                past.seized = Some(Seizure {
+                    place: crate::assess::exposure::Place { seq: 5, time: None, up: None },
+                    way: "hold".to_owned(),
+                    source: "operation".to_owned(),
+                    since: 0,
+                    from_dom0: Some(false),
+                });
+            }),
+            "unknown-history -> ask",
         ),
         ("no recorder ran", plain().past(|past| past.uncovered.push(gap())), "unknown-history -> ask"),
         ("no journal", plain().but(|one| one.past.journal = Journal::Absent), "unknown-history -> ask"),

@@ -2,7 +2,7 @@
 
 use super::{Driver, Look, Seen, Story};
 use crate::history::{Device, DeviceEvent, Entry};
-use crate::names::Sbdf;
+use crate::names::{DriverName, Sbdf};
 use crate::recorder::limits::{Key, Now};
 use crate::system::uevents::{Action, Uevent};
 use std::collections::BTreeMap;
@@ -12,14 +12,15 @@ impl Story {
     pub fn uevent(&mut self, event: &Uevent, look: Look<'_>, now: Now) -> Vec<Entry> {
         let sbdf = event.sbdf;
         let known = self.drivers.get(&sbdf).cloned();
-        let Driver { now: driver, before } = known.clone().unwrap_or_default();
+        let Driver { now: driver, before, owner } = known.clone().unwrap_or_default();
         let mut seen = None;
         let (kind, after) = match event.action {
             Action::Add => (DeviceEvent::Added, Some(Driver::default())),
             Action::Remove => (DeviceEvent::Removed, None),
             Action::Unbind if known.is_some() && driver.is_empty() => return Vec::new(),
             Action::Unbind => {
-                (DeviceEvent::Unbound, Some(Driver { now: String::new(), before: driver.clone() }))
+                let owner = owner.clone();
+                (DeviceEvent::Unbound, Some(Driver { now: String::new(), before: driver.clone(), owner }))
             }
             Action::Bind => {
                 let named = event.driver.as_ref().map(ToString::to_string);
@@ -32,7 +33,7 @@ impl Story {
                 }
                 let kind = if named == "pciback" { DeviceEvent::Seized } else { DeviceEvent::Bound };
                 let last = if driver.is_empty() { before.clone() } else { driver.clone() };
-                (kind, Some(Driver { now: named, before: last }))
+                (kind, Some(Driver { now: named, before: last, owner: String::new() }))
             }
         };
         match &after {
@@ -49,7 +50,7 @@ impl Story {
             seen = look(sbdf);
         }
         let seen = seen.unwrap_or_default();
-        let after = after.unwrap_or(Driver { now: String::new(), before: driver });
+        let after = after.unwrap_or(Driver { before: driver, ..Driver::default() });
         let way = if kind == DeviceEvent::Seized {
             // The driver may be another one by now; what was said is what counts.
             Seen { driver: "pciback".to_owned(), ..seen.clone() }.way(false).to_owned()
@@ -64,7 +65,7 @@ impl Story {
             driver: after.now,
             before: after.before,
             way,
-            owner: String::new(),
+            owner: if kind == DeviceEvent::Seized { owner } else { String::new() },
             source: "uevent".to_owned(),
             at: String::new(),
         }));
@@ -75,6 +76,7 @@ impl Story {
     pub(super) fn devices_found(
         &mut self,
         drivers: &BTreeMap<Sbdf, String>,
+        owners: &BTreeMap<Sbdf, String>,
         held: BTreeMap<Sbdf, Seen>,
         first: bool,
     ) -> Vec<Entry> {
@@ -83,8 +85,10 @@ impl Story {
             let known = self.drivers.entry(*sbdf).or_default();
             if known.now != *driver {
                 let before = if known.now.is_empty() { known.before.clone() } else { known.now.clone() };
-                *known = Driver { now: driver.clone(), before };
+                *known = Driver { now: driver.clone(), before, owner: String::new() };
             }
+            let drives = DriverName::parse(driver).is_some_and(|driver| !driver.is_holder());
+            known.owner = owners.get(sbdf).filter(|_| drives).cloned().unwrap_or_default();
         }
         self.drivers.retain(|sbdf, _| drivers.contains_key(sbdf));
         for (sbdf, seen) in held {

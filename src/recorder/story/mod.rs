@@ -83,6 +83,8 @@ pub struct About {
 pub struct Snapshot {
     /// Every function's driver; empty where none.
     pub drivers: BTreeMap<Sbdf, String>,
+    /// Xen's owner of each, where that can be read.
+    pub owners: BTreeMap<Sbdf, String>,
     /// Those that are not dom0's.
     pub held: BTreeMap<Sbdf, Seen>,
     /// Who has what; `None` where that cannot be read.
@@ -99,6 +101,9 @@ pub struct Snapshot {
 struct Driver {
     now: String,
     before: String,
+    /// Xen's owner as the last snapshot found it, as long as the driver has it that had it then: while such a one has
+    /// it, no qube can be given it. Of what is held it is not kept, that changes without a word of the kernel.
+    owner: String,
 }
 
 /// What one run of the recorder has seen and told.
@@ -125,8 +130,8 @@ impl Story {
     /// Everything that is to be seen, because the recorder begins, a source came back, or something was lost. Only what
     /// differs from what was told in this run is told.
     pub fn snapshot(&mut self, snapshot: Snapshot, now: Now) -> Vec<Entry> {
-        let Snapshot { drivers, held, uses, left, given, first } = snapshot;
-        let mut entries = self.devices_found(&drivers, held, first);
+        let Snapshot { drivers, owners, held, uses, left, given, first } = snapshot;
+        let mut entries = self.devices_found(&drivers, &owners, held, first);
         if let Some(uses) = uses {
             entries.extend(self.stays_found(uses, left, given, now));
         }
@@ -148,11 +153,14 @@ impl Story {
         }
         entries
     }
-}
 
-/// That the kernel's messages did not fit into their buffer.
-#[must_use]
-pub fn overflow(since: String) -> Entry {
-    let (source, why) = ("uevent".to_owned(), "overflow".to_owned());
-    Entry::Lost(Lost { source, qube: String::new(), count: 0, why, since })
+    /// That the kernel's messages did not fit into their buffer. Whatever was lost may have been with a qube since.
+    #[must_use]
+    pub fn overflow(&mut self, since: String) -> Entry {
+        for driver in self.drivers.values_mut() {
+            driver.owner.clear();
+        }
+        let (source, why) = ("uevent".to_owned(), "overflow".to_owned());
+        Entry::Lost(Lost { source, qube: String::new(), count: 0, why, since })
+    }
 }

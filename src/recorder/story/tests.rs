@@ -107,6 +107,50 @@ proptest! {
     }
 }
 
+/// The owner that a seizure is told with.
+fn owner_told(story: &mut Story) -> String {
+    let mut owner = None;
+    for (action, driver) in [(Action::Unbind, None), (Action::Bind, DriverName::parse("pciback"))] {
+        let event = Uevent { action, sbdf: function(1), driver, number: 0 };
+        for entry in story.uevent(&event, &mut |_| Some(Seen::default()), at(0)) {
+            if let Entry::Device(it) = entry {
+                owner = (it.event == DeviceEvent::Seized).then_some(it.owner);
+            }
+        }
+    }
+    owner.unwrap()
+}
+
+#[test]
+fn a_seizure_is_told_with_whom_the_function_was_till_then() {
+    let found = |driver: &str, owner: &str| Snapshot {
+        drivers: [(function(1), driver.to_owned())].into(),
+        owners: [(function(1), owner.to_owned())].into(),
+        ..Snapshot::default()
+    };
+    for (driver, owner, told) in
+        [("e1000e", "dom0", "dom0"), ("e1000e", "DomIO", "DomIO"), ("vfio-pci", "dom0", ""), ("", "dom0", "")]
+    {
+        let mut story = Story::default();
+        story.snapshot(found(driver, owner), at(0));
+        assert_eq!(owner_told(&mut story), told, "{driver} {owner}");
+        // A driver that was bound since may be bound in quarantine.
+        let driver = DriverName::parse("e1000e");
+        let event = Uevent { action: Action::Bind, sbdf: function(1), driver, number: 0 };
+        story.uevent(&event, &mut |_| None, at(0));
+        assert_eq!(owner_told(&mut story), "");
+    }
+    // Who owns it could not be read, or what happened since was lost.
+    let mut story = Story::default();
+    story.snapshot(found("e1000e", "dom0"), at(0));
+    story.snapshot(Snapshot { owners: BTreeMap::new(), ..found("e1000e", "") }, at(0));
+    assert_eq!(owner_told(&mut story), "");
+    let mut story = Story::default();
+    story.snapshot(found("e1000e", "dom0"), at(0));
+    let _ = story.overflow(String::new());
+    assert_eq!(owner_told(&mut story), "");
+}
+
 #[test]
 fn a_snapshot_that_says_nothing_new_tells_nothing() {
     let mut story = Story::default();
@@ -114,6 +158,7 @@ fn a_snapshot_that_says_nothing_new_tells_nothing() {
         drivers: [(function(1), "pciback".to_owned())].into(),
         held: [(function(1), Seen { driver: "pciback".to_owned(), listed: true, ..Seen::default() })].into(),
         uses: Some(vec![using(1, 4)]),
+        owners: BTreeMap::new(),
         left: vec![using(1, 3)],
         given: [(function(1), 3), (function(1), 4), (function(2), 9)].into(),
         first: false,
