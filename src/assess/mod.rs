@@ -21,7 +21,7 @@ mod words;
 
 pub use act::{Act, Acts, Taken};
 pub use coverage::{Coverage, Point};
-pub use exposure::{had, Ended, Exposure, Fold, Had, Past};
+pub use exposure::{had, Candidate, Ended, Exposure, Fold, Had, Past};
 pub use hazard::{Hazard, Severity, KNOWN_HAZARDS};
 pub use hazards::{of_hold, of_return};
 pub use identity::same;

@@ -1,7 +1,7 @@
 //! What the journal tells of functions, led from the journal to what follows from it.
 
 use super::Context;
-use crate::assess::{same, Fold, Past};
+use crate::assess::{same, Candidate, Fold, Past};
 use crate::error::{Exit, Failure};
 use crate::history::{journal_boot, Uptime};
 use crate::names::Sbdf;
@@ -43,8 +43,31 @@ pub fn past_of(context: &Context, sources: &Sources, dom0: &Dom0, wanted: &[Sbdf
     // Asked first: a recorder that ends meanwhile may have missed something, one that begins has not.
     let holder = RecorderMark::holder(&context.root);
     let journal = past::read(&context.journal, &named, &boot, &mut |told| fold.tell(told));
+    let candidates = candidates(context, sources, dom0, &mut fold);
     let holder = holder.filter(|run| RecorderMark::holder(&context.root).as_ref() == Some(run));
-    fold.finish(Uptime::now(), holder.as_deref(), journal)
+    fold.finish(Uptime::now(), holder.as_deref(), journal, &candidates)
+}
+
+/// What may have moved, with its serial number and with what the journal tells of where it stands now.
+fn candidates(context: &Context, sources: &Sources, dom0: &Dom0, fold: &mut Fold) -> Vec<Candidate> {
+    let mut candidates = fold.candidates();
+    if candidates.is_empty() {
+        return candidates;
+    }
+    let mut there: Vec<Sbdf> = candidates.iter().flat_map(|it| [it.sbdf, it.of]).collect();
+    there.sort_unstable();
+    there.dedup();
+    for function in there.iter().filter_map(|sbdf| dom0.functions.get(sbdf)) {
+        fold.reads(function.sbdf, &identity::of(&sources.sysfs, function).id);
+    }
+    let read = past::devices(&context.journal, &there, &mut |told| {
+        candidates.iter_mut().for_each(|it| it.tell(told));
+    });
+    // What could not be read is no proof of a move.
+    if !matches!(read, Journal::Read { .. }) {
+        candidates.clear();
+    }
+    candidates
 }
 
 /// What a changing command would fail with for the journal's sake, before it changes anything.

@@ -44,7 +44,18 @@ pub fn read(folder: &Path, functions: &[Named], boot: &str, each: &mut dyn FnMut
             _ => Journal::Unreadable(Failure::of_journal(&error)),
         };
     }
-    let query = Query { any: alternatives(functions, boot), ..Query::default() };
+    select(folder, alternatives(functions, boot), each)
+}
+
+/// Reads what the journal tells of what stood at these addresses, in its order.
+pub fn devices(folder: &Path, addresses: &[Sbdf], each: &mut dyn FnMut(&Told)) -> Journal {
+    let is = |key: &str, value: String| (Some(key.to_owned()), value);
+    let at = |sbdf: &Sbdf| vec![is("kind", "device".to_owned()), is("bdf", sbdf.to_string())];
+    select(folder, addresses.iter().map(at).collect(), each)
+}
+
+fn select(folder: &Path, any: Vec<Vec<Condition>>, each: &mut dyn FnMut(&Told)) -> Journal {
+    let query = Query { any, ..Query::default() };
     let read = audit::select(folder, &query, &mut |line| {
         if let Some(told) = Record::parse(line).as_ref().and_then(Told::read) {
             each(&told);

@@ -290,6 +290,23 @@ fn another_device_at_the_address_is_named_field_by_field() {
 }
 
 #[test]
+fn an_altered_device_is_named_though_another_of_its_model_stands_beside_it() {
+    const OTHER: &str = "0000:00:09.0";
+    let was = |bdf: &str| {
+        let draft = Draft::new("device").text("event", "present").text("bdf", bdf);
+        draft.text("id", "8086:10d4 8086:0001 020000").text("driver", "pciback").text("source", "snapshot")
+    };
+    let mut dom0 = dom0();
+    let mut other = Function::nic(OTHER).held();
+    other.config[2..4].copy_from_slice(&0x10d4u16.to_le_bytes());
+    dom0.add(other);
+    told(&dom0, "00000000", &[was(NIC)]);
+    assert!(!dom0.hazards(NIC).contains(&"identity-changed".to_owned()), "it moved");
+    told(&dom0, "00000000", &[was(OTHER)]);
+    assert_eq!(hazard(&dom0, "identity-changed")["accept"], "identity-changed");
+}
+
+#[test]
 fn a_recorded_option_counts_though_xenstore_knows_it_no_more() {
     let dom0 = dom0();
     told(&dom0, BOOT, &[stay("begin", "work", 4).text("options", "permissive=1,rdm_policy=relaxed")]);

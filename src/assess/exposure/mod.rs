@@ -10,10 +10,12 @@
 //! What was imported adds stays; it covers nothing.
 
 mod had;
+mod moved;
 mod recorded;
 mod stays;
 
 pub use had::{had, Had};
+pub use moved::Candidate;
 pub use recorded::{Gap, Place, Why};
 pub use stays::{Before, Ended, Stayed};
 
@@ -232,9 +234,29 @@ impl Fold {
         }
     }
 
+    /// The functions that may be what stood at an address that was asked for. The journal tells of each where it stood.
+    #[must_use]
+    pub fn candidates(&self) -> Vec<Candidate> {
+        let known = self.of.iter().filter_map(|(sbdf, one)| one.another().map(|known| (*sbdf, known)));
+        known.flat_map(|(sbdf, known)| Candidate::all(sbdf, known, &self.present)).collect()
+    }
+
+    /// What a function is, with the serial number that was not asked for before.
+    pub fn reads(&mut self, sbdf: Sbdf, id: &str) {
+        for one in self.present.iter_mut().filter(|one| one.sbdf == sbdf) {
+            id.clone_into(&mut one.id);
+        }
+    }
+
     /// Ends. `now` and `holder`, the run that holds the recorder's mark, say whether this boot is still heard.
     #[must_use]
-    pub fn finish(self, now: Option<Uptime>, holder: Option<&str>, journal: Journal) -> Past {
+    pub fn finish(
+        self,
+        now: Option<Uptime>,
+        holder: Option<&str>,
+        journal: Journal,
+        candidates: &[Candidate],
+    ) -> Past {
         let (gaps, dropped) = self.recorded.finish(now, holder);
         let present = self.present;
         let of = self.of.into_iter().map(|(sbdf, one)| {
@@ -246,7 +268,9 @@ impl Fold {
             }
             let twins = present.iter().filter(|other| other.sbdf != sbdf && same(&other.id, &one.id));
             let twins = twins.map(|other| other.sbdf).collect();
-            let known = one.known(&present);
+            let id = |at: Sbdf| present.iter().find(|it| it.sbdf == at).map_or("", |it| &it.id);
+            let moved = candidates.iter().any(|it| it.of == sbdf && it.moved(id(it.sbdf)));
+            let known = one.known(moved);
             let changes = known.iter().map(|known| Change {
                 known: known.clone(),
                 fields: differences(&known.identity, &one.identity),
@@ -408,13 +432,14 @@ impl One {
     }
 
     /// The identities it is held against. A device that was at its address and stands elsewhere now is none.
-    fn known(&self, present: &[Named]) -> Vec<Known> {
-        let gone = |known: &&Known| {
-            !same(&known.identity.id, &self.id)
-                && !present.iter().any(|one| same(&one.id, &known.identity.id))
-        };
-        let before = self.at_address.as_ref().filter(gone).or(self.by_id.as_ref());
+    fn known(&self, moved: bool) -> Vec<Known> {
+        let before = self.another().filter(|_| !moved).or(self.by_id.as_ref());
         self.here.iter().chain(before).cloned().collect()
+    }
+
+    /// Another device that was at its address in an earlier boot, or this one before it was altered.
+    fn another(&self) -> Option<&Known> {
+        self.at_address.as_ref().filter(|known| !same(&known.identity.id, &self.id))
     }
 }
 

@@ -141,7 +141,13 @@ fn held_by(
             what: What::Entry(entry.clone()),
         });
     }
-    let past = fold.finish(Uptime::from_record(1000), holder, Journal::Read { odd: 0 });
+    let mut candidates = fold.candidates();
+    for (second, boot, entry) in story {
+        let (time, up, boot) = (Some(wall(*second)), None, (*boot).to_owned());
+        let told = Told { seq: 1, time, up, boot, what: What::Entry(entry.clone()) };
+        candidates.iter_mut().for_each(|it| it.tell(&told));
+    }
+    let past = fold.finish(Uptime::from_record(1000), holder, Journal::Read { odd: 0 }, &candidates);
     { past }.of.remove(&nic()).unwrap()
 }
 
@@ -321,7 +327,7 @@ fn what_was_not_measured_by_the_clock_that_only_rises_proves_nothing() {
         let (seq, time, boot) = (seq as u64, Some(at(*second)), (*boot).to_owned());
         fold.tell(&Told { seq, time, up: None, boot, what: What::Entry(entry.clone()) });
     }
-    let past = fold.finish(Uptime::from_record(1000), Some("run"), Journal::Read { odd: 0 });
+    let past = fold.finish(Uptime::from_record(1000), Some("run"), Journal::Read { odd: 0 }, &[]);
     assert!(!is_clean(&past.of[&nic()]));
 }
 
@@ -369,7 +375,7 @@ fn an_import_of_this_boot_stays_one_though_the_clock_was_set_forward() {
             what: What::Entry(entry.clone()),
         });
     }
-    let past = fold.finish(Uptime::from_record(1000), Some("run"), Journal::Read { odd: 0 });
+    let past = fold.finish(Uptime::from_record(1000), Some("run"), Journal::Read { odd: 0 }, &[]);
     assert_eq!(past.of[&nic()].stays.len(), 1);
 }
 
@@ -530,6 +536,37 @@ fn a_device_that_moved_is_no_change() {
     let story = vec![(20, "a0a0a0a0", device(DeviceEvent::Seized, nic(), identity(OTHER, "01")))];
     let exposure = past_of(&story, false, &[(nic(), ID), (elsewhere(), OTHER)]);
     assert_eq!(exposure.changes, []);
+}
+
+#[test]
+fn a_device_that_calls_itself_something_else_has_not_moved_because_another_of_its_model_is_there() {
+    let was =
+        |boot: &'static str, bdf, id: &str| (20, boot, device(DeviceEvent::Seized, bdf, identity(id, "01")));
+    let changed = |story: &Story, there: Sbdf, id: &str| {
+        !past_of(story, false, &[(nic(), ID), (there, id)]).changes.is_empty()
+    };
+    // The other one stood there already, in that boot or before it.
+    for boot in ["a0a0a0a0", "a1a1a1a1"] {
+        let both = vec![was(boot, elsewhere(), OTHER), was("a1a1a1a1", nic(), OTHER)];
+        assert!(changed(&both, elsewhere(), OTHER), "{boot}");
+    }
+    let both = vec![was("a1a1a1a1", nic(), OTHER), was("a1a1a1a1", elsewhere(), OTHER)];
+    assert!(changed(&both, elsewhere(), OTHER));
+    // It has another serial number.
+    let (one, two) = (format!("{OTHER} 0000000000000001"), format!("{OTHER} 0000000000000002"));
+    assert!(changed(&vec![was("a0a0a0a0", nic(), &one)], elsewhere(), &two));
+    // The other function of the card.
+    let port = Sbdf::from_sysfs("0000:00:07.1").unwrap();
+    assert!(changed(&vec![was("a0a0a0a0", nic(), OTHER)], port, OTHER));
+    // It came there later, or something else was there: it moved.
+    let later = vec![was("a0a0a0a0", nic(), OTHER), was("a1a1a1a1", elsewhere(), OTHER)];
+    assert!(!changed(&later, elsewhere(), OTHER));
+    assert!(!changed(
+        &vec![was("a0a0a0a0", nic(), OTHER), was("a0a0a0a0", elsewhere(), ID)],
+        elsewhere(),
+        OTHER
+    ));
+    assert!(!changed(&vec![was("a0a0a0a0", nic(), &one)], elsewhere(), &one));
 }
 
 #[test]
