@@ -164,7 +164,7 @@ pub struct Report {
     pub comparisons: Vec<Comparison>,
     /// Whether `HEAD` is missing or says nothing.
     pub mark_missing: bool,
-    /// Lines of `checkpoints` that are none.
+    /// Lines of `checkpoints` that are none. Of a file of more than 4 MiB only the end is read; all before it counts as one.
     pub checkpoint_lines_unreadable: u64,
 }
 

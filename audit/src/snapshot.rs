@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::hash::HexHash;
 use crate::head::Mark;
 use crate::record::{split, Record, MAX_LINE};
-use crate::store::{Folder, For, Segment, LOCK_WAIT};
+use crate::store::{Folder, For, Kept, Segment, LOCK_WAIT};
 
 /// The segments and their sizes when nobody was writing. Reading them needs no lock: bytes are only ever added.
 pub(crate) struct Snapshot {
@@ -17,8 +17,8 @@ pub(crate) struct Snapshot {
     pub(crate) segments: Vec<Span>,
     /// What `HEAD` said.
     pub(crate) mark: Option<Mark>,
-    /// The text of `checkpoints`.
-    pub(crate) checkpoints: Vec<u8>,
+    /// What was read of `checkpoints`.
+    pub(crate) checkpoints: Kept,
 }
 
 /// One segment of a [`Snapshot`].

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -27,11 +27,28 @@ const UNLOCKS: usize = 3;
 const MARK_FILE: &str = "HEAD";
 /// The checkpoints that were given out.
 const CHECKPOINTS_FILE: &str = "checkpoints";
+/// Of a longer file of checkpoints only the end is read, in bytes: tens of thousands of them, the newest.
+const MAX_CHECKPOINTS: u64 = 4 * 1024 * 1024;
 
 /// The folder of a journal, held open, so that a renamed path does not matter.
 pub(crate) struct Folder {
     path: PathBuf,
     file: File,
+}
+
+/// What was read of the file `checkpoints`.
+pub(crate) struct Kept {
+    /// Its lines, the oldest first.
+    pub(crate) text: Vec<u8>,
+    /// Whether there are more before them: they were not read.
+    pub(crate) more: bool,
+}
+
+impl Kept {
+    /// Whether the file holds nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty() && !self.more
+    }
 }
 
 /// The lock on the folder; dropping it unlocks.
@@ -294,19 +311,29 @@ impl Folder {
         Ok(MarkFile { path, file })
     }
 
-    /// The text of `checkpoints`; empty where there is none.
-    pub(crate) fn read_checkpoints(&self) -> Result<Vec<u8>> {
+    /// The lines of `checkpoints`; none where there is no such file. In a copy from elsewhere it may have any size.
+    pub(crate) fn read_checkpoints(&self) -> Result<Kept> {
         let path = self.at(CHECKPOINTS_FILE);
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let mut file = match openat(&self.file, CHECKPOINTS_FILE, flags, Mode::empty()) {
             Ok(fd) => File::from(fd),
-            Err(Errno::ENOENT) => return Ok(Vec::new()),
+            Err(Errno::ENOENT) => return Ok(Kept { text: Vec::new(), more: false }),
             Err(errno) => return Err(Error::os("cannot open the checkpoints", &path, errno)),
         };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)
-            .map_err(|error| Error::io("cannot read the checkpoints", &path, &error))?;
-        Ok(bytes)
+        let fail = |error: io::Error| Error::io("cannot read the checkpoints", &path, &error);
+        let size = file.metadata().map_err(fail)?.len();
+        let more = size > MAX_CHECKPOINTS;
+        if more {
+            file.seek(SeekFrom::Start(size - MAX_CHECKPOINTS)).map_err(fail)?;
+        }
+        let mut text = Vec::new();
+        file.take(MAX_CHECKPOINTS).read_to_end(&mut text).map_err(fail)?;
+        if more {
+            // The first line may lack its beginning.
+            let whole = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |feed| feed + 1);
+            text.drain(..whole);
+        }
+        Ok(Kept { text, more })
     }
 
     /// Adds a line to `checkpoints`; on disk, and so is the file's name, when it returns.

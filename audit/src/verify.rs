@@ -26,10 +26,14 @@ use crate::report::{Comparison, Finding, Outcome, Place, Report, Witness, Wrong}
 use crate::snapshot::{Snapshot, Span};
 use crate::store::Segment;
 
-/// A piece is at most this long: short enough to share the work evenly and to walk again slowly, in bytes.
-const MAX_SHARE: u64 = 2 * 1024 * 1024;
+/// A piece is at most this long, where [`MOST_SHARES`] of them are enough: short enough to share the work evenly and to walk
+/// again slowly, in bytes.
+const MAX_SHARE: u128 = 2 * 1024 * 1024;
+/// Of more bytes than this many pieces hold, 16 GiB, the pieces are longer instead of more: what is kept of each stays
+/// bounded, whatever size a sparse file claims.
+const MOST_SHARES: u128 = 8192;
 /// Towards the end pieces get shorter, down to this, so that no thread waits long for the last one, in bytes.
-const MIN_SHARE: u64 = 256 * 1024;
+const MIN_SHARE: u128 = 256 * 1024;
 /// What the kernel keeps of a file in one piece.
 const PAGE: usize = 4096;
 /// With this many findings verifying ends.
@@ -55,14 +59,14 @@ pub fn verify(path: &Path, against: &Against, progress: &(dyn Fn(u64, u64) + Syn
     let snapshot = Snapshot::take(path)?;
     let mut witnesses = Vec::new();
     witnesses.extend(against.checkpoints.iter().map(|kept| (Witness::Given, kept.clone())));
-    let (from_file, unreadable) = remembered(&snapshot.checkpoints);
+    let (from_file, unreadable) = remembered(&snapshot.checkpoints.text);
     witnesses.extend(from_file.into_iter().map(|kept| (Witness::Remembered, kept)));
     witnesses.extend(snapshot.mark.map(|mark| (Witness::Mark, Checkpoint::from(mark.head))));
 
     let mut walk = Walk::new(&snapshot, &witnesses);
     walk.report.journal = snapshot.journal_id()?;
     walk.report.mark_missing = snapshot.mark.is_none();
-    walk.report.checkpoint_lines_unreadable = unreadable;
+    walk.report.checkpoint_lines_unreadable = unreadable + u64::from(snapshot.checkpoints.more);
     let start = match &against.from {
         None => walk.begin()?,
         Some(kept) => match walk.begin_after(kept)? {
@@ -72,7 +76,7 @@ pub fn verify(path: &Path, against: &Against, progress: &(dyn Fn(u64, u64) + Syn
     };
     let wanted: Vec<u64> = walk.found.keys().copied().collect();
     let pruned_wanted = start.pruned;
-    let pieces = cut(&snapshot, &start);
+    let pieces = cut(&snapshot.segments, &start);
     let checked = check_all(&snapshot, &pieces, &wanted, pruned_wanted, threads(against), progress)?;
     walk.join(&start, &pieces, checked)?;
     walk.compare(&witnesses, pruned_wanted)?;
@@ -137,15 +141,17 @@ impl Pruned {
     }
 }
 
-fn cut(snapshot: &Snapshot, start: &Start) -> Vec<Piece> {
+fn cut(segments: &[Span], start: &Start) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    let mut left: u64 = snapshot.segments.iter().skip(start.index).map(|span| span.size).sum();
-    for (index, span) in snapshot.segments.iter().enumerate().skip(start.index) {
+    // Sparse files can claim more together than fits into 64 bits.
+    let mut left: u128 = segments.iter().skip(start.index).map(|span| u128::from(span.size)).sum();
+    let longest = (left / MOST_SHARES).max(MAX_SHARE);
+    for (index, span) in segments.iter().enumerate().skip(start.index) {
         let mut from = if index == start.index { start.offset } else { 0 };
         while from < span.size {
-            let share = (left / 32).clamp(MIN_SHARE, MAX_SHARE);
-            let to = (from + share).min(span.size);
-            left = left.saturating_sub(to - from);
+            let share = (left / 32).clamp(MIN_SHARE, longest);
+            let to = from.saturating_add(u64::try_from(share).unwrap_or(u64::MAX)).min(span.size);
+            left = left.saturating_sub(u128::from(to - from));
             pieces.push(Piece { index, span: *span, from, to });
             from = to;
         }
@@ -162,7 +168,7 @@ fn check_all(
     threads: usize,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Vec<Option<Checked>>> {
-    let total: u64 = pieces.iter().map(|piece| piece.to - piece.from).sum();
+    let total = pieces.iter().map(|piece| piece.to - piece.from).fold(0, u64::saturating_add);
     let (taken, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let results: Mutex<Vec<Option<Checked>>> = Mutex::new(pieces.iter().map(|_| None).collect());
     let failed: Mutex<Option<Error>> = Mutex::new(None);
@@ -422,7 +428,7 @@ impl<'a> Walk<'a> {
             }
             next = Some(expected);
             self.report.segments += 1;
-            self.report.bytes += span.size;
+            self.report.bytes = self.report.bytes.saturating_add(span.size);
         }
         self.report.first = self.first;
         if let Some(next) = next {
@@ -637,5 +643,52 @@ fn due(from: u64, to: u64) -> String {
         format!("record {from} is")
     } else {
         format!("records {from} to {to} are")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    /// The pieces of segments of these sizes; they follow each other without a gap.
+    fn cut_of(sizes: &[u64]) -> Vec<Piece> {
+        let segments: Vec<Span> =
+            sizes.iter().zip(0..).map(|(size, first)| Span { first, size: *size }).collect();
+        let start = Start { index: 0, offset: 0, next: None, pruned: false };
+        let pieces = cut(&segments, &start);
+        for (index, span) in segments.iter().enumerate() {
+            let mut at = 0;
+            for piece in pieces.iter().filter(|piece| piece.index == index) {
+                assert!(piece.from == at && piece.to > at, "{piece:?}, expected at {at}");
+                at = piece.to;
+            }
+            assert_eq!(at, span.size);
+        }
+        pieces
+    }
+
+    #[test]
+    fn a_journal_of_up_to_16_gib_is_cut_into_pieces_of_at_most_2_mib_shorter_towards_the_end() {
+        for sizes in [vec![], vec![0], vec![1, 0, 1], vec![GIB; 3], vec![16 * GIB - 1, 1]] {
+            let mut left: u64 = sizes.iter().sum();
+            for piece in cut_of(&sizes) {
+                let length = piece.to - piece.from;
+                let share = (left / 32).clamp(256 << 10, 2 << 20);
+                assert!(length == share || piece.to == piece.span.size && length < share, "{piece:?}");
+                left -= length;
+            }
+        }
+    }
+
+    #[test]
+    fn a_sparse_segment_that_claims_any_size_is_cut_into_some_thousands_of_pieces() {
+        const LARGEST: u64 = i64::MAX as u64;
+        for sizes in [vec![17 * GIB], vec![16_384 * GIB], vec![1, 16_384 * GIB, 1], vec![LARGEST; 3]] {
+            let count = cut_of(&sizes).len();
+            assert!(count < 10_000, "{sizes:?}: {count} pieces");
+        }
     }
 }

@@ -174,3 +174,34 @@ fn where_there_is_no_journal_that_is_an_error_not_a_verdict() {
         assert_eq!(verify(&path, &Against::default(), &|_, _| {}).unwrap_err().kind(), audit::Kind::Absent);
     }
 }
+
+#[test]
+fn of_a_file_of_checkpoints_that_is_too_long_the_newest_are_taken_and_the_rest_counts_as_unreadable() {
+    let scratch = Scratch::new();
+    let heads = written(&scratch, 9);
+    let line =
+        |head: Head, place: &str| format!("2026-01-01T00:00:00Z {} {} {place}\n", head.seq, head.hex());
+    // The limit falls into a line of junk.
+    let text = line(heads[3], "old") + &"no checkpoint\n".repeat(300 * 1024) + &line(heads[5], "new");
+    fs::write(scratch.journal().join("checkpoints"), &text).unwrap();
+    let report = check(&scratch.journal());
+    assert_eq!(report.verdict(), Verdict::Sound);
+    let compared: Vec<u64> = report.comparisons.iter().map(|one| one.checkpoint.seq).collect();
+    assert!(compared.contains(&5) && !compared.contains(&3), "{compared:?}");
+    let junk = (4 * 1024 * 1024 - line(heads[5], "new").len()) / "no checkpoint\n".len();
+    assert_eq!(report.checkpoint_lines_unreadable, junk as u64 + 1);
+}
+
+#[test]
+fn a_sparse_file_of_checkpoints_is_not_read_whole() {
+    let scratch = Scratch::new();
+    written(&scratch, 9);
+    let file = fs::File::create(scratch.journal().join("checkpoints")).unwrap();
+    file.set_len(1 << 43).unwrap();
+    let report = check(&scratch.journal());
+    assert_eq!((report.verdict(), report.checkpoint_lines_unreadable), (Verdict::Sound, 1));
+    // Even where it is all there is, it says that there was a journal.
+    fs::remove_file(segment(&scratch)).unwrap();
+    fs::remove_file(scratch.journal().join("HEAD")).unwrap();
+    assert!(verify(&scratch.journal(), &Against::default(), &|_, _| {}).is_ok());
+}
