@@ -7,6 +7,11 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, BorrowedFd};
 
+/// What asks a program to end.
+const ENDS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+/// What stops one until it is told to go on, sent by its terminal.
+const STOPS: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTOU, Signal::SIGTTIN];
+
 /// Signals that ask a program to end, held back while this lives; and to the program's end, where one has come.
 ///
 /// Who asks may ask twice (a person, `timeout` with its child's whole group): once heard, the first leads to an orderly end, and
@@ -18,16 +23,17 @@ pub struct HeldSignals {
 }
 
 impl HeldSignals {
-    /// Holds back the signals of a terminal, a logout and a shutdown.
+    /// Holds back the signals of a terminal, a logout and a shutdown. Of a terminal's stops too: Ctrl-Z, and that of a job in
+    /// the background that writes (`stty tostop`) or reads there; held back, it may write.
     #[must_use]
     pub fn hold() -> Self {
-        Self::these(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP])
+        Self::these(&[&ENDS[..], &STOPS[..]].concat())
     }
 
     /// The same while a person thinks: a stop (Ctrl-Z) stops.
     #[must_use]
     pub fn hold_but_stop() -> Self {
-        Self::these(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT])
+        Self::these(&ENDS)
     }
 
     /// Readable when one has come; `None` where none can be heard.
@@ -57,8 +63,8 @@ impl HeldSignals {
         let Some(descriptor) = &mut self.descriptor else { return false };
         let mut asked_to_end = false;
         while let Ok(Some(signal)) = descriptor.read_signal() {
-            // A stop (Ctrl-Z) is swallowed: a half-done operation must not sleep.
-            asked_to_end |= signal.ssi_signo != Signal::SIGTSTP as u32;
+            // A stop is swallowed: a half-done operation must not sleep.
+            asked_to_end |= !STOPS.iter().any(|stop| signal.ssi_signo == *stop as u32);
         }
         self.heard |= asked_to_end;
         asked_to_end
@@ -66,6 +72,11 @@ impl HeldSignals {
 }
 
 impl HeldSignals {
+    /// Lets go of them without looking: one that came since the last look takes effect now, instead of being lost.
+    pub fn let_go(mut self) {
+        self.descriptor = None;
+    }
+
     /// What can be read once one has come, to wait for it.
     #[must_use]
     pub fn source(&self) -> Option<BorrowedFd<'_>> {
@@ -81,5 +92,44 @@ impl Drop for HeldSignals {
         if !self.heard {
             let _ = self.mask.thread_unblock();
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::raise;
+
+    /// The signals this thread holds back.
+    fn held() -> SigSet {
+        SigSet::thread_get_mask().unwrap()
+    }
+
+    #[test]
+    fn a_stop_is_held_back_and_does_not_ask_to_end() {
+        let mut signals = HeldSignals::hold();
+        for stop in [Signal::SIGTSTP, Signal::SIGTTOU, Signal::SIGTTIN] {
+            assert!(held().contains(stop), "{stop} would stop it");
+            raise(stop).unwrap();
+        }
+        assert!(!signals.arrived() && !signals.came());
+        drop(signals);
+        assert!(!held().contains(Signal::SIGTTOU));
+    }
+
+    #[test]
+    fn while_a_person_thinks_a_stop_stops() {
+        let _signals = HeldSignals::hold_but_stop();
+        assert!(held().contains(Signal::SIGTERM) && !held().contains(Signal::SIGTSTP));
+    }
+
+    #[test]
+    fn what_asked_to_end_is_heard_and_held_back_from_then_on() {
+        let mut signals = HeldSignals::hold();
+        raise(Signal::SIGTERM).unwrap();
+        assert!(signals.arrived() && !signals.arrived() && signals.came());
+        drop(signals);
+        assert!(held().contains(Signal::SIGTERM));
     }
 }

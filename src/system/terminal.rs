@@ -48,11 +48,21 @@ pub fn ask(question: &str) -> Line {
     if write!(err, "{question}").and_then(|()| err.flush()).is_err() {
         return Line::Ended;
     }
-    let line = typed(&stdin, &signals);
+    let line = unless_ended(typed(&stdin, &signals), signals);
     if line == Line::Ended {
         // What follows begins on a line of its own.
         let _ = writeln!(err);
     }
+    line
+}
+
+/// The line that was typed, unless a signal came after it.
+fn unless_ended(line: Line, mut signals: HeldSignals) -> Line {
+    if line == Line::Ended || signals.arrived() {
+        return Line::Ended;
+    }
+    // Nothing has begun yet: one that comes just now may end the program.
+    signals.let_go();
     line
 }
 
@@ -83,5 +93,22 @@ fn typed(stdin: &io::Stdin, signals: &HeldSignals) -> Line {
         if bytes.len() > LONGEST {
             return Line::Ended;
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{raise, SigSet, Signal};
+
+    #[test]
+    fn a_signal_that_comes_right_behind_the_typed_line_takes_it_back() {
+        let line = || Line::Typed("sys-net".to_owned());
+        assert_eq!(unless_ended(line(), HeldSignals::hold_but_stop()), line());
+        assert!(!SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM));
+        let signals = HeldSignals::hold_but_stop();
+        raise(Signal::SIGTERM).unwrap();
+        assert_eq!(unless_ended(line(), signals), Line::Ended);
     }
 }
