@@ -13,7 +13,7 @@ pub struct Had {
     pub name: String,
     /// What people call it, escaped.
     pub who: String,
-    /// Labels it had then; none where one of them is not known.
+    /// Labels it had then or got later; none where one of them is not known.
     pub labels: Vec<String>,
     /// `AppVM`, ...; empty where not known.
     pub class: String,
@@ -53,8 +53,10 @@ impl Had {
 
     fn add(&mut self, stayed: &Stayed) {
         let stay = &stayed.stay;
-        if !stay.label.is_empty() && !self.labels.contains(&stay.label) {
-            self.labels.push(stay.label.clone());
+        for label in std::iter::once(&stay.label).chain(&stayed.relabelled) {
+            if !label.is_empty() && !self.labels.contains(label) {
+                self.labels.push(label.clone());
+            }
         }
         if self.class.is_empty() {
             self.class.clone_from(&stay.class);

@@ -20,7 +20,9 @@ pub use recorded::{Gap, Place, Why};
 pub use stays::{Before, Ended, Stayed};
 
 use super::identity::{differences, fill, same};
-use crate::history::{Device, DeviceEvent, Entry, Identity, Moment, RecorderPhase, Stay, Told, Uptime, What};
+use crate::history::{
+    Device, DeviceEvent, Entry, Identity, Moment, QubeEvent, RecorderPhase, Stay, Told, Uptime, What,
+};
 use crate::names::{DriverName, Sbdf};
 use crate::observe::past::{Journal, Named};
 use crate::observe::Owner;
@@ -229,7 +231,12 @@ impl Fold {
                 self.alive(now, place, &it.source);
                 self.stay(now, place, &told.boot, it);
             }
-            What::Entry(Entry::Qube(it)) => self.alive(now, place, &it.source),
+            What::Entry(Entry::Qube(it)) => {
+                self.alive(now, place, &it.source);
+                if it.event == QubeEvent::Label {
+                    self.of.values_mut().for_each(|one| one.stays.relabelled(&it.qube, &it.label));
+                }
+            }
             What::Entry(Entry::Recorder(_) | Entry::Lost(_)) => {}
         }
     }

@@ -27,6 +27,8 @@ pub enum Ended {
 pub struct Stayed {
     /// What was recorded of it; later records fill in what the first did not know.
     pub stay: Stay,
+    /// The labels it got later.
+    pub relabelled: BTreeSet<String>,
     /// When it began or was first seen; `None` where only its end was.
     pub from: Option<Moment>,
     /// Its beginning was recorded, not only its being there.
@@ -56,8 +58,10 @@ impl Stayed {
 pub struct Before {
     /// The qube, escaped.
     pub qube: String,
-    /// Its labels then.
+    /// Its labels then, and those it got later.
     pub labels: BTreeSet<String>,
+    /// Of a stay of it no label was recorded, or more than are kept.
+    pub unlabelled: bool,
     /// Whether it once provided network; `None` where that was never recorded.
     pub network: Option<bool>,
     /// Options other than the defaults.
@@ -76,6 +80,8 @@ pub struct Before {
     pub perhaps: bool,
     /// All of it was imported.
     pub imported: bool,
+    /// The label of the latest stay is known.
+    labelled: bool,
     domain: i64,
     open: bool,
     place: u64,
@@ -102,6 +108,7 @@ impl Stays {
             })
         });
         if let Some(one) = known.and_then(|at| self.now.get_mut(at)) {
+            add(&mut one.relabelled, &it.label);
             merge(&mut one.stay, it);
             if it.event == StayEvent::End && one.to == Ended::Open {
                 one.to = Ended::At(place.time);
@@ -116,6 +123,7 @@ impl Stays {
         }
         self.keep(Stayed {
             stay: it.clone(),
+            relabelled: BTreeSet::new(),
             from: if ends { None } else { place.time },
             begun: it.event == StayEvent::Begin,
             to: if ends { Ended::At(place.time) } else { Ended::Open },
@@ -159,6 +167,8 @@ impl Stays {
             StayEvent::Present | StayEvent::End => !goes_on,
         };
         one.stays += u64::from(counts);
+        one.unlabelled |= counts && one.stays > 1 && !one.labelled;
+        one.labelled = !it.label.is_empty() || one.labelled && !counts;
         one.open = it.event != StayEvent::End;
         one.domain = it.domain;
         boot.clone_into(&mut one.boot);
@@ -172,23 +182,39 @@ impl Stays {
             (Some(was), Some(is)) => Some(was || is),
             (was, is) => was.or(is),
         };
-        let add = |set: &mut BTreeSet<String>, word: &str| {
-            if !word.is_empty() && set.len() < MOST_WORDS {
-                set.insert(word.to_owned());
-            }
-        };
-        add(&mut one.labels, &it.label);
+        one.unlabelled |= !add(&mut one.labels, &it.label);
         for option in it.options.split(',').filter(|option| is_loose(option)) {
             add(&mut one.options, option);
+        }
+    }
+
+    /// A qube got another label: those of its stays that were told are of one that has it.
+    pub fn relabelled(&mut self, qube: &str, label: &str) {
+        for one in self.now.iter_mut().filter(|one| one.stay.qube == qube) {
+            add(&mut one.relabelled, label);
+        }
+        if let Some(one) = self.before.get_mut(qube) {
+            one.unlabelled |= !add(&mut one.labels, label);
         }
     }
 
     /// Stays of this boot, those not kept, earlier boots with the latest first, and stays not kept there.
     pub fn finish(self) -> (Vec<Stayed>, u64, Vec<Before>, u64) {
         let mut before: Vec<Before> = self.before.into_values().collect();
+        for one in &mut before {
+            one.unlabelled |= !one.labelled;
+        }
         before.sort_by_key(|one| std::cmp::Reverse(one.place));
         (self.now, self.more, before, self.more_before)
     }
+}
+
+/// Keeps a word that says something; whether it could.
+fn add(set: &mut BTreeSet<String>, word: &str) -> bool {
+    if word.is_empty() || set.contains(word) {
+        return true;
+    }
+    set.len() < MOST_WORDS && set.insert(word.to_owned())
 }
 
 /// Options that leave something in the device: the others are defaults.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::history::{Lost, Recorder, RecorderPhase, StayEvent};
+use crate::history::{Lost, Qube, Recorder, RecorderPhase, StayEvent};
 use proptest::prelude::*;
 use RecorderPhase::{Heartbeat, Source, Start, Stop};
 
@@ -405,6 +405,45 @@ fn a_stay_is_told_from_its_begin_to_its_end() {
         [("sys-net", Some(at(30)), Ended::At(Some(at(60)))), ("work", Some(at(70)), Ended::Open)]
     );
     assert!(exposure.uncovered.is_empty());
+}
+
+fn labelled(event: StayEvent, domain: i64, label: &str) -> Entry {
+    let Entry::Stay(it) = stay(event, "work", domain) else { return seized() };
+    Entry::Stay(Stay { label: label.into(), ..it })
+}
+
+#[test]
+fn of_a_qube_every_label_counts_and_one_stay_without_any_makes_it_unknown() {
+    use StayEvent::{Begin, End, Present};
+    let relabel = |qube: &str| {
+        Entry::Qube(Qube { label: "orange".into(), ..Qube::new(QubeEvent::Label, qube, "qubesd") })
+    };
+    // Its stays, the labels that count, and whether those are all.
+    let cases: Vec<(Vec<Entry>, &[&str], bool)> = vec![
+        (vec![labelled(Begin, 3, "blue"), labelled(End, 3, "")], &["blue"], true),
+        // The label is told behind the beginning, and another one later.
+        (vec![labelled(Begin, 3, ""), labelled(Present, 3, "blue")], &["blue"], true),
+        (vec![labelled(Begin, 3, "blue"), labelled(Present, 3, "red")], &["blue", "red"], true),
+        (vec![labelled(Begin, 3, "blue"), labelled(End, 3, ""), labelled(Begin, 4, "")], &["blue"], false),
+        (vec![labelled(Begin, 3, ""), labelled(End, 3, ""), labelled(Begin, 4, "blue")], &["blue"], false),
+        (vec![labelled(Begin, 3, "blue"), relabel("work")], &["blue", "orange"], true),
+        (vec![labelled(Begin, 3, "blue"), relabel("other")], &["blue"], true),
+    ];
+    for (entries, labels, known) in cases {
+        let of = |boot: &'static str| {
+            let story: Story = entries.iter().map(|entry| (20, boot, entry.clone())).collect();
+            past(&story, false)
+        };
+        let earlier = of("a0a0a0a0");
+        let before = &earlier.before[0];
+        assert_eq!(before.labels.iter().collect::<Vec<_>>(), labels, "{entries:?}");
+        assert_eq!(before.unlabelled, !known, "{entries:?}");
+        let of_now = of(BOOT);
+        let had = had(&crate::assess::tests::situation::Situation::driven(0).dom0, nic(), Some(&of_now));
+        let mut now = had[0].labels.clone();
+        now.sort();
+        assert_eq!(now, if known { labels } else { &[] }, "{entries:?}");
+    }
 }
 
 #[test]

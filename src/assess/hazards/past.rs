@@ -17,7 +17,7 @@ const NO_RECORD: &str = "no record covers the time since it was taken from dom0"
 pub fn past(dom0: &Dom0, function: &Function, state: &State, past: &Past) -> Vec<Hazard> {
     let exposure = past.of.get(&function.sbdf);
     let had = had(dom0, function.sbdf, exposure);
-    let mut hazards: Vec<Hazard> = had.iter().map(exposed).collect();
+    let mut hazards: Vec<Hazard> = had.iter().map(|one| exposed(dom0, one)).collect();
     let option = |wanted: &[&str]| {
         let who = had.iter().filter(|one| one.options.iter().any(|option| wanted.contains(&option.as_str())));
         who.map(|one| one.who.clone()).collect::<Vec<_>>()
@@ -30,7 +30,7 @@ pub fn past(dom0: &Dom0, function: &Function, state: &State, past: &Past) -> Vec
             format!("rdm_policy=relaxed for {}", few(&relaxed)),
         ));
     }
-    hazards.extend(exposure.and_then(before));
+    hazards.extend(exposure.and_then(|exposure| before(dom0, exposure)));
     hazards.extend(known(dom0, state, past, exposure, &had));
     hazards.extend(journal_broken(past));
     hazards.extend(exposure.and_then(changed));
@@ -49,7 +49,7 @@ pub fn past(dom0: &Dom0, function: &Function, state: &State, past: &Past) -> Vec
 }
 
 /// A qube of this boot. Every qube is less trusted than dom0: its label only says how loudly.
-fn exposed(had: &Had) -> Hazard {
+fn exposed(dom0: &Dom0, had: &Had) -> Hazard {
     let mut details: Vec<&str> = had.labels.iter().map(String::as_str).collect();
     if !had.class.is_empty() {
         details.push(&had.class);
@@ -79,12 +79,12 @@ fn exposed(had: &Had) -> Hazard {
         sentence: format!("{}{details} {grade}", had.who),
         evidence: evidence.join("; "),
         qube: Some(had.name.clone()),
-        labels: had.labels.clone(),
+        labels: with_present(dom0, [had.name.as_str()], had.labels.clone()),
     }
 }
 
 /// Qubes of earlier boots.
-fn before(exposure: &Exposure) -> Option<Hazard> {
+fn before(dom0: &Dom0, exposure: &Exposure) -> Option<Hazard> {
     if exposure.before.is_empty() && exposure.more_before == 0 {
         return None;
     }
@@ -109,18 +109,38 @@ fn before(exposure: &Exposure) -> Option<Hazard> {
     if rest > 0 || exposure.more_before > 0 {
         all.push("and more qubes".to_owned());
     }
-    let unlabelled = exposure.more_before > 0 || exposure.before.iter().any(|one| one.labels.is_empty());
+    let unknown = |one: &Before| one.unlabelled || one.labels.is_empty();
+    let unlabelled = exposure.more_before > 0 || exposure.before.iter().any(unknown);
     let mut hazard = warn(
         "exposed-before",
         "a qube had it in an earlier boot: neither a reboot nor a reset clears its firmware",
         all.join("; "),
     );
     if !unlabelled {
-        hazard.labels = exposure.before.iter().flat_map(|one| one.labels.iter().cloned()).collect();
-        hazard.labels.sort();
-        hazard.labels.dedup();
+        let labels = exposure.before.iter().flat_map(|one| one.labels.iter().cloned()).collect();
+        hazard.labels = with_present(dom0, exposure.before.iter().map(|one| one.qube.as_str()), labels);
     }
     Some(hazard)
+}
+
+/// Labels that were recorded, and those that Qubes tells of these qubes now. None stays none: then no label is known of
+/// the time that counts.
+fn with_present<'a>(
+    dom0: &Dom0,
+    names: impl IntoIterator<Item = &'a str>,
+    mut labels: Vec<String>,
+) -> Vec<String> {
+    if labels.is_empty() {
+        return labels;
+    }
+    let said = dom0.qubes_said().map(|said| said.qubes.as_slice()).unwrap_or_default();
+    for name in names {
+        let one = said.iter().find(|one| one.known_name().is_some_and(|known| known.as_str() == name));
+        labels.extend(one.map(|one| one.label.clone()).filter(|label| !label.is_empty()));
+    }
+    labels.sort();
+    labels.dedup();
+    labels
 }
 
 /// Whether the journal covers the time since it was taken: `never-exposed`, `unknown-history`, or neither where all is

@@ -4,8 +4,9 @@ use super::situation::{failed, function, sbdf, Situation, NIC};
 use crate::assess::exposure::{Before, Change, Known, Seizure};
 use crate::assess::exposure::{Gap, Why};
 use crate::history::Identity;
-use crate::names::{DriverName, ModuleName};
+use crate::names::{DriverName, ModuleName, Untrusted};
 use crate::observe::past::Journal;
+use crate::observe::qubes::{Qube, QubeState, Qubes, QubesSource};
 use crate::observe::{Claim, Named, Owner, Says};
 
 const NET: u32 = 0x02_0000;
@@ -66,6 +67,21 @@ fn earlier(qube: &str, label: &str) -> Before {
     before.stays = 1;
     before.labels.extend((!label.is_empty()).then(|| label.to_owned()));
     before
+}
+
+/// What Qubes tells of a qube.
+fn labelled(name: &str, label: &str) -> Qubes {
+    let one = Qube {
+        name: Untrusted::new(name.as_bytes()),
+        uuid: String::new(),
+        class: "AppVM".to_owned(),
+        state: QubeState::NotTold,
+        label: label.to_owned(),
+        provides_network: None,
+        autostart: None,
+        assignments: Vec::new(),
+    };
+    Qubes { source: QubesSource::Qubesd43, qubes: vec![one] }
 }
 
 fn altered() -> Change {
@@ -424,6 +440,24 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
                 .past(|past| past.before.push(earlier("vault", "black")))
                 .rule(Says::UntrustedLabel("red".to_owned())),
             "exposed-before ~never-exposed -> ask",
+        ),
+        (
+            "an earlier qube of another label, and of one stay no label is known",
+            plain()
+                .past(|past| {
+                    past.before.push(earlier("vault", "black"));
+                    past.before[0].unlabelled = true;
+                })
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "!exposed-before ~never-exposed -> refused",
+        ),
+        (
+            "an earlier qube that has the untrusted label now",
+            plain()
+                .past(|past| past.before.push(earlier("vault", "black")))
+                .but(|one| one.dom0.qubes_known = Ok(Some(labelled("vault", "red"))))
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "!exposed-before ~never-exposed -> refused",
         ),
         (
             "an earlier qube of unknown label, and a policy on labels",
