@@ -36,6 +36,10 @@ pub struct Told {
     pub up: Option<Uptime>,
     /// The boot it was written in, as the journal names it.
     pub boot: String,
+    /// Of an import: the boot that its source names; empty where it names none.
+    pub of_boot: String,
+    /// Of an import: its time is that of a neighbour, or has no zone.
+    pub approximate: bool,
     /// What it tells.
     pub what: What,
 }
@@ -58,6 +62,8 @@ impl Told {
             time: record.text("time").and_then(Moment::parse),
             up: up(record),
             boot: record.text("boot").unwrap_or_default().to_owned(),
+            of_boot: record.text("of_boot").unwrap_or_default().to_owned(),
+            approximate: record.get("approximate").is_some(),
             what,
         })
     }

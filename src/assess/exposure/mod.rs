@@ -229,7 +229,7 @@ impl Fold {
             }
             What::Entry(Entry::Stay(it)) => {
                 self.alive(now, place, &it.source);
-                self.stay(now, place, &told.boot, it);
+                self.stay(now, place, told, it);
             }
             What::Entry(Entry::Qube(it)) => {
                 self.alive(now, place, &it.source);
@@ -353,18 +353,20 @@ impl Fold {
         }
     }
 
-    fn stay(&mut self, written_now: bool, place: Place, boot: &str, it: &Stay) {
+    fn stay(&mut self, written_now: bool, place: Place, told: &Told, it: &Stay) {
         let imported = it.source.starts_with("import:");
         let at = Moment::parse(&it.at);
         let time = if imported { at } else { place.time };
         // The boot in which an import ran says nothing of the boot in which it happened.
+        let slack = if told.approximate { SLACK_OF_ABOUT } else { SLACK };
         let now = match (imported, at, self.began) {
             (false, ..) => written_now,
-            (true, Some(at), Some(began)) => written_now && at.after(SLACK) >= began,
+            (true, ..) if !told.of_boot.is_empty() => told.of_boot == self.boot,
+            (true, Some(at), Some(began)) => written_now && at.after(slack) >= began,
             (true, Some(_), None) => written_now,
             (true, None, _) => false,
         };
-        let boot = if imported { "" } else { boot };
+        let boot = if imported { "" } else { &told.boot };
         for (sbdf, concern) in self.concerned(now, it.bdf, &it.id) {
             let Some(one) = self.of.get_mut(&sbdf) else { continue };
             let moved = it.bdf != sbdf;
@@ -404,6 +406,8 @@ impl Fold {
 
 /// How far a clock of this boot may have been off when an imported time was written, in seconds.
 const SLACK: u64 = 600;
+/// The same of a time that is about: without its zone it may be any of the day. Sooner of this boot than not.
+const SLACK_OF_ABOUT: u64 = 86_400;
 
 impl One {
     /// What happened to it in this boot.

@@ -138,13 +138,16 @@ fn held_by(
             time: Some(wall(*second)),
             up: Uptime::from_record(*second as i64),
             boot: (*boot).to_owned(),
+            of_boot: String::new(),
+            approximate: false,
             what: What::Entry(entry.clone()),
         });
     }
     let mut candidates = fold.candidates();
     for (second, boot, entry) in story {
         let (time, up, boot) = (Some(wall(*second)), None, (*boot).to_owned());
-        let told = Told { seq: 1, time, up, boot, what: What::Entry(entry.clone()) };
+        let what = What::Entry(entry.clone());
+        let told = Told { seq: 1, time, up, boot, of_boot: String::new(), approximate: false, what };
         candidates.iter_mut().for_each(|it| it.tell(&told));
     }
     let past = fold.finish(Uptime::from_record(1000), holder, Journal::Read { odd: 0 }, &candidates);
@@ -325,7 +328,8 @@ fn what_was_not_measured_by_the_clock_that_only_rises_proves_nothing() {
     let mut fold = Fold::new(BOOT, Some(at(0)), vec![], BTreeMap::from([(nic(), identity(ID, "01"))]));
     for (seq, (second, boot, entry)) in story.iter().enumerate() {
         let (seq, time, boot) = (seq as u64, Some(at(*second)), (*boot).to_owned());
-        fold.tell(&Told { seq, time, up: None, boot, what: What::Entry(entry.clone()) });
+        let what = What::Entry(entry.clone());
+        fold.tell(&Told { seq, time, up: None, boot, of_boot: String::new(), approximate: false, what });
     }
     let past = fold.finish(Uptime::from_record(1000), Some("run"), Journal::Read { odd: 0 }, &[]);
     assert!(!is_clean(&past.of[&nic()]));
@@ -372,6 +376,8 @@ fn an_import_of_this_boot_stays_one_though_the_clock_was_set_forward() {
             time: Some(at(*second)),
             up,
             boot: (*boot).to_owned(),
+            of_boot: String::new(),
+            approximate: false,
             what: What::Entry(entry.clone()),
         });
     }
@@ -518,6 +524,41 @@ fn imports_add_stays_and_cover_nothing() {
     assert_eq!(before, [("untimed", true), ("old", true)]);
     assert_eq!(exposure.stays.iter().map(|one| one.stay.qube.as_str()).collect::<Vec<_>>(), ["now"]);
     assert!(exposure.nobody_recorded());
+}
+
+#[test]
+fn an_import_is_of_the_boot_that_its_source_names_and_else_of_that_of_its_time() {
+    let (hour, day) = (3_600_000_000, 86_400_000_000);
+    let before = |micros: u64| Moment::from_micros(at(0).micros() - micros).to_string();
+    // The boot that the source names, its time, whether that is about, and whether it is of this boot.
+    let cases = [
+        ("", at(700).to_string(), false, true),
+        ("", before(hour), false, false),
+        (BOOT, before(hour), false, true),
+        (BOOT, String::new(), false, true),
+        ("a0a0a0a0", at(700).to_string(), false, false),
+        ("", before(hour), true, true),
+        ("", before(2 * day), true, false),
+        ("", String::new(), true, false),
+    ];
+    for (of_boot, time, approximate, now) in cases {
+        let named = vec![Named { sbdf: nic(), id: ID.to_owned() }];
+        let wanted = BTreeMap::from([(nic(), identity(ID, "01"))]);
+        let mut fold = Fold::new(BOOT, Some(at(0)), named, wanted);
+        fold.tell(&Told {
+            seq: 1,
+            time: Some(at(900)),
+            up: None,
+            boot: BOOT.to_owned(),
+            of_boot: of_boot.to_owned(),
+            approximate,
+            what: What::Entry(imported(StayEvent::Begin, "work", &time)),
+        });
+        let past = fold.finish(Uptime::from_record(1000), None, Journal::Read { odd: 0 }, &[]);
+        let exposure = &past.of[&nic()];
+        let expected = if now { (1, 0) } else { (0, 1) };
+        assert_eq!((exposure.stays.len(), exposure.before.len()), expected, "{of_boot} {time} {approximate}");
+    }
 }
 
 impl Moment {
