@@ -38,8 +38,10 @@ impl Starting {
     /// Listens from now on, where qubesd runs. `known`: what Qubes said when it was planned.
     #[must_use]
     pub fn listen(root: &Sysroot, function: &Function, known: Option<&Qubes>) -> Self {
-        let stream = Qubesd::new(root).events().ok();
         let answers = known.is_some_and(|known| !matches!(known.source, QubesSource::Xml { .. }));
+        let qubesd = Qubesd::new(root);
+        // One that did not answer is not waited for.
+        let stream = if answers { qubesd.events_heard() } else { qubesd.events() }.ok();
         let assigned = known.map(|known| assigned(known, function)).unwrap_or_default();
         Self { answers, stream, about_to: BTreeSet::new(), assigned }
     }
@@ -60,7 +62,7 @@ impl Starting {
         self.hear();
         if self.stream.is_none() {
             // It is restarted: what is announced from now on is heard again, and what it knows is asked below.
-            self.stream = Some(Qubesd::new(root).events().map_err(|failure| failure.message)?);
+            self.stream = Some(Qubesd::new(root).events_heard().map_err(|failure| failure.message)?);
         }
         let known = qubes::read(root, sysfs)?.ok_or("its socket is gone")?;
         if let QubesSource::Xml { why, .. } = &known.source {

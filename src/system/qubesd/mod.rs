@@ -119,6 +119,18 @@ impl Qubesd {
         Ok(EventStream { stream, feed: Feed::default() })
     }
 
+    /// The same, open for sure: waits until qubesd has said that it is (`connection-established`, which it sends once it has put
+    /// this listener on its list; core-admin `qubes/api/admin.py`). What it announces from then on is heard.
+    ///
+    /// # Errors
+    /// As [`Qubesd::call`].
+    pub fn events_heard(&self) -> Result<EventStream, Failure> {
+        let until = Instant::now() + self.patience;
+        let events = self.events()?;
+        wait_for_bytes(&events.stream, until).map_err(|error| self.broken("admin.Events", &error))?;
+        Ok(events)
+    }
+
     fn broken(&self, method: &str, error: &io::Error) -> Failure {
         let path = self.socket.display();
         match error.kind() {
