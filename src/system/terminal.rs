@@ -59,6 +59,8 @@ pub fn ask(question: &str) -> Line {
 /// The line that was typed, unless a signal came after it.
 fn unless_ended(line: Line, mut signals: HeldSignals) -> Line {
     if line == Line::Ended || signals.arrived() {
+        // A terminal that closes is read as such before its SIGHUP comes: that must not keep the program from saying so.
+        signals.hold_on();
         return Line::Ended;
     }
     // Nothing has begun yet: one that comes just now may end the program.
