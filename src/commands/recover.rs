@@ -42,7 +42,10 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
         let guard = match settle_gone(&context.root, &found, &mut record, timeout) {
             Ok(false) => String::new(),
             Ok(true) => "; what was set for all devices is put back".to_owned(),
-            Err(failure) => format!("; what was set for all devices is not put back: {}", failure.message),
+            Err(failure) => format!(
+                "; what was set for all devices is not put back: {}; {}",
+                failure.message, failure.hint
+            ),
         };
         let message = format!("{words} was interrupted, and the device is gone{guard}");
         let end = closed(context, &mut record, found.sbdf, Exit::NotUndone, Code::Gone, message, "gone");

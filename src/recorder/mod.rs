@@ -113,7 +113,7 @@ impl Recorder {
         while !signals.arrived() {
             let at_most = if more { Duration::ZERO } else { self.due().saturating_sub(self.now().clock) };
             let mut waiting = self.connections.waiting();
-            waiting.extend(signals.source());
+            waiting.extend(signals.descriptor());
             wait(&waiting, at_most).map_err(|error| {
                 Failure::new(Exit::Io, Code::Poll, format!("cannot wait: {error}"), "try again")
             })?;

@@ -74,18 +74,10 @@ impl HeldSignals {
         self.heard |= asked_to_end;
         asked_to_end
     }
-}
 
-impl HeldSignals {
     /// Lets go of them without looking: one that came since the last look takes effect now, instead of being lost.
     pub fn let_go(mut self) {
         self.descriptor = None;
-    }
-
-    /// What can be read once one has come, to wait for it.
-    #[must_use]
-    pub fn source(&self) -> Option<BorrowedFd<'_>> {
-        self.descriptor.as_ref().map(AsFd::as_fd)
     }
 }
 

@@ -2,7 +2,7 @@
 //! are answered, on the real Xen.
 
 use crate::model::terminal::Answer;
-use crate::model::{Dom0, Function, QUBES_43};
+use crate::model::{Dom0, Function, Qubesd, QUBES_43};
 use audit::{Draft, Journal};
 
 const ONE: &str = "0000:03:00.0";
@@ -248,14 +248,20 @@ fn an_assignment_is_taken_back_only_by_qubesd() {
     dom0.run_changing_nothing(&arguments).fails(10, "no-qubesd");
 }
 
-#[test]
-fn an_assignment_is_not_taken_back_where_the_return_cannot_begin() {
+/// A card that a qube had and is assigned; qubesd says yes when that is to be taken back, and lists it all the same.
+fn assigned() -> (Dom0, Qubesd) {
     let dom0 = Dom0::with(Function::nic(ONE).held().quarantined());
     recorded(&dom0, &[seized(ONE, "e1000e"), given(ONE, "sys-net")]);
     let qubesd = dom0.qubes(QUBES_43);
     let line = "dom0+03_00.0:* device_id='*' port_id='03_00.0' devclass='pci' backend_domain='dom0' mode='required'\\n";
     qubesd.answers("admin.vm.device.pci.Assigned+", "sys-net", line);
     qubesd.answers("admin.vm.device.pci.Unassign+dom0+03_00.0+_", "sys-net", "");
+    (dom0, qubesd)
+}
+
+#[test]
+fn an_assignment_is_not_taken_back_where_the_return_cannot_begin() {
+    let (dom0, qubesd) = assigned();
     let arguments = reviewed(&dom0, &["--unassign"]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     // Without the kernel's log no step can be proved.
@@ -271,12 +277,7 @@ fn an_assignment_is_not_taken_back_where_the_return_cannot_begin() {
 
 #[test]
 fn an_assignment_that_qubes_still_lists_afterwards_leaves_the_device_alone() {
-    let dom0 = Dom0::with(Function::nic(ONE).held().quarantined());
-    recorded(&dom0, &[seized(ONE, "e1000e"), given(ONE, "sys-net")]);
-    let qubesd = dom0.qubes(QUBES_43);
-    let line = "dom0+03_00.0:* device_id='*' port_id='03_00.0' devclass='pci' backend_domain='dom0' mode='required'\\n";
-    qubesd.answers("admin.vm.device.pci.Assigned+", "sys-net", line);
-    qubesd.answers("admin.vm.device.pci.Unassign+dom0+03_00.0+_", "sys-net", "");
+    let (dom0, qubesd) = assigned();
     let arguments = reviewed(&dom0, &["--unassign"]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let before = dom0.state(ONE);
