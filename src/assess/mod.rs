@@ -82,14 +82,18 @@ pub fn siblings<'a>(dom0: &'a Dom0, function: &Function) -> Vec<&'a Function> {
         .values()
         .filter(|other| other.sbdf != function.sbdf)
         .filter(|other| {
-            other.sbdf.same_slot(function.sbdf)
+            of_one_device(function, other)
                 || function.parents.first().is_some_and(|bridge| other.parents.first() == Some(bridge))
-                || other.physical_function == Some(function.sbdf)
-                || function.physical_function.is_some_and(|physical| {
-                    other.sbdf == physical || other.physical_function == Some(physical)
-                })
                 || hazards::shared_bridge(dom0, function)
                     .is_some_and(|bridge| other.parents.contains(&bridge))
         })
         .collect()
+}
+
+/// Whether two are functions of one device, which may share firmware and registers: of a slot, or of one that is
+/// virtualised (SR-IOV).
+#[must_use]
+pub fn of_one_device(one: &Function, other: &Function) -> bool {
+    let device = |it: &Function| it.physical_function.unwrap_or(it.sbdf);
+    one.sbdf != other.sbdf && (one.sbdf.same_slot(other.sbdf) || device(one).same_slot(device(other)))
 }

@@ -61,7 +61,9 @@ fn forbidden(sentence: &str, evidence: String) -> Hazard {
 fn may_be_of(hazard: &Hazard, label: &str) -> bool {
     let not_known = hazard.labels.is_empty();
     match hazard.id {
-        "exposed" | "exposed-before" => not_known || hazard.labels.iter().any(|one| one == label),
+        "exposed" | "exposed-before" | "siblings-elsewhere" => {
+            not_known || hazard.labels.iter().any(|one| one == label)
+        }
         "unknown-history" | "journal-broken" => true,
         _ => false,
     }

@@ -1,7 +1,7 @@
 //! What the journal tells of functions, led from the journal to what follows from it.
 
 use super::Context;
-use crate::assess::{same, Candidate, Fold, Past};
+use crate::assess::{of_one_device, same, Candidate, Fold, Past};
 use crate::error::{Exit, Failure};
 use crate::history::{journal_boot, Uptime};
 use crate::names::Sbdf;
@@ -13,10 +13,14 @@ use std::collections::BTreeMap;
 /// Reading for this many functions looks for each; for more it takes in everything about any.
 const FEW: usize = 4;
 
-/// Reads the past of these functions in one pass.
+/// Reads the past of these functions, and of those that are one device with them, in one pass.
 #[must_use]
 pub fn past_of(context: &Context, sources: &Sources, dom0: &Dom0, wanted: &[Sbdf]) -> Past {
-    let functions = wanted.iter().filter_map(|sbdf| dom0.functions.get(sbdf));
+    let asked: Vec<_> = wanted.iter().filter_map(|sbdf| dom0.functions.get(sbdf)).collect();
+    // What is done to one function of a device, all of them may have been through.
+    let functions = dom0.functions.values().filter(|function| {
+        wanted.contains(&function.sbdf) || asked.iter().any(|one| of_one_device(one, function))
+    });
     let identities: BTreeMap<Sbdf, _> =
         functions.map(|function| (function.sbdf, identity::of(&sources.sysfs, function))).collect();
     let present: Vec<Named> = dom0

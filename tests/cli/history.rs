@@ -63,7 +63,11 @@ fn seized(id: &str) -> Draft {
 }
 
 fn stay(event: &str, qube: &str, domain: i64) -> Draft {
-    let draft = Draft::new("stay").text("event", event).text("bdf", NIC).text("id", ID).text("qube", qube);
+    stay_of(NIC, event, qube, domain)
+}
+
+fn stay_of(bdf: &str, event: &str, qube: &str, domain: i64) -> Draft {
+    let draft = Draft::new("stay").text("event", event).text("bdf", bdf).text("id", ID).text("qube", qube);
     let draft = draft.text("label", "red").text("class", "AppVM").flag("network", true);
     draft.text("source", "xenstore").number("domain", domain)
 }
@@ -209,6 +213,23 @@ fn a_stay_is_known_and_no_history_is_unknown_where_the_recorder_heard_everything
     let dom0 = dom0();
     let _mark = listens(&dom0);
     told(&dom0, BOOT, &[recorder("start"), seized(ID), stay("begin", "work", 4), stay("end", "work", 4)]);
+    assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["exposed:work", "network"]));
+}
+
+#[test]
+fn what_a_qube_did_to_another_function_of_the_card_is_asked_too() {
+    let other = "0000:00:07.1";
+    let mut dom0 = dom0();
+    dom0.add(Function::nic(other).held().quarantined());
+    let _mark = listens(&dom0);
+    let (begin, end) = (stay_of(other, "begin", "work", 4), stay_of(other, "end", "work", 4));
+    told(&dom0, BOOT, &[recorder("start"), seized(ID), begin, end]);
+    assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["siblings-elsewhere", "network"]));
+    let beside = hazard(&dom0, "siblings-elsewhere");
+    assert_eq!(beside["evidence"], "0000:00:07.1 (was with work)");
+    dom0.run_changing_nothing(&["--json", "reattach", NIC, "--accept", "network"]).fails(4, "consent-missing");
+    // A qube that had both is accepted once, by its name.
+    told(&dom0, BOOT, &[stay("begin", "work", 5), stay("end", "work", 5)]);
     assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["exposed:work", "network"]));
 }
 

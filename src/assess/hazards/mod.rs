@@ -85,7 +85,7 @@ fn found(
     hazards.extend(drivers::drivers(function, claims, driver));
     hazards.extend(past::past(dom0, function, state, past));
     hazards.extend(device::reset(dom0, function));
-    hazards.extend(topology::containment(dom0, function));
+    hazards.extend(topology::containment(dom0, function, past));
     hazards.extend(device::class(function));
     hazards.extend(device::firmware(function));
     hazards

@@ -3,10 +3,12 @@
 use super::warn;
 use crate::assess::exposure::{had, Before, Change, Exposure, Had, Past};
 use crate::assess::hazard::{Hazard, Severity};
+use crate::assess::of_one_device;
 use crate::assess::state::State;
 use crate::assess::words::{gap_words, span, when};
+use crate::names::Sbdf;
 use crate::observe::past::Journal;
-use crate::observe::{Dom0, Function};
+use crate::observe::{Dom0, Function, Use, Uses};
 
 /// How many qubes, gaps and changes a sentence names.
 const NAMED: usize = 5;
@@ -83,6 +85,76 @@ fn exposed(dom0: &Dom0, had: &Had) -> Hazard {
     }
 }
 
+/// Another function of its device, or one beside it, and who has or had that.
+pub struct Beside {
+    /// In words.
+    pub who: String,
+    /// Labels of these qubes; none where one of them is not known.
+    pub labels: Vec<String>,
+}
+
+/// The other functions of its device that qubes had, as far as these never had this one: those are said of it as well.
+pub fn of_siblings(dom0: &Dom0, function: &Function, past: &Past) -> Vec<Beside> {
+    let own = that_had(dom0, function.sbdf, past);
+    let said = |other: &Former| own.iter().any(|one| one.name == other.name && one.earlier <= other.earlier);
+    let siblings = dom0.functions.values().filter(|other| of_one_device(function, other));
+    let beside = siblings.filter_map(|other| {
+        let mut others = that_had(dom0, other.sbdf, past);
+        let more = past.of.get(&other.sbdf).is_some_and(|it| it.more_stays > 0 || it.more_before > 0);
+        others.retain(|one| !said(one));
+        if others.is_empty() && !more {
+            return None;
+        }
+        let mut named: Vec<String> = others.iter().map(|one| one.who.clone()).collect();
+        named.extend(more.then(|| "more qubes".to_owned()));
+        let unlabelled = more || others.iter().any(|one| one.labels.is_empty());
+        let mut labels: Vec<String> = others.into_iter().flat_map(|one| one.labels).collect();
+        if unlabelled {
+            labels.clear();
+        }
+        Some(Beside { who: format!("{} (was with {})", other.sbdf, few(&named)), labels })
+    });
+    beside.collect()
+}
+
+/// A qube that had a function and has it no more.
+struct Former {
+    name: String,
+    who: String,
+    /// In an earlier boot, and not in this one.
+    earlier: bool,
+    labels: Vec<String>,
+}
+
+fn that_had(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<Former> {
+    let exposure = past.of.get(&sbdf);
+    let uses: Vec<&Use> = dom0.uses.iter().flat_map(Uses::iter).collect();
+    let is_with = |one: &Had| uses.iter().any(|use_| use_.alive && one.nodes.contains(&use_.node));
+    let now = had(dom0, sbdf, exposure).into_iter().filter(|one| !is_with(one)).map(|one| Former {
+        labels: with_present(dom0, [one.name.as_str()], one.labels),
+        name: one.name,
+        who: one.who,
+        earlier: false,
+    });
+    let before = exposure.map(|it| it.before.as_slice()).unwrap_or_default();
+    let before = before.iter().map(|one| {
+        let labels = if one.unlabelled { Vec::new() } else { one.labels.iter().cloned().collect() };
+        Former {
+            labels: with_present(dom0, [one.qube.as_str()], labels),
+            name: one.qube.clone(),
+            who: format!("{} in an earlier boot", one.qube),
+            earlier: true,
+        }
+    });
+    let mut all: Vec<Former> = now.collect();
+    for one in before {
+        if !all.iter().any(|known| known.name == one.name) {
+            all.push(one);
+        }
+    }
+    all
+}
+
 /// Qubes of earlier boots.
 fn before(dom0: &Dom0, exposure: &Exposure) -> Option<Hazard> {
     if exposure.before.is_empty() && exposure.more_before == 0 {
@@ -133,14 +205,17 @@ fn with_present<'a>(
     if labels.is_empty() {
         return labels;
     }
-    let said = dom0.qubes_said().map(|said| said.qubes.as_slice()).unwrap_or_default();
-    for name in names {
-        let one = said.iter().find(|one| one.known_name().is_some_and(|known| known.as_str() == name));
-        labels.extend(one.map(|one| one.label.clone()).filter(|label| !label.is_empty()));
-    }
+    labels.extend(names.into_iter().filter_map(|name| present(dom0, name)));
     labels.sort();
     labels.dedup();
     labels
+}
+
+/// The label that Qubes tells of a qube now.
+pub fn present(dom0: &Dom0, name: &str) -> Option<String> {
+    let said = dom0.qubes_said()?;
+    let one = said.qubes.iter().find(|one| one.known_name().is_some_and(|known| known.as_str() == name))?;
+    Some(one.label.clone()).filter(|label| !label.is_empty())
 }
 
 /// Whether the journal covers the time since it was taken: `never-exposed`, `unknown-history`, or neither where all is

@@ -33,6 +33,7 @@ const BAD: &[Alteration] = &[
     ("a ROM", |one| one.config(|config| config.expansion_rom = true)),
     ("a bridge", |one| one.config(|config| config.header = 1)),
     ("a sibling with a qube", |one| one.beside(function("0000:00:07.1", 0x02_0000), Owner::Domain(9))),
+    ("a sibling after a qube", |one| one.uses("0000:00:07.1", 11, "games", false, "")),
     ("no reset", |one| one.with(|function| function.reset_methods = None)),
     ("nothing claims it", |one| one.but(|one| one.claims.by_alias.clear())),
     ("blacklisted", |one| {

@@ -59,6 +59,24 @@ pub fn function(bdf: &str, class: u32) -> Function {
     }
 }
 
+/// The past of a function that no qube ever had, and of which all is known.
+fn heard() -> Exposure {
+    Exposure {
+        rom_sha256: None,
+        seized: None,
+        stays: Vec::new(),
+        more_stays: 0,
+        before: Vec::new(),
+        more_before: 0,
+        uncovered: Vec::new(),
+        twins: Vec::new(),
+        identity: Identity::default(),
+        known: Vec::new(),
+        changes: Vec::new(),
+        operations: Vec::new(),
+    }
+}
+
 impl Situation {
     /// dom0 drives a card of this class; nothing is wrong, and a recorder heard everything.
     pub fn driven(class: u32) -> Self {
@@ -69,20 +87,6 @@ impl Situation {
             blacklisted: false,
             blacklisted_in: None,
             would_take: Vec::new(),
-        };
-        let heard = Exposure {
-            rom_sha256: None,
-            seized: None,
-            stays: Vec::new(),
-            more_stays: 0,
-            before: Vec::new(),
-            more_before: 0,
-            uncovered: Vec::new(),
-            twins: Vec::new(),
-            identity: Identity::default(),
-            known: Vec::new(),
-            changes: Vec::new(),
-            operations: Vec::new(),
         };
         Self {
             dom0: Dom0 {
@@ -114,7 +118,7 @@ impl Situation {
                 journal: Journal::Read { odd: 0 },
                 repairs: 0,
                 pruned: false,
-                of: BTreeMap::from([(nic, heard)]),
+                of: BTreeMap::from([(nic, heard())]),
             },
             named: None,
         }
@@ -169,10 +173,15 @@ impl Situation {
     }
 
     /// xenstore says that this qube has, or had, the function.
-    pub fn used(mut self, domain: u16, qube: &str, alive: bool, options: &str) -> Self {
+    pub fn used(self, domain: u16, qube: &str, alive: bool, options: &str) -> Self {
+        self.uses(NIC, domain, qube, alive, options)
+    }
+
+    /// The same of another function.
+    pub fn uses(mut self, bdf: &str, domain: u16, qube: &str, alive: bool, options: &str) -> Self {
         let mut uses: Vec<Use> = self.dom0.uses.iter().flat_map(Uses::iter).cloned().collect();
         uses.push(Use {
-            sbdf: sbdf(NIC),
+            sbdf: sbdf(bdf),
             domain,
             frontend: domain,
             alive,
@@ -185,8 +194,13 @@ impl Situation {
     }
 
     /// The past is different so.
-    pub fn past(mut self, change: impl FnOnce(&mut Exposure)) -> Self {
-        change(self.past.of.get_mut(&sbdf(NIC)).unwrap());
+    pub fn past(self, change: impl FnOnce(&mut Exposure)) -> Self {
+        self.past_of(NIC, change)
+    }
+
+    /// That of another function.
+    pub fn past_of(mut self, bdf: &str, change: impl FnOnce(&mut Exposure)) -> Self {
+        change(self.past.of.entry(sbdf(bdf)).or_insert_with(heard));
         self
     }
 

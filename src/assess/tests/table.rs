@@ -57,6 +57,17 @@ fn behind(kind: u8, owner: Owner) -> Situation {
         .beside(other, owner)
 }
 
+/// The function, and another one of its slot that nobody has.
+fn beside() -> Situation {
+    plain().beside(function(SIBLING, PLAIN), Owner::Quarantine)
+}
+
+fn virtual_function() -> crate::observe::Function {
+    let mut one = function("0000:00:09.6", PLAIN);
+    one.physical_function = Some(sbdf("0000:00:09.0"));
+    one
+}
+
 fn gap() -> Gap {
     Gap { from: None, to: None, why: Why::NoRecorder }
 }
@@ -266,6 +277,55 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             "siblings-elsewhere ~never-exposed -> ask",
         ),
         (
+            "a sibling was with a qube in this boot",
+            beside().uses(SIBLING, 7, "sys-usb", false, ""),
+            "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "a sibling was with a qube in an earlier boot",
+            beside().past_of(SIBLING, |past| past.before.push(earlier("sys-usb", "red"))),
+            "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "more qubes had a sibling than are kept",
+            beside().past_of(SIBLING, |past| past.more_stays = 1),
+            "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "a qube had both functions",
+            after("sys-usb", "")
+                .beside(function(SIBLING, PLAIN), Owner::Quarantine)
+                .uses(SIBLING, 7, "sys-usb", false, ""),
+            "exposed:sys-usb -> ask",
+        ),
+        (
+            "a qube had both functions, the sibling only in an earlier boot",
+            after("sys-usb", "")
+                .beside(function(SIBLING, PLAIN), Owner::Quarantine)
+                .past_of(SIBLING, |past| past.before.push(earlier("sys-usb", "red"))),
+            "exposed:sys-usb -> ask",
+        ),
+        (
+            "a qube had both functions, but the sibling alone in this boot",
+            beside()
+                .past(|past| past.before.push(earlier("sys-usb", "red")))
+                .uses(SIBLING, 7, "sys-usb", false, ""),
+            "exposed-before siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "another virtual function of the same device was with a qube",
+            plain()
+                .with(|function| function.physical_function = Some(sbdf("0000:00:09.0")))
+                .beside(virtual_function(), Owner::Quarantine)
+                .uses("0000:00:09.6", 7, "sys-usb", false, ""),
+            "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "a function of its bus was with a qube",
+            behind(4, Owner::Dom0).uses("0000:00:08.0", 7, "sys-usb", false, ""),
+            "~never-exposed -> heal",
+        ),
+        (
             "a neighbour on the root bus is with a qube",
             plain().beside(function("0000:00:08.0", PLAIN), Owner::Domain(9)),
             "~never-exposed -> heal",
@@ -426,6 +486,41 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             "a qube of unknown label, and a policy on labels",
             after("sys-net", "").rule(Says::UntrustedLabel("red".to_owned())),
             "!exposed:sys-net -> refused",
+        ),
+        (
+            "a sibling was with a qube of unknown label, and a policy on labels",
+            beside().uses(SIBLING, 7, "sys-usb", false, "").rule(Says::UntrustedLabel("red".to_owned())),
+            "!siblings-elsewhere ~never-exposed -> refused",
+        ),
+        (
+            "a sibling was with a qube of the untrusted label",
+            beside()
+                .past_of(SIBLING, |past| past.before.push(earlier("sys-usb", "red")))
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "!siblings-elsewhere ~never-exposed -> refused",
+        ),
+        (
+            "a sibling was with a qube of another label",
+            beside()
+                .past_of(SIBLING, |past| past.before.push(earlier("vault", "black")))
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "a sibling is with a qube of another label",
+            beside()
+                .uses(SIBLING, 7, "vault", true, "")
+                .but(|one| one.dom0.qubes_known = Ok(Some(labelled("vault", "black"))))
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "a sibling is with a qube of the untrusted label",
+            beside()
+                .uses(SIBLING, 7, "sys-usb", true, "")
+                .but(|one| one.dom0.qubes_known = Ok(Some(labelled("sys-usb", "red"))))
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "!siblings-elsewhere ~never-exposed -> refused",
         ),
         (
             "an earlier qube of the untrusted label",
