@@ -219,7 +219,7 @@ pub struct Lost {
     pub qube: String,
     /// How many; 0 where nobody knows.
     pub count: i64,
-    /// Why: `overflow`, `rate`, `space`.
+    /// Why: `overflow`, `brief`, `rate`, `space`, `busy`, `journal`.
     pub why: String,
     /// Since when, as the journal writes times.
     pub since: String,

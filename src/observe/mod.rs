@@ -44,7 +44,7 @@ pub use policy::{Policy, Rule, Says};
 pub use qubes::Qubes;
 pub use snapshot::Snapshot;
 pub use starting::Starting;
-pub use usage::{Live, Use, Uses};
+pub use usage::{node_of_function, Live, Use, Uses};
 
 /// What was read, or why it could not be.
 pub type Reading<T> = Result<T, String>;

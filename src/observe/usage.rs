@@ -116,6 +116,14 @@ pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
     Ok(Uses(settled.collect()))
 }
 
+/// What [`Use::node`] is for this path, where it is the node of a function.
+#[must_use]
+pub fn node_of_function(path: &[u8]) -> Option<String> {
+    let path = std::str::from_utf8(path).ok()?;
+    let (_, name) = path.strip_prefix(BACKENDS)?.rsplit_once('/')?;
+    name.starts_with("dev-").then(|| shown(path))
+}
+
 /// A domain that Xen lists, other than dom0.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Live {

@@ -7,6 +7,7 @@
 mod backoff;
 mod book;
 mod limits;
+mod nodes;
 mod sources;
 mod story;
 
@@ -22,6 +23,7 @@ use crate::system::waiting::{tell_ready, wait};
 use audit::{Query, Record};
 use book::Book;
 use limits::Now;
+use nodes::Nodes;
 use sources::Connections;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -48,6 +50,11 @@ pub struct Recorder {
     heartbeat_due: Duration,
     /// xenstore changed: the first and the last time since it was read.
     changed: Option<(Duration, Duration)>,
+    /// When xenstore was read last.
+    read: Moment,
+    nodes: Nodes,
+    /// How many nodes went before they were read, and since when that may have been.
+    brief: Option<(usize, Moment)>,
     /// What Qubes says may have changed since it was read.
     stale_qubes: bool,
     /// When the kernel's news were all taken the last time: what overflowed since is lost.
@@ -88,6 +95,9 @@ impl Recorder {
             started: false,
             heartbeat_due: interval,
             changed: None,
+            read: moment,
+            nodes: Nodes::default(),
+            brief: None,
             stale_qubes: true,
             emptied: moment,
             heard: (Vec::new(), Vec::new()),
@@ -193,17 +203,20 @@ impl Recorder {
             entries.extend(self.story.happening(&happening, of_4_2, &find, now));
         }
 
-        if self.connections.xenstore_changed(now.clock) {
+        if let Some(nodes) = self.connections.xenstore_changed(now.clock) {
+            self.nodes.tell(nodes);
             let first = self.changed.map_or(now.clock, |(first, _)| first);
             self.changed = Some((first, now.clock));
         }
         if self.calm_at().is_some_and(|at| at <= now.clock) {
             self.changed = None;
             match self.uses() {
-                Ok((uses, _)) => entries.extend(self.story.uses(uses, now)),
+                Ok((uses, left)) => entries.extend(self.story.uses(uses, left, now)),
                 Err(why) => self.connections.lose_xenstore(now.clock, &why),
             }
         }
+        // What else is left of it may tell more.
+        again |= self.brief.is_some();
         again |= self.connections.reopen(now.clock);
         self.stale_qubes |= again;
 
@@ -226,6 +239,9 @@ impl Recorder {
             entries.push(self.own(RecorderPhase::Heartbeat));
             // A change that nobody told of would be found now.
             self.changed.get_or_insert((now.clock, now.clock));
+        }
+        if let Some((count, since)) = self.brief.take() {
+            entries.extend(self.story.brief(count, since, now));
         }
         if !entries.is_empty() && !self.book.write(&entries, now) {
             // What is not on disk was not told.
@@ -324,7 +340,14 @@ impl Recorder {
 
     /// Who has what, and what is left of those who had.
     fn uses(&mut self) -> Result<(Vec<Using>, Vec<Using>), String> {
-        let uses = self.connections.read.uses()?;
+        let (clock, moment) = (self.began.elapsed(), Moment::now());
+        let uses = self.connections.read.uses().inspect_err(|_| self.nodes.forget())?;
+        let since = std::mem::replace(&mut self.read, moment);
+        let missed = self.nodes.read(uses.iter().map(|one| one.node.clone()), clock);
+        if missed > 0 {
+            let (count, first) = self.brief.unwrap_or((0, since));
+            self.brief = Some((count + missed, first));
+        }
         let mut merged: BTreeMap<(bool, story::Place), Using> = BTreeMap::new();
         for one in uses.iter() {
             let using = self.using(one);

@@ -3,7 +3,7 @@
 use super::backoff::Backoff;
 use crate::error::Failure;
 use crate::observe::qubes::{self, Happening, QubesSource};
-use crate::observe::{Qubes, Sources};
+use crate::observe::{node_of_function, Qubes, Sources};
 use crate::system::qubesd::{EventStream, Qubesd};
 use crate::system::uevents::{Heard, Uevent, Uevents};
 use crate::system::xen::Xen;
@@ -181,14 +181,15 @@ impl Connections {
         news
     }
 
-    /// Whether xenstore has changed.
-    pub fn xenstore_changed(&mut self, clock: Duration) -> bool {
-        let Some(watch) = &mut self.xenstore.open else { return false };
-        match watch.fired() {
-            Ok(fired) => fired,
+    /// Whether xenstore has changed: then with the nodes of functions that were written or removed.
+    pub fn xenstore_changed(&mut self, clock: Duration) -> Option<Vec<String>> {
+        let watch = self.xenstore.open.as_mut()?;
+        let mut nodes = Vec::new();
+        match watch.fired(&mut |path| nodes.extend(node_of_function(path))) {
+            Ok(fired) => fired.then_some(nodes),
             Err(error) => {
                 self.lose_xenstore(clock, &error.to_string());
-                false
+                None
             }
         }
     }

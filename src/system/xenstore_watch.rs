@@ -63,11 +63,11 @@ impl XenstoreWatch {
         Ok(self)
     }
 
-    /// Whether a watch fired since the last time; it does not wait.
+    /// Whether a watch fired since the last time, and `each` path it fired for; it does not wait.
     ///
     /// # Errors
     /// The store went away, refused a watch, or says what no store says.
-    pub fn fired(&mut self) -> io::Result<bool> {
+    pub fn fired(&mut self, each: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
         let mut fired = false;
         let mut buffer = [0; PAYLOAD_MAX + HEADER];
         loop {
@@ -85,7 +85,11 @@ impl XenstoreWatch {
             while let Some((kind, length)) = whole_message(&self.rest)? {
                 match kind {
                     XS_WATCH => {}
-                    XS_WATCH_EVENT => fired = true,
+                    XS_WATCH_EVENT => {
+                        fired = true;
+                        let payload = self.rest.get(HEADER..length).unwrap_or_default();
+                        each(payload.split(|byte| *byte == 0).next().unwrap_or_default());
+                    }
                     _ => return Err(nonsense("an answer that was not asked for, or an error")),
                 }
                 self.rest.drain(..length);
@@ -172,15 +176,18 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let mut watch = XenstoreWatch { link: Link::Socket(ours), rest: Vec::new() };
-        assert!(!watch.fired().unwrap());
+        let mut paths = Vec::new();
+        let mut fired = || watch.fired(&mut |path| paths.push(path.to_vec()));
+        assert!(!fired().unwrap());
         let bytes = [message(XS_WATCH, b"OK\0"), message(XS_WATCH_EVENT, b"/x\0pci\0")].concat();
         for (index, byte) in bytes.iter().enumerate() {
             theirs.write_all(&[*byte]).unwrap();
-            assert_eq!(watch.fired().unwrap(), index + 1 == bytes.len());
+            assert_eq!(fired().unwrap(), index + 1 == bytes.len());
         }
         theirs.write_all(&message(16, b"ENOENT\0")).unwrap();
-        assert!(watch.fired().is_err());
+        assert!(fired().is_err());
         drop(theirs);
-        assert!(watch.fired().is_err());
+        assert!(fired().is_err());
+        assert_eq!(paths, [b"/x"]);
     }
 }

@@ -227,7 +227,8 @@ fn what_a_qube_did_to_another_function_of_the_card_is_asked_too() {
     assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["siblings-elsewhere", "network"]));
     let beside = hazard(&dom0, "siblings-elsewhere");
     assert_eq!(beside["evidence"], "0000:00:07.1 (was with work)");
-    dom0.run_changing_nothing(&["--json", "reattach", NIC, "--accept", "network"]).fails(4, "consent-missing");
+    dom0.run_changing_nothing(&["--json", "reattach", NIC, "--accept", "network"])
+        .fails(4, "consent-missing");
     // A qube that had both is accepted once, by its name.
     told(&dom0, BOOT, &[stay("begin", "work", 5), stay("end", "work", 5)]);
     assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["exposed:work", "network"]));

@@ -193,7 +193,7 @@ fn the_story_of_two_functions() {
     });
     recorder.stop();
     assert_eq!(count(&dom0, "recorder", "phase=stop"), 1);
-    assert_eq!(count(&dom0, "stay", ""), 4, "{}", log(&dom0));
+    assert_eq!((count(&dom0, "stay", ""), count(&dom0, "lost", "")), (4, 0), "{}", log(&dom0));
     dom0.run(&["audit", "verify"]).exits(0);
 }
 
@@ -258,6 +258,45 @@ fn a_qube_that_came_and_went_unseen_is_found_by_its_traces() {
         assert_eq!(count(&dom0, "stay", "event=end,domain=5,qube=tired,source=snapshot"), 1);
         assert_eq!(count(&dom0, "stay", "event=end,domain=6,qube=domain-6,source=snapshot"), 1);
     }
+}
+
+#[test]
+fn a_qube_that_ends_before_its_nodes_are_read_is_told_by_them() {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    prepare(&dom0);
+    let recorder = Running::start(&dom0, &["--heartbeat", "600"]);
+    dom0.node("/local/domain/0/backend/pci/5/0/domain", "tired");
+    dom0.node("/local/domain/0/backend/pci/5/0/dev-0", NIC);
+    recorder.until(|| count(&dom0, "stay", "event=end,domain=5,qube=tired,source=xenstore") == 1);
+    // Its nodes are tidied away: that is no news.
+    dom0.store().remove("/local/domain/0/backend/pci/5/0/dev-0");
+    dom0.runs(7, "sys-net");
+    dom0.qube_has(7, "sys-net", NIC);
+    recorder.until(|| count(&dom0, "stay", "event=begin,domain=7") == 1);
+    recorder.stop();
+    assert_eq!((count(&dom0, "stay", ""), count(&dom0, "lost", "")), (2, 0), "{}", log(&dom0));
+}
+
+#[test]
+fn a_qube_whose_nodes_are_gone_before_they_are_read_leaves_a_time_that_is_not_covered() {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    prepare(&dom0);
+    let recorder = Running::start(&dom0, &["--heartbeat", "600"]);
+    dom0.node("/local/domain/0/backend/pci/5/0/domain", "brief");
+    dom0.node("/local/domain/0/backend/pci/5/0/dev-0", NIC);
+    dom0.store().remove("/local/domain/0/backend/pci/5");
+    recorder.until(|| count(&dom0, "lost", "source=xenstore,why=brief,count=1") == 1);
+    let said = dom0.json(&["plan", NIC]);
+    let unknown =
+        said["device"]["hazards"].as_array().unwrap().iter().find(|one| one["id"] == "unknown-history");
+    let evidence = unknown.unwrap_or_else(|| panic!("{said}"))["evidence"].as_str().unwrap();
+    assert!(evidence.contains("events were lost"), "{evidence}");
+    // What the kernel's log tells of it is told as well.
+    dom0.write("dev/kmsg", "6,0,0,-;Linux\n6,9,9,-;pciback 0000:00:07.0: registering for 6\n");
+    dom0.node("/local/domain/0/backend/pci/6/0/dev-0", NIC);
+    dom0.store().remove("/local/domain/0/backend/pci/6");
+    recorder.until(|| count(&dom0, "stay", "event=end,domain=6,qube=domain-6") == 1);
+    recorder.stop();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is told of functions with qubes.
 
 use super::{Place, Story, Using};
-use crate::history::{Entry, Stay, StayEvent, Told, What};
+use crate::history::{Entry, Lost, Moment, Stay, StayEvent, Told, What};
 use crate::recorder::limits::{Key, Now};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,9 +26,23 @@ impl Story {
         self.seen.get(&place)
     }
 
-    /// Who has what now, because xenstore says that it changed.
-    pub fn uses(&mut self, uses: Vec<Using>, now: Now) -> Vec<Entry> {
-        self.see(uses, "xenstore", now)
+    /// Who has what now, and what is left of those who had, because xenstore says that it changed.
+    pub fn uses(&mut self, uses: Vec<Using>, left: Vec<Using>, now: Now) -> Vec<Entry> {
+        let mut entries = self.see(uses, "xenstore", now);
+        entries.extend(self.left_behind(left, "xenstore", now));
+        entries
+    }
+
+    /// That so many functions were with qubes since this time, for too short to see which.
+    pub fn brief(&mut self, count: usize, since: Moment, now: Now) -> Option<Entry> {
+        let key = Key::Qube(String::new());
+        if !self.limits.admit(&key, now) {
+            self.limits.dropped(&key, "xenstore", now);
+            return None;
+        }
+        let (source, why) = ("xenstore".to_owned(), "brief".to_owned());
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        Some(Entry::Lost(Lost { source, qube: String::new(), count, why, since: since.to_string() }))
     }
 
     /// Stays as a snapshot found them, and what is left of those that nobody saw.
@@ -45,13 +59,7 @@ impl Story {
                 entries.push(Entry::Stay(ended(stay, "snapshot")));
             }
         }
-        for using in left {
-            if self.ever.insert(using.place) {
-                let stay = self.stay(&using, StayEvent::End, "snapshot");
-                self.remember(&stay, using.place.1);
-                entries.push(Entry::Stay(stay));
-            }
-        }
+        entries.extend(self.left_behind(left, "snapshot", now));
         for place in given {
             if self.ever.insert(place) {
                 let using = Using {
@@ -64,6 +72,25 @@ impl Story {
                 };
                 entries.push(Entry::Stay(self.stay(&using, StayEvent::End, "snapshot")));
             }
+        }
+        entries
+    }
+
+    /// What qubes left that nobody saw.
+    fn left_behind(&mut self, left: Vec<Using>, source: &str, now: Now) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for using in left {
+            if !self.ever.insert(using.place) {
+                continue;
+            }
+            let key = Key::Qube(using.qube.clone());
+            if !self.limits.admit(&key, now) {
+                self.limits.dropped(&key, "xenstore", now);
+                continue;
+            }
+            let stay = self.stay(&using, StayEvent::End, source);
+            self.remember(&stay, using.place.1);
+            entries.push(Entry::Stay(stay));
         }
         entries
     }

@@ -59,7 +59,7 @@ proptest! {
                 let snapshot = Snapshot { uses: Some(uses), ..Snapshot::default() };
                 told.extend(story.snapshot(snapshot, at(seconds)));
             } else {
-                told.extend(story.uses(uses, at(seconds)));
+                told.extend(story.uses(uses, Vec::new(), at(seconds)));
             }
         }
         open(&told);
