@@ -54,8 +54,8 @@ pub enum Storage {
     FibreChannel,
     /// What is plugged into it, disks (SBP-2) among it.
     FireWire,
-    /// Its class was made before there were classes (base class 00) or is in no table (ff, the common PCIe card readers
-    /// among them): nothing is known, and the worst is taken.
+    /// Its class was made before there were classes (base class 00), is in no table (ff, the common PCIe card readers
+    /// among them) or says "other peripheral" (08.80, older readers): nothing is known, and the worst is taken.
     Unsaid,
 }
 
@@ -121,7 +121,7 @@ impl Function {
             (0x01, _) | (_, 0x0805) => Some(Storage::Own),
             (_, 0x0c04) => Some(Storage::FibreChannel),
             (_, 0x0c00) => Some(Storage::FireWire),
-            (0x00 | 0xff, _) => Some(Storage::Unsaid),
+            (0x00 | 0xff, _) | (_, 0x0880) => Some(Storage::Unsaid),
             _ => None,
         }
     }

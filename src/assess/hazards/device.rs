@@ -52,7 +52,8 @@ pub fn class(function: &Function) -> Option<Hazard> {
             evidence,
         )),
         (0x02 | 0x0d, _) => Some(warn("network", "dom0 has no network on purpose; this gives it one", evidence)),
-        (0x03, _) => Some(warn(
+        // 00.01 is VGA from before there were classes.
+        (0x03, _) | (_, 0x0001) => Some(warn(
             "display",
             "it sees and draws what dom0 shows, passphrases and the colours of windows among it",
             evidence,

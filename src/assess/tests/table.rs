@@ -133,6 +133,13 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
         ("FireWire", Situation::held(0x0c_0010), "storage ~never-exposed -> ask"),
         ("a card reader of no class", Situation::held(0xff_0000), "storage ~never-exposed -> ask"),
         ("made before there were classes", Situation::held(0x00_ff00), "storage ~never-exposed -> ask"),
+        ("another peripheral", Situation::held(0x08_8000), "storage ~never-exposed -> ask"),
+        ("a clock", Situation::held(0x08_0300), "~never-exposed -> heal"),
+        (
+            "a screen from before there were classes",
+            Situation::held(0x00_0100),
+            "display ~never-exposed -> ask",
+        ),
         ("a signal processor", Situation::held(0x11_8000), "~never-exposed -> heal"),
         ("a screen", Situation::held(SCREEN), "display ~never-exposed -> ask"),
         ("a 3D controller", Situation::held(0x03_0200), "display ~never-exposed -> ask"),
