@@ -222,11 +222,15 @@ fn what_a_qube_did_to_another_function_of_the_card_is_asked_too() {
     let mut dom0 = dom0();
     dom0.add(Function::nic(other).held().quarantined());
     let _mark = listens(&dom0);
-    let (begin, end) = (stay_of(other, "begin", "work", 4), stay_of(other, "end", "work", 4));
-    told(&dom0, BOOT, &[recorder("start"), seized(ID), begin, end]);
+    // As long as the qube has it, that is said, and once.
+    dom0.qube_has(4, "work", other);
+    told(&dom0, BOOT, &[recorder("start"), seized(ID), stay_of(other, "begin", "work", 4)]);
+    assert_eq!(hazard(&dom0, "siblings-elsewhere")["evidence"], "0000:00:07.1 (work)");
+    dom0.store().remove("/local/domain/0/backend/pci/4");
+    dom0.ends(4);
+    told(&dom0, BOOT, &[stay_of(other, "end", "work", 4)]);
     assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["siblings-elsewhere", "network"]));
-    let beside = hazard(&dom0, "siblings-elsewhere");
-    assert_eq!(beside["evidence"], "0000:00:07.1 (was with work)");
+    assert_eq!(hazard(&dom0, "siblings-elsewhere")["evidence"], "0000:00:07.1 (was with work)");
     dom0.run_changing_nothing(&["--json", "reattach", NIC, "--accept", "network"])
         .fails(4, "consent-missing");
     // A qube that had both is accepted once, by its name.
