@@ -7,15 +7,21 @@ folder=${1:?usage: verify.sh FOLDER [SEQ:HEX]...}
 shift
 work=$(mktemp -d) || exit 11
 trap 'rm -rf "$work"' EXIT
-ls "$folder" 2>/dev/null | grep -E '^[0-9]{12,}\.jsonl$' | sort >"$work/segments"
+case $work in /*) ;; *) work=$PWD/$work ;; esac
+# From here on no name has anything of the folder's: one that is a command, an option or two lines stays a name.
+case $folder in /*) ;; *) folder=./$folder ;; esac
+cd "$folder" 2>/dev/null || { echo "no journal there"; exit 11; }
+for segment in *.jsonl; do
+    case ${segment%.jsonl} in *[!0-9]*) ;; ????????????) echo "$segment" ;; [1-9]????????????*) echo "$segment" ;; esac
+done | sort -n >"$work/segments"
 
 # Who says what a record's hash was: the arguments, the file checkpoints, HEAD.
 for kept in "$@"; do printf '%s\n' "$kept" | tr ': ' '  ' | awk '{ h = ""; for (i = 2; i <= NF; i++) h = h $i; print "given", $1, tolower(h) }'; done >"$work/known"
-[ -f "$folder/checkpoints" ] && awk '$2 ~ /^[0-9]+$/ && $3 ~ /^[0-9a-f]+$/ && length($3) == 64 { print "remembered", $2, $3 }' "$folder/checkpoints" >>"$work/known"
-[ -f "$folder/HEAD" ] && tr -d '\000' <"$folder/HEAD" | awk 'NR == 1 && NF == 4 && $1 ~ /^(0|[1-9][0-9]*)$/ && length($2) == 64 && $2 ~ /^[0-9a-f]+$/ && $4 ~ /\.jsonl$/ { print "HEAD", $1, $2 }' >>"$work/known"
+[ -f checkpoints ] && awk '$2 ~ /^[0-9]+$/ && $3 ~ /^[0-9a-f]+$/ && length($3) == 64 { print "remembered", $2, $3 }' checkpoints >>"$work/known"
+[ -f HEAD ] && tr -d '\000' <HEAD | awk 'NR == 1 && NF == 4 && $1 ~ /^(0|[1-9][0-9]*)$/ && length($2) == 64 && $2 ~ /^[0-9a-f]+$/ && $4 ~ /\.jsonl$/ { print "HEAD", $1, $2 }' >>"$work/known"
 if [ ! -s "$work/segments" ]; then
     [ -s "$work/known" ] && { echo "ALTERED: no segments, but something says that there were"; exit 7; }
-    echo "no journal in $folder"
+    echo "no journal there"
     exit 11
 fi
 
@@ -25,7 +31,7 @@ mkdir "$work/bodies"
 number=0
 while read -r segment; do
     number=$((number + 1))
-    tr '\000' '\001' <"$folder/$segment" | awk -v dir="$work/bodies" -v part="$number" -v name="$segment" -v size="$(wc -c <"$folder/$segment")" '
+    tr '\000' '\001' <"$segment" | awk -v dir="$work/bodies" -v part="$number" -v name="$segment" -v size="$(wc -c <"$segment")" '
         BEGIN { at = 0; hex = "[0-9a-f]"; h8 = hex hex hex hex hex hex hex hex; h64 = h8 h8 h8 h8 h8 h8 h8 h8 }
         {
             n = length($0); feed = at + n < size; body = ""; prev = "-"; seq = -1; hash = "-"; time = "-"
@@ -45,15 +51,15 @@ find "$work/bodies" -type f -exec sha256sum {} + | sed 's|^\([0-9a-f]*\) .*/\([0
 
 # 2. What the torn, pruned and segment records say, read by jq.
 while read -r segment; do
-    grep -a -h -E '"kind":"(torn|pruned|segment)"' "$folder/$segment" | jq -cRr 'fromjson? | select(type == "object")
+    grep -a -h -E '"kind":"(torn|pruned|segment)"' "$segment" | jq -cRr 'fromjson? | select(type == "object")
         | [.kind, .seq, (.len // .last // .bytes // -1), (.sha256 // .last_hash // "-"), (.after // "-")] | map(tostring | gsub("[ \n]"; "_")) | join(" ")'
 done <"$work/segments" >"$work/said"
 
 # 3. Follow the chain.
-awk -v work="$work" -v folder="$folder" '
+awk '
     function wrong(what) { if (bad++ < 50) print "  " what }
     function sum(name, from, len,   command, got) {
-        command = "tail -c +" (from + 1) " \"" folder "/" name "\" | head -c " len " | sha256sum"
+        command = "tail -c +" (from + 1) " ./" name " | head -c " len " | sha256sum"
         command | getline got; close(command); return substr(got, 1, 64)
     }
     function take(i) { prev = hash[i]; next_seq = seq[i] + 1; at_hash[seq[i]] = hash[i]; count++ }

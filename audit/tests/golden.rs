@@ -175,6 +175,11 @@ fn exit_of(report: &Report) -> i32 {
 
 /// What the reference verifier says; `None` where its tools are missing.
 fn by_script(folder: &Path, checkpoints: &[Checkpoint]) -> Option<(i32, String)> {
+    by_script_in(Path::new("/"), folder, &checkpoints.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+/// As [`by_script`], started in `place`; `given` are its further arguments.
+fn by_script_in(place: &Path, folder: &Path, given: &[String]) -> Option<(i32, String)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify.sh");
     let tools = ["jq", "sha256sum", "awk"].iter().all(|tool| {
         Command::new("sh")
@@ -188,12 +193,7 @@ fn by_script(folder: &Path, checkpoints: &[Checkpoint]) -> Option<(i32, String)>
         eprintln!("skipped: needs jq, sha256sum and awk");
         return None;
     }
-    let output = Command::new("sh")
-        .arg(script)
-        .arg(folder)
-        .args(checkpoints.iter().map(ToString::to_string))
-        .output()
-        .unwrap();
+    let output = Command::new("sh").arg(script).arg(folder).args(given).current_dir(place).output().unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     Some((output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap()))
 }
@@ -225,6 +225,46 @@ fn golden_journals_read_as_they_always_did_and_the_reference_verifier_agrees() {
         seen += 1;
     }
     println!("{seen} golden journals");
+}
+
+#[test]
+fn no_name_of_a_folder_is_a_command_to_the_reference_verifier() {
+    let scratch = Scratch::in_memory();
+    let names = [
+        "x$(touch ran)y",
+        "x`touch ran`y",
+        "x\"; touch ran; \"y",
+        "'; touch ran; '",
+        "two words",
+        "two\nlines",
+        "back\\nslash",
+        "-",
+        "--",
+        "-n",
+    ];
+    // A torn region's hash takes a command of its own.
+    let journal = golden().join("healed");
+    let given: Vec<String> =
+        fs::read_to_string(journal.join("given")).unwrap().lines().map(str::to_owned).collect();
+    let Some(usual) = by_script_in(Path::new("/"), &journal, &given) else { return };
+    let files = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    for (number, name) in names.iter().enumerate() {
+        let folder = scratch.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        for entry in fs::read_dir(&journal).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+        }
+        let path = if number == 0 { folder.as_path() } else { Path::new(name) };
+        assert_eq!(by_script_in(scratch.path(), path, &given).unwrap(), usual, "{name:?}");
+        assert_eq!((files(scratch.path()), files(&folder)), (1, files(&journal)), "something ran: {name:?}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    // Two lines in the name of a file are not two files.
+    let folder = scratch.journal();
+    write(&folder, 1, u64::MAX);
+    fs::write(folder.join("x\n000000000900.jsonl"), "").unwrap();
+    assert_eq!(by_script(&folder, &[]).unwrap().0, 0);
 }
 
 #[test]
