@@ -116,12 +116,14 @@ pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
     Ok(Uses(settled.collect()))
 }
 
-/// What [`Use::node`] is for this path, where it is the node of a function.
+/// What [`Use::node`] is for this path, where it is a node that says who has a function.
 #[must_use]
 pub fn node_of_function(path: &[u8]) -> Option<String> {
     let path = std::str::from_utf8(path).ok()?;
-    let (_, name) = path.strip_prefix(BACKENDS)?.rsplit_once('/')?;
-    name.starts_with("dev-").then(|| shown(path))
+    let (folder, name) = path.rsplit_once('/')?;
+    let below = |top: &str| folder.strip_prefix(top).is_some_and(|rest| rest.starts_with('/'));
+    let says = below(BACKENDS) && name.starts_with("dev-") || below(LIBXL) && name == "domid";
+    says.then(|| shown(path))
 }
 
 /// A domain that Xen lists, other than dom0.

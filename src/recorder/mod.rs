@@ -117,9 +117,9 @@ impl Recorder {
     /// # Errors
     /// The kernel does not let it wait.
     pub fn follow(&mut self, mut signals: HeldSignals, mut mark: RecorderMark) -> Result<(), Failure> {
-        self.answer_for(&mut mark);
-        tell_ready();
         let mut more = false;
+        self.answer_for(&mut mark, more);
+        tell_ready();
         while !signals.arrived() {
             let at_most = if more { Duration::ZERO } else { self.due().saturating_sub(self.now().clock) };
             let mut waiting = self.connections.waiting();
@@ -129,14 +129,16 @@ impl Recorder {
             })?;
             drop(waiting);
             more = self.turn();
-            self.answer_for(&mut mark);
+            self.answer_for(&mut mark, more);
         }
         Ok(())
     }
 
-    /// Holds the mark as long as all that was heard is on disk.
-    fn answer_for(&self, mark: &mut RecorderMark) {
-        let written = self.started && !self.book.is_behind();
+    /// Holds the mark as long as all that was heard is on disk: nothing waits to be taken, or was left out and is not yet
+    /// told to be.
+    fn answer_for(&self, mark: &mut RecorderMark, more: bool) {
+        let owes = more || self.brief.is_some() || !self.story.limits.owing().is_empty();
+        let written = self.started && !self.book.is_behind() && !owes;
         if !written {
             mark.release();
         } else if !mark.is_held() {

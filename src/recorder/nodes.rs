@@ -1,18 +1,20 @@
-//! Nodes of functions that came and went between two readings of xenstore. Its watches tell of them what they are called
-//! and no more: which function it was is not known then, only that one was with a qube.
+//! Nodes of functions that came and went between two readings of xenstore. Its watches tell what they were called and no
+//! more: that a function was with a qube, and at most which one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Word that a node was removed may come after a reading that found it gone.
-const LATE: Duration = Duration::from_secs(60);
+/// Word that a node was removed may come after the reading that found it gone.
+const LATE: Duration = Duration::from_secs(2);
 
 /// What watches told of, and what was read.
 #[derive(Default)]
 pub struct Nodes {
     told: BTreeSet<String>,
-    /// By the clock of the reading that found it last.
-    read: BTreeMap<String, Duration>,
+    /// What the last reading found.
+    there: BTreeSet<String>,
+    /// What one before it found, and when it was found gone.
+    gone: BTreeMap<String, Duration>,
 }
 
 impl Nodes {
@@ -23,10 +25,12 @@ impl Nodes {
 
     /// A reading found these; how many that were told of before it nobody has ever read.
     pub fn read(&mut self, found: impl Iterator<Item = String>, clock: Duration) -> usize {
-        self.read.retain(|_, last| *last + LATE > clock);
-        self.read.extend(found.map(|node| (node, clock)));
+        let before = std::mem::replace(&mut self.there, found.collect());
+        self.gone.retain(|_, since| *since + LATE > clock);
+        self.gone
+            .extend(before.into_iter().filter(|node| !self.there.contains(node)).map(|node| (node, clock)));
         let told = std::mem::take(&mut self.told);
-        told.iter().filter(|node| !self.read.contains_key(*node)).count()
+        told.iter().filter(|node| !self.there.contains(*node) && !self.gone.contains_key(*node)).count()
     }
 
     /// Nothing could be read: that is told otherwise.
@@ -52,14 +56,22 @@ mod tests {
     }
 
     #[test]
-    fn late_word_of_what_was_read_is_no_news() {
+    fn the_end_of_what_was_read_long_ago_is_no_news() {
         let mut nodes = Nodes::default();
         read(&mut nodes, &["a"], 1);
-        read(&mut nodes, &[], 2);
         nodes.tell(vec!["a".to_owned()]);
-        assert_eq!(read(&mut nodes, &[], 3), 0);
-        // Much later it is another one of the same name.
+        assert_eq!(read(&mut nodes, &[], 1000), 0);
+    }
+
+    #[test]
+    fn late_word_of_what_was_found_gone_is_no_news_for_two_seconds() {
+        let mut nodes = Nodes::default();
+        read(&mut nodes, &["a"], 1);
+        read(&mut nodes, &[], 1000);
         nodes.tell(vec!["a".to_owned()]);
-        assert_eq!(read(&mut nodes, &[], 100), 1);
+        assert_eq!(read(&mut nodes, &[], 1001), 0);
+        // Later it is another one of the same name.
+        nodes.tell(vec!["a".to_owned()]);
+        assert_eq!(read(&mut nodes, &[], 1002), 1);
     }
 }

@@ -296,6 +296,11 @@ fn a_qube_whose_nodes_are_gone_before_they_are_read_leaves_a_time_that_is_not_co
     dom0.node("/local/domain/0/backend/pci/6/0/dev-0", NIC);
     dom0.store().remove("/local/domain/0/backend/pci/6");
     recorder.until(|| count(&dom0, "stay", "event=end,domain=6,qube=domain-6") == 1);
+    // An attachment that fails early leaves less than that.
+    let before = count(&dom0, "lost", "source=xenstore,why=brief");
+    dom0.node("/libxl/pci/0000-00-07-0/domid", "8");
+    dom0.store().remove("/libxl/pci/0000-00-07-0/domid");
+    recorder.until(|| count(&dom0, "lost", "source=xenstore,why=brief") > before);
     recorder.stop();
 }
 

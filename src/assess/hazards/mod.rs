@@ -1,5 +1,6 @@
 //! Which hazards a function has. What could not be read counts as the worse case.
 
+mod beside;
 mod device;
 mod drivers;
 mod in_use;
@@ -85,7 +86,9 @@ fn found(
     hazards.extend(drivers::drivers(function, claims, driver));
     hazards.extend(past::past(dom0, function, state, past));
     hazards.extend(device::reset(dom0, function));
-    hazards.extend(topology::containment(dom0, function, past));
+    hazards.extend(topology::containment(dom0));
+    let known = !hazards.iter().any(|hazard| hazard.id == "unknown-history");
+    hazards.extend(beside::beside(dom0, function, past, known));
     hazards.extend(device::class(function));
     hazards.extend(device::firmware(function));
     hazards

@@ -3,12 +3,10 @@
 use super::warn;
 use crate::assess::exposure::{had, Before, Change, Exposure, Had, Past};
 use crate::assess::hazard::{Hazard, Severity};
-use crate::assess::of_one_device;
 use crate::assess::state::State;
 use crate::assess::words::{gap_words, span, when};
-use crate::names::Sbdf;
 use crate::observe::past::Journal;
-use crate::observe::{Dom0, Function, Use, Uses};
+use crate::observe::{Dom0, Function};
 
 /// How many qubes, gaps and changes a sentence names.
 const NAMED: usize = 5;
@@ -85,76 +83,6 @@ fn exposed(dom0: &Dom0, had: &Had) -> Hazard {
     }
 }
 
-/// Another function of its device, or one beside it, and who has or had that.
-pub struct Beside {
-    /// In words.
-    pub who: String,
-    /// Labels of these qubes; none where one of them is not known.
-    pub labels: Vec<String>,
-}
-
-/// The other functions of its device that qubes had, as far as these never had this one: those are said of it as well.
-pub fn of_siblings(dom0: &Dom0, function: &Function, past: &Past) -> Vec<Beside> {
-    let own = that_had(dom0, function.sbdf, past);
-    let said = |other: &Former| own.iter().any(|one| one.name == other.name && one.earlier <= other.earlier);
-    let siblings = dom0.functions.values().filter(|other| of_one_device(function, other));
-    let beside = siblings.filter_map(|other| {
-        let mut others = that_had(dom0, other.sbdf, past);
-        let more = past.of.get(&other.sbdf).is_some_and(|it| it.more_stays > 0 || it.more_before > 0);
-        others.retain(|one| !said(one));
-        if others.is_empty() && !more {
-            return None;
-        }
-        let mut named: Vec<String> = others.iter().map(|one| one.who.clone()).collect();
-        named.extend(more.then(|| "more qubes".to_owned()));
-        let unlabelled = more || others.iter().any(|one| one.labels.is_empty());
-        let mut labels: Vec<String> = others.into_iter().flat_map(|one| one.labels).collect();
-        if unlabelled {
-            labels.clear();
-        }
-        Some(Beside { who: format!("{} (was with {})", other.sbdf, few(&named)), labels })
-    });
-    beside.collect()
-}
-
-/// A qube that had a function and has it no more.
-struct Former {
-    name: String,
-    who: String,
-    /// In an earlier boot, and not in this one.
-    earlier: bool,
-    labels: Vec<String>,
-}
-
-fn that_had(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<Former> {
-    let exposure = past.of.get(&sbdf);
-    let uses: Vec<&Use> = dom0.uses.iter().flat_map(Uses::iter).collect();
-    let is_with = |one: &Had| uses.iter().any(|use_| use_.alive && one.nodes.contains(&use_.node));
-    let now = had(dom0, sbdf, exposure).into_iter().filter(|one| !is_with(one)).map(|one| Former {
-        labels: with_present(dom0, [one.name.as_str()], one.labels),
-        name: one.name,
-        who: one.who,
-        earlier: false,
-    });
-    let before = exposure.map(|it| it.before.as_slice()).unwrap_or_default();
-    let before = before.iter().map(|one| {
-        let labels = if one.unlabelled { Vec::new() } else { one.labels.iter().cloned().collect() };
-        Former {
-            labels: with_present(dom0, [one.qube.as_str()], labels),
-            name: one.qube.clone(),
-            who: format!("{} in an earlier boot", one.qube),
-            earlier: true,
-        }
-    });
-    let mut all: Vec<Former> = now.collect();
-    for one in before {
-        if !all.iter().any(|known| known.name == one.name) {
-            all.push(one);
-        }
-    }
-    all
-}
-
 /// Qubes of earlier boots.
 fn before(dom0: &Dom0, exposure: &Exposure) -> Option<Hazard> {
     if exposure.before.is_empty() && exposure.more_before == 0 {
@@ -197,7 +125,7 @@ fn before(dom0: &Dom0, exposure: &Exposure) -> Option<Hazard> {
 
 /// Labels that were recorded, and those that Qubes tells of these qubes now. None stays none: then no label is known of
 /// the time that counts.
-fn with_present<'a>(
+pub fn with_present<'a>(
     dom0: &Dom0,
     names: impl IntoIterator<Item = &'a str>,
     mut labels: Vec<String>,
@@ -232,11 +160,7 @@ fn known(
     had: &[Had],
 ) -> Option<Hazard> {
     let mut missing = Vec::new();
-    // A hold and xl quarantine it themselves, unless it was there before them.
-    let seized = exposure.and_then(|exposure| exposure.seized.as_ref());
-    let explained = seized
-        .is_some_and(|seized| seized.from_dom0 == Some(true) && matches!(seized.way.as_str(), "hold" | "xl"));
-    if state.quarantined && had.is_empty() && !explained {
+    if had.is_empty() && is_unexplained(state, exposure) {
         missing.push("Xen holds it in quarantine, as it does when a qube that had it has ended".to_owned());
     }
     if let Err(why) = &dom0.uses {
@@ -286,6 +210,15 @@ fn known(
     })
 }
 
+/// Whether it is in quarantine and no record says why. A hold and xl quarantine it themselves, unless it was there before
+/// them.
+pub fn is_unexplained(state: &State, exposure: Option<&Exposure>) -> bool {
+    let seized = exposure.and_then(|exposure| exposure.seized.as_ref());
+    let explained = seized
+        .is_some_and(|seized| seized.from_dom0 == Some(true) && matches!(seized.way.as_str(), "hold" | "xl"));
+    state.quarantined && !explained
+}
+
 /// A loss that a repair accepted, or one that nobody has accepted yet.
 fn journal_broken(past: &Past) -> Option<Hazard> {
     let evidence = match &past.journal {
@@ -314,7 +247,8 @@ fn changed(exposure: &Exposure) -> Option<Hazard> {
     ))
 }
 
-fn few(names: &[String]) -> String {
+/// The first of them.
+pub fn few(names: &[String]) -> String {
     let mut text = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > NAMED {
         text.push_str(", and more");

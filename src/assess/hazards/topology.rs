@@ -1,9 +1,7 @@
 //! Where the function stands: what is behind it, beside it, and whose DMA looks like its own.
 
-use super::past::{self, Beside};
 use super::{owner, stop, warn};
 use crate::assess::hazard::Hazard;
-use crate::assess::{siblings, Past};
 use crate::names::Sbdf;
 use crate::observe::{Dom0, Function, Owner};
 
@@ -86,50 +84,13 @@ pub fn shared_dma(dom0: &Dom0, function: &Function) -> Option<Hazard> {
     })
 }
 
-/// What kept its DMA, or that of its siblings, from dom0.
-pub fn containment(dom0: &Dom0, function: &Function, known: &Past) -> Vec<Hazard> {
-    let mut hazards = Vec::new();
-    if dom0.iommu != Ok(true) {
-        hazards.push(warn(
-            "no-iommu",
-            "its DMA was never contained: whoever had it could read and write all memory",
-            match &dom0.iommu {
-                Ok(_) => "Xen reports no IOMMU".to_owned(),
-                Err(why) => why.clone(),
-            },
-        ));
-    }
-    let mut beside: Vec<Beside> =
-        siblings(dom0, function).iter().filter_map(|other| elsewhere(dom0, other)).collect();
-    let sentence = if beside.is_empty() {
-        "a qube had other functions of its device, and could have altered what they share"
-    } else {
-        "other functions of its slot, bus or card are with a qube and may reach it past the IOMMU"
+/// Whether nothing kept its DMA from dom0.
+pub fn containment(dom0: &Dom0) -> Option<Hazard> {
+    let evidence = match &dom0.iommu {
+        Ok(true) => return None,
+        Ok(false) => "Xen reports no IOMMU".to_owned(),
+        Err(why) => why.clone(),
     };
-    beside.extend(past::of_siblings(dom0, function, known));
-    if !beside.is_empty() {
-        let who: Vec<&str> = beside.iter().map(|one| one.who.as_str()).collect();
-        let mut hazard = warn("siblings-elsewhere", sentence, who.join(", "));
-        if beside.iter().all(|one| !one.labels.is_empty()) {
-            hazard.labels = beside.into_iter().flat_map(|one| one.labels).collect();
-            hazard.labels.sort();
-            hazard.labels.dedup();
-        }
-        hazards.push(hazard);
-    }
-    hazards
-}
-
-/// Who has a function that is not dom0's and not quarantined, with its name in front.
-fn elsewhere(dom0: &Dom0, other: &Function) -> Option<Beside> {
-    let sbdf = other.sbdf;
-    let user = dom0.uses.as_ref().ok().and_then(|uses| uses.of(sbdf).find(|use_| use_.alive));
-    let label = user.and_then(|user| past::present(dom0, user.qube.as_ref()?.as_qube_name()?));
-    let who = match (user, owner(dom0, sbdf)) {
-        (Some(user), _) => format!("{sbdf} ({})", user.who()),
-        (None, Some(Owner::Dom0 | Owner::Quarantine)) => return None,
-        (None, Some(owner)) => format!("{sbdf} ({owner})"),
-        (None, None) => format!("{sbdf} (owner not known)"),
-    };
-    Some(Beside { who, labels: label.into_iter().collect() })
+    let sentence = "its DMA was never contained: whoever had it could read and write all memory";
+    Some(warn("no-iommu", sentence, evidence))
 }

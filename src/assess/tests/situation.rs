@@ -169,6 +169,7 @@ impl Situation {
     pub fn beside(mut self, other: Function, owner: Owner) -> Self {
         let bdf = other.sbdf;
         self.dom0.functions.insert(bdf, other);
+        self.past.of.insert(bdf, heard());
         self.owns(&bdf.to_string(), owner)
     }
 

@@ -1,13 +1,13 @@
 //! Situations, one a line: the facts, and the hazards and the verdict that follow.
 
 use super::situation::{failed, function, sbdf, Situation, NIC};
-use crate::assess::exposure::{Before, Change, Known, Seizure};
-use crate::assess::exposure::{Gap, Why};
-use crate::history::Identity;
+use crate::assess::exposure::{Before, Change, Ended, Gap, Known, Seizure, Stayed, Why};
+use crate::history::{Identity, Stay, StayEvent};
 use crate::names::{DriverName, ModuleName, Untrusted};
 use crate::observe::past::Journal;
 use crate::observe::qubes::{Qube, QubeState, Qubes, QubesSource};
 use crate::observe::{Claim, Named, Owner, Says};
+use std::collections::BTreeSet;
 
 const NET: u32 = 0x02_0000;
 const USB: u32 = 0x0c_0330;
@@ -57,9 +57,37 @@ fn behind(kind: u8, owner: Owner) -> Situation {
         .beside(other, owner)
 }
 
-/// The function, and another one of its slot that nobody has.
+/// The function, and another one of its slot that dom0 has.
 fn beside() -> Situation {
-    plain().beside(function(SIBLING, PLAIN), Owner::Quarantine)
+    plain().beside(function(SIBLING, PLAIN), Owner::Dom0)
+}
+
+/// That one is held.
+fn held(mut other: crate::observe::Function) -> crate::observe::Function {
+    other.driver = DriverName::parse("pciback");
+    other
+}
+
+/// A stay of a qube of this label that has ended.
+fn stay(qube: &str, label: &str) -> Stayed {
+    let none = String::new;
+    let stay = Stay {
+        event: StayEvent::End,
+        bdf: sbdf(SIBLING),
+        id: none(),
+        qube: qube.to_owned(),
+        uuid: none(),
+        label: label.to_owned(),
+        class: none(),
+        network: None,
+        domain: 4,
+        stub: -1,
+        options: none(),
+        source: none(),
+        at: none(),
+    };
+    let (from, to) = (None, Ended::At(None));
+    Stayed { stay, relabelled: BTreeSet::new(), from, begun: true, to, boot: String::new(), seq: 1 }
 }
 
 fn virtual_function() -> crate::observe::Function {
@@ -274,9 +302,34 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             "~never-exposed -> heal",
         ),
         (
-            "a sibling is quarantined",
-            plain().beside(function(SIBLING, PLAIN), Owner::Quarantine),
+            "a sibling is in quarantine, and nobody knows why",
+            plain().beside(held(function(SIBLING, PLAIN)), Owner::Quarantine),
+            "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "a sibling is held since the boot",
+            plain().beside(held(function(SIBLING, PLAIN)), Owner::Dom0),
             "~never-exposed -> heal",
+        ),
+        (
+            "a sibling is held, and there was a time when nobody recorded",
+            plain()
+                .beside(held(function(SIBLING, PLAIN)), Owner::Dom0)
+                .past_of(SIBLING, |past| past.uncovered.push(gap())),
+            "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "a sibling is dom0's, and there was a time when nobody recorded",
+            beside().past_of(SIBLING, |past| past.uncovered.push(gap())),
+            "~never-exposed -> heal",
+        ),
+        (
+            "of both functions nobody recorded",
+            plain()
+                .beside(held(function(SIBLING, PLAIN)), Owner::Dom0)
+                .past(|past| past.uncovered.push(gap()))
+                .past_of(SIBLING, |past| past.uncovered.push(gap())),
+            "unknown-history -> ask",
         ),
         (
             "a sibling is with a qube",
@@ -308,7 +361,7 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
         (
             "a qube had both functions, the sibling only in an earlier boot",
             after("sys-usb", "")
-                .beside(function(SIBLING, PLAIN), Owner::Quarantine)
+                .beside(function(SIBLING, PLAIN), Owner::Dom0)
                 .past_of(SIBLING, |past| past.before.push(earlier("sys-usb", "red"))),
             "exposed:sys-usb -> ask",
         ),
@@ -363,10 +416,10 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
         ("behind a bridge to PCI, the other is dom0's", behind(7, Owner::Dom0), "~never-exposed -> heal"),
         (
             "a sibling with phantom functions is quarantined",
-            plain().beside(function(SIBLING, PLAIN), Owner::Quarantine).config(|config| {
+            plain().beside(held(function(SIBLING, PLAIN)), Owner::Quarantine).config(|config| {
                 config.express = Some(crate::observe::config_space::Express { kind: 0, phantom_bits: 1 })
             }),
-            "!shared-dma ~never-exposed -> refused",
+            "!shared-dma siblings-elsewhere ~never-exposed -> refused",
         ),
         // Nobody can accept.
         ("a running qube has it", plain().used(7, "sys-net", true, ""), "!in-use exposed:sys-net -> refused"),
@@ -512,6 +565,34 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
                 .past_of(SIBLING, |past| past.before.push(earlier("vault", "black")))
                 .rule(Says::UntrustedLabel("red".to_owned())),
             "siblings-elsewhere ~never-exposed -> ask",
+        ),
+        (
+            "a qube that had the sibling when its label was untrusted, and both later",
+            after("work", "")
+                .beside(function(SIBLING, PLAIN), Owner::Dom0)
+                .past(|past| past.stays.push(stay("work", "green")))
+                .past_of(SIBLING, |past| past.before.push(earlier("work", "red")))
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "!siblings-elsewhere exposed:work -> refused",
+        ),
+        (
+            "a sibling is with a qube that had it when its label was untrusted",
+            beside()
+                .past_of(SIBLING, |past| past.stays.push(stay("work", "red")))
+                .uses(SIBLING, 9, "work", true, "")
+                .but(|one| one.dom0.qubes_known = Ok(Some(labelled("work", "green"))))
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "!siblings-elsewhere ~never-exposed -> refused",
+        ),
+        (
+            "a sibling was with a qube, once when its label was untrusted",
+            beside()
+                .past_of(SIBLING, |past| {
+                    past.stays.push(stay("work", "green"));
+                    past.before.push(earlier("work", "red"));
+                })
+                .rule(Says::UntrustedLabel("red".to_owned())),
+            "!siblings-elsewhere ~never-exposed -> refused",
         ),
         (
             "a sibling is with a qube of another label",

@@ -1,0 +1,158 @@
+//! The functions beside it: who has them, and who had those of its own device. Of a neighbour on the bus only the present
+//! counts: what it wrote into this function's registers is gone with the reset, what it wrote into shared firmware is not.
+
+use super::past::{few, is_unexplained, present, with_present};
+use super::{owner, warn};
+use crate::assess::exposure::{had, Past};
+use crate::assess::hazard::Hazard;
+use crate::assess::state::state_of;
+use crate::assess::{of_one_device, siblings};
+use crate::names::Sbdf;
+use crate::observe::{Dom0, Function, Owner};
+
+/// One thing to say of a function beside it.
+struct Beside {
+    words: String,
+    /// Labels of the qubes it is about; none where one of them is not known.
+    labels: Vec<String>,
+    /// It is so now.
+    now: bool,
+}
+
+/// Who has, or had, what is beside it. `known`: who had the function itself is known; where it is not, that says it all.
+pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Option<Hazard> {
+    let own = holders(dom0, function.sbdf, past);
+    let mut all = Vec::new();
+    for other in siblings(dom0, function) {
+        let one_device = of_one_device(function, other);
+        all.extend(of_sibling(dom0, other, past, one_device.then_some(&own)));
+        if one_device && known && is_unknown(dom0, other, past) {
+            let words = format!("{} (who had it is not known for sure)", other.sbdf);
+            all.push(Beside { words, labels: Vec::new(), now: false });
+        }
+    }
+    if all.is_empty() {
+        return None;
+    }
+    let sentence = if all.iter().any(|one| one.now) {
+        "other functions of its slot, bus or card are with a qube and may reach it past the IOMMU"
+    } else {
+        "a qube had other functions of its device, or may have had, and could have altered what they share"
+    };
+    let words: Vec<&str> = all.iter().map(|one| one.words.as_str()).collect();
+    let mut hazard = warn("siblings-elsewhere", sentence, words.join(", "));
+    if all.iter().all(|one| !one.labels.is_empty()) {
+        hazard.labels = all.into_iter().flat_map(|one| one.labels).collect();
+        hazard.labels.sort();
+        hazard.labels.dedup();
+    }
+    Some(hazard)
+}
+
+/// Who has it, and who had it besides those that are said of the function itself; `None` where that does not count.
+fn of_sibling(dom0: &Dom0, other: &Function, past: &Past, own: Option<&Vec<Holder>>) -> Vec<Beside> {
+    let sbdf = other.sbdf;
+    let (live, former): (Vec<_>, Vec<_>) =
+        holders(dom0, sbdf, past).into_iter().partition(|holder| holder.live);
+    let mut all = Vec::new();
+    if !live.is_empty() {
+        all.push(Beside { words: format!("{sbdf} ({})", named(&live)), labels: labels(live), now: true });
+    } else if let Some(owner) = foreign_owner(dom0, sbdf) {
+        all.push(Beside { words: format!("{sbdf} ({owner})"), labels: Vec::new(), now: true });
+    }
+    let Some(own) = own else { return all };
+    let unsaid = |holder: &Holder| !own.iter().any(|one| one.says(holder));
+    let former: Vec<Holder> = former.into_iter().filter(unsaid).collect();
+    if !former.is_empty() {
+        let words = format!("{sbdf} (was with {})", named(&former));
+        all.push(Beside { words, labels: labels(former), now: false });
+    }
+    all
+}
+
+/// A qube that has or had a function.
+struct Holder {
+    name: String,
+    who: String,
+    /// All it had then, got since, and has now; none where one of them is not known.
+    labels: Vec<String>,
+    live: bool,
+    /// In an earlier boot, and not in this one.
+    earlier: bool,
+}
+
+impl Holder {
+    /// Whether what is said of the function for this holder of it covers that the other one had its sibling.
+    fn says(&self, other: &Self) -> bool {
+        let labels_too = self.labels.is_empty()
+            || !other.labels.is_empty() && other.labels.iter().all(|label| self.labels.contains(label));
+        !self.live && self.name == other.name && self.earlier <= other.earlier && labels_too
+    }
+}
+
+fn holders(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<Holder> {
+    let exposure = past.of.get(&sbdf);
+    let uses: Vec<_> = dom0.uses.iter().flat_map(|uses| uses.of(sbdf)).filter(|use_| use_.alive).collect();
+    let mut all: Vec<Holder> = Vec::new();
+    for one in had(dom0, sbdf, exposure) {
+        let live = uses.iter().any(|use_| one.nodes.contains(&use_.node));
+        // What it is called now it was called when it got it, where that is all there is to know.
+        let labels = match (one.stays.is_empty(), live) {
+            (true, true) => present(dom0, &one.name).into_iter().collect(),
+            _ => with_present(dom0, [one.name.as_str()], one.labels),
+        };
+        all.push(Holder { name: one.name, who: one.who, labels, live, earlier: false });
+    }
+    for one in exposure.map(|it| it.before.as_slice()).unwrap_or_default() {
+        let then = if one.unlabelled { Vec::new() } else { one.labels.iter().cloned().collect() };
+        let then = with_present(dom0, [one.qube.as_str()], then);
+        match all.iter_mut().find(|known| known.name == one.qube) {
+            Some(known) if known.labels.is_empty() || then.is_empty() => known.labels.clear(),
+            Some(known) => known.labels.extend(then),
+            None => all.push(Holder {
+                name: one.qube.clone(),
+                who: format!("{} in an earlier boot", one.qube),
+                labels: then,
+                live: false,
+                earlier: true,
+            }),
+        }
+    }
+    if exposure.is_some_and(|it| it.more_stays > 0 || it.more_before > 0) {
+        let who = "more qubes".to_owned();
+        all.push(Holder { name: String::new(), who, labels: Vec::new(), live: false, earlier: false });
+    }
+    all
+}
+
+fn named(holders: &[Holder]) -> String {
+    few(&holders.iter().map(|holder| holder.who.clone()).collect::<Vec<_>>())
+}
+
+fn labels(holders: Vec<Holder>) -> Vec<String> {
+    if holders.iter().any(|holder| holder.labels.is_empty()) {
+        return Vec::new();
+    }
+    holders.into_iter().flat_map(|holder| holder.labels).collect()
+}
+
+/// Xen's owner where it is neither dom0 nor the quarantine, or not known.
+fn foreign_owner(dom0: &Dom0, sbdf: Sbdf) -> Option<String> {
+    match owner(dom0, sbdf) {
+        Some(Owner::Dom0 | Owner::Quarantine) => None,
+        Some(owner) => Some(owner.to_string()),
+        None => Some("owner not known".to_owned()),
+    }
+}
+
+/// Whether a qube may have had the sibling that nobody knows of. What dom0 drives is as good as what dom0 drove until it
+/// was taken.
+fn is_unknown(dom0: &Dom0, other: &Function, past: &Past) -> bool {
+    let state = state_of(dom0, other);
+    if state.is_fine() {
+        return false;
+    }
+    let Some(exposure) = past.of.get(&other.sbdf) else { return true };
+    let nobody = had(dom0, other.sbdf, Some(exposure)).is_empty();
+    !exposure.uncovered.is_empty() || nobody && is_unexplained(&state, Some(exposure))
+}
