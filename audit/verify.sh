@@ -1,6 +1,7 @@
 #!/bin/sh
 # Verifies a journal without the program that wrote it: POSIX sh and awk, jq, sha256sum. The rules are those of
-# qubes-dom0-pci-journal(5). Usage: verify.sh FOLDER [SEQ:HEX]...   Exit: 0 sound, 7 altered, 9 torn tail, 11 no journal.
+# qubes-dom0-pci-journal(5). Usage: verify.sh FOLDER [SEQ:HEX]...   Exit: 0 sound, 7 altered, 9 torn tail, 11 no journal,
+# 2 an argument is no checkpoint.
 set -u
 export LC_ALL=C
 folder=${1:?usage: verify.sh FOLDER [SEQ:HEX]...}
@@ -15,23 +16,40 @@ for segment in *.jsonl; do
     case ${segment%.jsonl} in *[!0-9]*) ;; ????????????) echo "$segment" ;; [1-9]????????????*) echo "$segment" ;; esac
 done | sort -n >"$work/segments"
 
-# Who says what a record's hash was: the arguments, the file checkpoints, HEAD.
-for kept in "$@"; do printf '%s\n' "$kept" | tr ': ' '  ' | awk '{ h = ""; for (i = 2; i <= NF; i++) h = h $i; print "given", $1, tolower(h) }'; done >"$work/known"
-[ -f checkpoints ] && awk '$2 ~ /^[0-9]+$/ && $3 ~ /^[0-9a-f]+$/ && length($3) == 64 { print "remembered", $2, $3 }' checkpoints >>"$work/known"
-[ -f HEAD ] && tr -d '\000' <HEAD | awk 'NR == 1 && NF == 4 && $1 ~ /^(0|[1-9][0-9]*)$/ && length($2) == 64 && $2 ~ /^[0-9a-f]+$/ && $4 ~ /\.jsonl$/ { print "HEAD", $1, $2 }' >>"$work/known"
+# Who says what a record's hash was: the arguments, the file checkpoints (of a long one the end), HEAD.
+for kept in "$@"; do
+    printf '%s\n' "$kept" | awk '
+        { line = tolower($0); sub(/^ +/, "", line); seq = line; sub(/[: ].*/, "", seq); hex = substr(line, length(seq) + 2); gsub(/ /, "", hex)
+          ok = NR == 1 && seq ~ /^[0-9]+$/ && length(seq) <= 16 && hex ~ /^[0-9a-f]+$/ && length(hex) >= 24 && length(hex) <= 64 }
+        END { if (!ok) exit 2; print "given", seq, hex }' || { echo "no checkpoint: give it as SEQ:HEX, with 24 to 64 digits" >&2; exit 2; }
+done >"$work/given"
+if [ -f checkpoints ]; then
+    if [ "$(wc -c <checkpoints)" -gt 4194304 ]; then tail -c 4194304 checkpoints | sed 1d; else cat checkpoints; fi | tr '\000' '\001' |
+        awk -F '[ ]' '$2 ~ /^[0-9]+$/ && length($2) <= 16 && tolower($3) ~ /^[0-9a-f]+$/ && length($3) == 64 { print "remembered", $2, tolower($3) }'
+fi >"$work/left"
+# A HEAD that is not written as it has to be, or whose line does not end, says nothing.
+if [ -f HEAD ] && [ "$(head -c 128 HEAD | wc -l)" -gt 0 ]; then
+    head -c 128 HEAD | tr '\000' '\001' | awk 'NR == 1 && /^(0|[1-9][0-9]*) [0-9a-f]+ (0|[1-9][0-9]*) [0-9]+\.jsonl$/ && length($1) <= 16 && length($2) == 64 && length($3) <= 20 \
+        && $1 < 9007199254740992 && (length($4) == 18 || length($4) > 18 && $4 !~ /^0/) { print "HEAD", $1, $2 }'
+fi >>"$work/left"
+cat "$work/given" "$work/left" >"$work/known"
 if [ ! -s "$work/segments" ]; then
-    [ -s "$work/known" ] && { echo "ALTERED: no segments, but something says that there were"; exit 7; }
+    [ -s "$work/left" ] && { echo "ALTERED: no segments, but something says that there were"; exit 7; }
     echo "no journal there"
     exit 11
 fi
 
 # 1. Cut each segment into lines; put what each line's hash must cover (the object without its last member) in a file.
-#    A line that has not the shape of a record gets none. awk cannot hold NUL bytes: they become \001, which is as wrong.
+#    A line that has not the shape of a record gets none, and nothing that it says counts. awk cannot hold NUL bytes: they become \001, which is as wrong.
 mkdir "$work/bodies"
+: >"$work/lines"
+: >"$work/kinds"
 number=0
 while read -r segment; do
     number=$((number + 1))
-    tr '\000' '\001' <"$segment" | awk -v dir="$work/bodies" -v part="$number" -v name="$segment" -v size="$(wc -c <"$segment")" '
+    size=$(wc -c <"$segment")
+    echo "$number $segment $size" >>"$work/parts"
+    tr '\000' '\001' <"$segment" | awk -v dir="$work/bodies" -v kinds="$work/kinds" -v part="$number" -v name="$segment" -v size="$size" '
         BEGIN { at = 0; hex = "[0-9a-f]"; h8 = hex hex hex hex hex hex hex hex; h64 = h8 h8 h8 h8 h8 h8 h8 h8 }
         {
             n = length($0); feed = at + n < size; body = ""; prev = "-"; seq = -1; hash = "-"; time = "-"
@@ -42,6 +60,7 @@ while read -r segment; do
                 if (rest ~ /^,"time":"/) time = substr(rest, 10, 27)
                 file = sprintf("%s/%06d-%09d", dir, part, NR)
                 printf "%s", body > file; close(file)
+                if (body ~ /"kind":"(torn|pruned|segment)"/) print part, NR, body >> kinds
             }
             print part, NR, name, at, n + feed, seq, prev, hash, time
             at += n + feed
@@ -49,11 +68,11 @@ while read -r segment; do
 done <"$work/segments"
 find "$work/bodies" -type f -exec sha256sum {} + | sed 's|^\([0-9a-f]*\) .*/\([0-9]*\)-\([0-9]*\)$|\2 \3 \1|' | sort >"$work/hashes"
 
-# 2. What the torn, pruned and segment records say, read by jq.
-while read -r segment; do
-    grep -a -h -E '"kind":"(torn|pruned|segment)"' "$segment" | jq -cRr 'fromjson? | select(type == "object")
-        | [.kind, .seq, (.len // .last // .bytes // -1), (.sha256 // .last_hash // "-"), (.after // "-")] | map(tostring | gsub("[ \n]"; "_")) | join(" ")'
-done <"$work/segments" >"$work/said"
+# 2. What the torn, pruned and segment records say, read by jq: part, line, kind, number, text.
+jq -Rr 'index("{") as $at | .[:$at] + (.[$at:] | fromjson? | select(type == "object")
+    | if .kind == "torn" then [.kind, .len, .sha256] elif .kind == "pruned" then [.kind, .last, .last_hash] elif .kind == "segment" then [.kind, .bytes, .after] else empty end
+    | [.[0], (.[1] | if type == "number" and . >= 0 then . else "-" end), (.[2] | if type == "string" and test("^[!-~]+$") then . else "-" end)]
+    | map(tostring) | join(" "))' "$work/kinds" >"$work/said"
 
 # 3. Follow the chain.
 awk '
@@ -62,32 +81,39 @@ awk '
         command = "tail -c +" (from + 1) " ./" name " | head -c " len " | sha256sum"
         command | getline got; close(command); return substr(got, 1, 64)
     }
-    function take(i) { prev = hash[i]; next_seq = seq[i] + 1; at_hash[seq[i]] = hash[i]; count++ }
+    function take(i) { prev = hash[i]; next_seq = seq[i] + 1; at_hash[seq[i]] = hash[i]; count++; if (says(i) == "pruned") pruned[part[i], nr[i]] = i }
+    # What kind of record a line is, as far as it matters here: only where its hash holds.
+    function says(i) { return whole[i] ? kind[part[i], nr[i]] : "" }
+    # The first two whole records of a segment, in its first 16384 bytes: a torn one may stand before the one that opens it.
+    function open(p,   i) {
+        first_whole = second_whole = 0
+        for (i = begin[p]; i <= stop[p] && at[i] + len[i] <= 16384 && !second_whole; i++)
+            if (whole[i]) { if (first_whole) second_whole = i; else first_whole = i }
+    }
     FILENAME ~ /hashes$/ { real[$1 + 0, $2 + 0] = $3; next }
-    FILENAME ~ /said$/ { said[$1, $2] = $3 " " $4; if ($1 == "pruned") { pruned[$3] = $4 }; if ($1 == "segment") { after[$2] = $5; bytes[$2] = $3 }; next }
+    FILENAME ~ /parts$/ { parts = $1; called[parts] = $2; size[parts] = $3; begin[parts] = 1; stop[parts] = 0; next }
+    FILENAME ~ /said$/ { kind[$1, $2] = $3; number[$1, $2] = $4; text[$1, $2] = $5; next }
     FILENAME ~ /known$/ { known[++kept] = $0; if ($2 + 0 > most) most = $2 + 0; any = 1; next }
-    { i = ++lines; part[i] = $1 + 0; name[i] = $3; at[i] = $4; len[i] = $5; seq[i] = $6 + 0; prv[i] = $7; hash[i] = $8; time[i] = $9
-      whole[i] = ($6 >= 0 && real[$1 + 0, $2 + 0] == $8); size[$3] = $4 + $5; last_part = part[i] }
+    { i = ++lines; part[i] = $1 + 0; nr[i] = $2 + 0; name[i] = $3; at[i] = $4; len[i] = $5; seq[i] = $6 + 0; prv[i] = $7; hash[i] = $8; time[i] = $9
+      whole[i] = ($6 >= 0 && real[$1 + 0, $2 + 0] == $8); if (!stop[part[i]]) begin[part[i]] = i; stop[part[i]] = i }
     END {
-        first = name[1]; sub(/\.jsonl$/, "", first); first += 0
+        first = called[1]; sub(/\.jsonl$/, "", first); first += 0
         next_seq = first; for (k = 0; k < 64; k++) prev = prev "0"
-        if (first > 0) for (i = 1; i <= lines && part[i] == part[1]; i++) if (whole[i]) { next_seq = seq[i]; prev = prv[i]; break }
-        start_prev = prev; before = ""
+        open(1)
+        if (first > 0 && first_whole) { next_seq = seq[first_whole]; prev = prv[first_whole] }
+        start_prev = first_whole ? prev : "-"
+        for (p = 2; p <= parts; p++) {
+            open(p); k = says(first_whole) == "segment" ? first_whole : says(second_whole) == "segment" ? second_whole : 0
+            if (k && text[p, nr[k]] " " number[p, nr[k]] != called[p - 1] " " size[p - 1]) wrong("record " seq[k] " does not describe the segment before it")
+        }
         for (i = 1; i <= lines; i++) {
-            if (i == 1 || part[i] != part[i - 1]) {
-                for (k = i; k <= lines && part[k] == part[i] && k < i + 9; k++) if (whole[k] && (seq[k] in after)) {
-                    if (before != "" && (after[seq[k]] != before || bytes[seq[k]] != size[before])) wrong("record " seq[k] " does not describe the segment before it")
-                    break
-                }
-                before = name[i]
-            }
             if (whole[i] && seq[i] == next_seq && prv[i] == prev) { take(i); continue }
             # A region that is no record: forgiven where the next record accounts for it, byte for byte.
             committed = 0; was = 0; healed = 0; resume = 0
             for (j = i; j <= lines && part[j] == part[i]; j++) {
-                if (j > i && whole[j] && seq[j] == next_seq && prv[j] == prev && ("torn", seq[j]) in said) {
+                if (j > i && whole[j] && seq[j] == next_seq && prv[j] == prev && says(j) == "torn") {
                     region = at[j] - at[i]
-                    if (said["torn", seq[j]] == region " " sum(name[i], at[i], region)) { healed = 1; break }
+                    if (number[part[j], nr[j]] == region && text[part[j], nr[j]] == sum(name[i], at[i], region)) { healed = 1; break }
                 }
                 if (whole[j]) {
                     if (!resume) resume = j
@@ -97,7 +123,7 @@ awk '
                 }
             }
             if (healed) { print "  healed: " region " bytes at " name[i] " byte " at[i] ", by record " seq[j]; take(j); i = j; continue }
-            if (part[i] == last_part && !committed && !(any && most >= next_seq)) { torn = 1; break }
+            if (part[i] == parts && !committed && !(any && most >= next_seq)) { torn = 1; break }
             wrong("at " name[i] " byte " at[i] ": no record " next_seq " that follows the one before")
             if (bad >= 50) break
             if (resume) { prev = prv[resume]; next_seq = seq[resume]; i = resume - 1 }
@@ -105,7 +131,10 @@ awk '
         }
         if (first > 0) {
             ok = 0
-            for (p in pruned) if ((p + 1 == first && pruned[p] == start_prev) || (p + 0 >= first && at_hash[p + 0] == pruned[p])) ok = 1
+            for (k in pruned) {
+                last = number[k]; named = text[k]
+                if (last != "-" && ((last + 1 == first && named == start_prev) || (last + 0 >= first && at_hash[last + 0] == named))) ok = 1
+            }
             if (!ok) wrong("records 0 to " first - 1 " are missing, and no record says that they were pruned")
         }
         for (k = 1; k <= kept; k++) {
@@ -117,4 +146,4 @@ awk '
         print (bad ? "ALTERED" : torn ? "torn tail" : "verified") ": " count + 0 " records, head " next_seq - 1 " " prev
         if (!given) print "  compared with no checkpoint from elsewhere: rewriting, or a cut at the end of a record, cannot be seen"
         exit bad ? 7 : torn ? 9 : 0
-    }' "$work/hashes" "$work/said" "$work/known" "$work/lines"
+    }' "$work/parts" "$work/hashes" "$work/said" "$work/known" "$work/lines"

@@ -267,6 +267,163 @@ fn no_name_of_a_folder_is_a_command_to_the_reference_verifier() {
     assert_eq!(by_script(&folder, &[]).unwrap().0, 0);
 }
 
+/// The hash of the last record of a segment.
+fn last_hash(folder: &Path, name: &str) -> String {
+    let text = fs::read_to_string(folder.join(name)).unwrap();
+    text[text.len() - 67..text.len() - 3].to_owned()
+}
+
+fn segments(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".jsonl")).collect();
+    names.sort();
+    names
+}
+
+/// What was done to a journal, how, and what verifying says then.
+type Case = (&'static str, fn(&Path), i32);
+
+/// Both verifiers have to say the exit of each case.
+fn agree(cases: &[Case]) {
+    for (what, make, exit) in cases {
+        let scratch = Scratch::in_memory();
+        make(&scratch.journal());
+        let report = report(&scratch.journal(), &[]);
+        assert_eq!(exit_of(&report), *exit, "{what}: {report}");
+        let Some((said, text)) = by_script(&scratch.journal(), &[]) else { return };
+        assert_eq!(said, *exit, "{what}: the script says {text}");
+    }
+}
+
+/// Adds to the last segment what says that everything before the first one was pruned.
+fn claim_pruned(folder: &Path, rest_of_line: &str) {
+    let names = segments(folder);
+    let hash = last_hash(folder, &names[0]);
+    let last: u64 = names[1][..12].parse::<u64>().unwrap() - 1;
+    fs::remove_file(folder.join(&names[0])).unwrap();
+    let path = folder.join(names.last().unwrap());
+    let claim =
+        format!("\"kind\":\"pruned\",\"seq\":7,\"last\":{last},\"last_hash\":\"{hash}\"{rest_of_line}");
+    fs::write(&path, fs::read_to_string(&path).unwrap() + "{" + &claim).unwrap();
+}
+
+#[test]
+fn what_is_no_record_says_nothing_to_either_verifier() {
+    agree(&[
+        (
+            "a line of junk says that the beginning was pruned",
+            |folder| {
+                write(folder, 12, 2_000);
+                claim_pruned(folder, "}\n");
+            },
+            7,
+        ),
+        (
+            "so does one of the shape of a record",
+            |folder| {
+                write(folder, 12, 2_000);
+                let zeros = "0".repeat(64);
+                claim_pruned(folder, &format!(",\"hash\":\"{zeros}\"}}\n"));
+                let path = folder.join(segments(folder).pop().unwrap());
+                let text = fs::read_to_string(&path).unwrap();
+                let head = format!("{{\"v\":1,\"prev\":\"{zeros}\",\"seq\":7,\"time\":\"\",");
+                fs::write(
+                    &path,
+                    text.replace("{\"kind\":\"pruned\",\"seq\":7,", &(head + "\"kind\":\"pruned\",")),
+                )
+                .unwrap();
+            },
+            7,
+        ),
+        (
+            "lines of junk are called torn and segment",
+            |folder| {
+                write(folder, 3, u64::MAX);
+                add(folder, b"{\"kind\":\"torn\",\"seq\":7,\"len\":1}\n{\"kind\":\"segment\",\"seq\":0,\"after\":\"x\"}\n");
+            },
+            9,
+        ),
+        (
+            "an empty segment behind a torn tail",
+            |folder| {
+                write(folder, 3, u64::MAX);
+                add(folder, b"{\"v\":1");
+                fs::write(folder.join("000000000007.jsonl"), "").unwrap();
+            },
+            7,
+        ),
+        (
+            "nothing but one empty segment, not the first",
+            |folder| {
+                fs::create_dir(folder).unwrap();
+                fs::write(folder.join("000000000100.jsonl"), "").unwrap();
+            },
+            7,
+        ),
+        (
+            "an empty segment in the middle",
+            |folder| {
+                write(folder, 12, 2_000);
+                fs::write(folder.join("000000000003.jsonl"), "").unwrap();
+            },
+            7,
+        ),
+        (
+            "a HEAD that is met no more, its line not ended",
+            |folder| head(folder, |line| line.trim_end().to_owned()),
+            0,
+        ),
+        ("a HEAD with an end of letters", |folder| head(folder, |line| swap(line, 2, "many")), 0),
+        ("a HEAD with an end of two ways", |folder| head(folder, |line| swap(line, 2, "007")), 0),
+        ("a HEAD with a short name", |folder| head(folder, |line| swap(line, 3, "0.jsonl\n")), 0),
+        ("a HEAD that is met no more", |folder| head(folder, str::to_owned), 7),
+    ]);
+}
+
+/// A journal whose last records were cut off, so that only its `HEAD`, changed so, can tell.
+fn head(folder: &Path, change: fn(&str) -> String) {
+    write(folder, 4, u64::MAX);
+    edit(folder, |lines| lines.truncate(7));
+    let line = fs::read_to_string(folder.join("HEAD")).unwrap();
+    fs::write(folder.join("HEAD"), change(&line)).unwrap();
+}
+
+fn swap(line: &str, at: usize, word: &str) -> String {
+    let mut words: Vec<&str> = line.split(' ').collect();
+    words[at] = word;
+    words.join(" ")
+}
+
+#[test]
+fn what_is_no_checkpoint_is_refused_by_both() {
+    let journal = golden().join("good");
+    let whole = fs::read_to_string(journal.join("given")).unwrap().trim_end().to_owned();
+    let (seq, hash) = whole.split_once(':').unwrap();
+    let given = |text: String, exit: i32| {
+        let read = Checkpoint::parse(&text).ok();
+        assert_eq!(read.map_or(2, |kept| exit_of(&report(&journal, &[kept]))), exit, "{text}");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify.sh");
+        let said = Command::new("sh").arg(script).arg(&journal).arg(&text).output().unwrap();
+        assert_eq!(said.status.code(), Some(exit), "{text}: {}", String::from_utf8_lossy(&said.stdout));
+    };
+    if by_script(&journal, &[]).is_none() {
+        return;
+    }
+    for (digits, exit) in [(1, 2), (23, 2), (24, 0), (63, 0), (64, 0)] {
+        given(format!("{seq}:{}", &hash[..digits]), exit);
+    }
+    given(format!(" {seq} {} {} ", &hash[..4].to_uppercase(), &hash[4..24]), 0);
+    given(format!("{seq}:{}", "0".repeat(24)), 7);
+    for text in ["", "6", ":", "x:y"] {
+        given(text.to_owned(), 2);
+    }
+    for text in
+        [format!("{whole}0"), format!("{whole}\n{whole}"), format!("-{whole}"), format!("{seq}::{hash}")]
+    {
+        given(text, 2);
+    }
+}
+
 #[test]
 fn both_verifiers_agree_on_tampered_copies() {
     let scratch = Scratch::in_memory();
