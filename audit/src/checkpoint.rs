@@ -138,13 +138,22 @@ fn last_head(snapshot: &Snapshot) -> Result<Head> {
     Ok(Head { seq, hash })
 }
 
-/// Notes in the file `checkpoints` that this head was given out, and where to.
+/// Notes in the file `checkpoints` that this head was given out, and where to. The record it names is on disk first: who
+/// wrote it may not have come to that.
 ///
 /// # Errors
 /// [`Kind::Io`], [`Kind::Permission`], [`Kind::Full`], [`Kind::Busy`].
 pub fn remember(path: &Path, head: Head, place: &str) -> Result<()> {
     let folder = Folder::open(path)?;
     let _lock = folder.lock(For::Writing, LOCK_WAIT)?;
+    if let Some(last) = folder.segments()?.last() {
+        folder.read_segment(*last)?.sync()?;
+    }
+    note(&folder, head, place)
+}
+
+/// The same, with the lock held already.
+pub(crate) fn note(folder: &Folder, head: Head, place: &str) -> Result<()> {
     let mut place = escape(place.as_bytes());
     place.truncate(200);
     folder.append_checkpoint(&format!("{} {} {} {place}\n", clock::text(clock::now()), head.seq, head.hex()))

@@ -33,8 +33,8 @@ pub struct Journal {
     failed: Option<Error>,
     wait: Duration,
     segment_bytes: u64,
-    /// What the next segment begins with, where it is a repair.
-    gap: Option<Draft>,
+    /// What the next segment begins with, where that is made already.
+    opening: Option<Draft>,
 }
 
 impl Journal {
@@ -75,7 +75,7 @@ impl Journal {
             failed: None,
             wait,
             segment_bytes,
-            gap: None,
+            opening: None,
         }
     }
 
@@ -112,12 +112,10 @@ impl Journal {
         let size = segment.size()?;
         let tail = follow(&segment, 0, size, size, next, &mut |_| {})
             .map_err(|error| segment.fail("cannot read the journal", &error))?;
-        self.gap = Some(gap);
+        self.opening = Some(gap);
         self.reserved = 0;
         let head = self.commit(Found { segment, tail, opened: false, time: Vec::new() }, &[])?;
-        if let Some(mark) = &self.mark {
-            mark.sync()?;
-        }
+        self.sync_mark()?;
         Ok(head)
     }
 
@@ -158,10 +156,13 @@ impl Journal {
     /// # Errors
     /// [`Kind::Io`]; the records themselves are safe.
     pub fn close(self) -> Result<Head> {
-        if let Some(mark) = &self.mark {
-            mark.sync()?;
-        }
+        self.sync_mark()?;
         Ok(self.head)
+    }
+
+    /// Puts `HEAD` on disk.
+    pub(crate) fn sync_mark(&self) -> Result<()> {
+        self.mark.as_ref().map_or(Ok(()), MarkFile::sync)
     }
 
     /// Finds the end of the chain, creating an empty first segment where there is no journal. The lock has to be held.
@@ -183,6 +184,8 @@ impl Journal {
             return Ok(found);
         }
         found.segment.sync().inspect_err(|error| self.failed = Some(error.clone()))?;
+        // The whole segment is read for it: where that fails, one that was begun would be in the way of every append.
+        let Ok(opening) = self.opening_of(found.tail.next.seq) else { return Ok(found) };
         let segment = self.folder.create_segment(found.tail.next.seq);
         let segment = match segment {
             Ok(segment) => segment,
@@ -195,6 +198,7 @@ impl Journal {
             return Ok(found);
         }
         self.reserved = RESERVED_BYTES;
+        self.opening = Some(opening);
         let mut tail = found.tail;
         tail.end = 0;
         Ok(Found { segment, tail, opened: false, time: found.time })
@@ -221,9 +225,9 @@ impl Journal {
         }
         let begins = !opened;
         if begins {
-            let opening = match self.gap.take() {
-                Some(gap) => gap,
-                None => self.opening(&segment)?,
+            let opening = match self.opening.take() {
+                Some(opening) => opening,
+                None => self.opening_of(segment.first)?,
             };
             needed.push(opening);
         }
@@ -256,9 +260,9 @@ impl Journal {
     }
 
     /// The record a segment begins with.
-    fn opening(&self, segment: &Segment) -> Result<Draft> {
-        let before = self.folder.segments()?.into_iter().rfind(|first| *first < segment.first);
-        let Some(before) = before.filter(|_| segment.first > 0) else {
+    fn opening_of(&self, first: u64) -> Result<Draft> {
+        let before = self.folder.segments()?.into_iter().rfind(|before| *before < first);
+        let Some(before) = before.filter(|_| first > 0) else {
             return Ok(Draft::new("genesis").text("id", &store::random_id()?));
         };
         let before_file = self.folder.read_segment(before)?;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::chain::Next;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{note, Checkpoint};
 use crate::error::{Error, Kind, Result};
 use crate::hash;
 use crate::head::{segment_name, Head};
@@ -37,6 +37,11 @@ pub fn repair(path: &Path, boot: &str) -> Result<Option<Head>> {
         Place::Lost(lost) => {
             let marked = lost.mark.map(|mark| mark.head);
             let last = marked.into_iter().chain(report.head).max_by_key(|head| head.seq);
+            // The gap names the hash it goes on from. Where that is not the one that HEAD has, which is overwritten, the
+            // file of checkpoints keeps the other: it stays unmet for ever.
+            if let Some(marked) = marked.filter(|marked| last != Some(*marked)) {
+                note(&folder, marked, "HEAD before a repair")?;
+            }
             let mut next =
                 last.map_or(Next::FIRST, |head| Next { seq: head.seq + 1, prev: hash::to_hex(&head.hash) });
             if let Some(newest) = segments.last().filter(|newest| **newest > next.seq) {
@@ -151,6 +156,8 @@ pub fn prune(path: &Path, boot: &str, before: u64) -> Result<Option<(Prune, Head
     let mut journal = Journal::open(path, boot)?;
     let head = journal.append(&[draft])?;
     let _lock = folder.lock(For::Writing, LOCK_WAIT)?;
+    // A HEAD on disk that names a record of a removed segment would say that it is lost.
+    journal.sync_mark()?;
     for first in segments {
         folder.remove_segment(first)?;
     }

@@ -59,8 +59,21 @@ pub(crate) struct Reading<'a> {
     needle: Option<Vec<u8>>,
     /// Those of [`Query::any`] as they stand in a line.
     any: Vec<Alternative>,
+    /// Operations that had a hit lately: their further records are hits too.
+    lately: Vec<Lately>,
     pub(crate) skipped: Skipped,
 }
+
+struct Lately {
+    operation: Vec<u8>,
+    /// For so many lines more that belong to no such operation.
+    patience: u32,
+}
+
+/// How many lines of others (a recorder, another operation) may stand between two records of an operation.
+const PATIENCE: u32 = 64;
+/// So many operations at a time are followed: changing commands exclude each other.
+const MOST_OPERATIONS: usize = 8;
 
 /// What a line must hold to be worth a parse.
 struct Alternative {
@@ -116,7 +129,7 @@ impl<'a> Reading<'a> {
     pub(crate) fn new(query: &'a Query) -> Self {
         let needle = query.values.iter().map(|(_, value)| json_string(value.as_bytes())).max_by_key(Vec::len);
         let any = query.any.iter().map(|values| Alternative::of(values)).collect();
-        Self { query, needle, any, skipped: Skipped::default() }
+        Self { query, needle, any, lately: Vec::new(), skipped: Skipped::default() }
     }
 
     /// Gives the wanted lines between two places of a segment, the first of them where a line begins.
@@ -129,7 +142,6 @@ impl<'a> Reading<'a> {
     ) -> Result<ControlFlow<()>> {
         let mut buffer = vec![0u8; PIECE + 2 * MAX_LINE];
         let (mut at, mut filled) = (from, 0usize);
-        let mut operation: Option<Vec<u8>> = None;
         loop {
             let left = usize::try_from(size - at - filled as u64).unwrap_or(usize::MAX);
             let room = buffer.get_mut(filled..).unwrap_or_default();
@@ -142,7 +154,7 @@ impl<'a> Reading<'a> {
             let bytes = buffer.get(..filled).unwrap_or_default();
             // Only whole lines, but for the last of the file, which may lack its line feed.
             let usable = if end { filled } else { memchr::memrchr(b'\n', bytes).map_or(0, |last| last + 1) };
-            if self.lines(bytes.get(..usable).unwrap_or_default(), &mut operation, each).is_break() {
+            if self.lines(bytes.get(..usable).unwrap_or_default(), each).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             if end {
@@ -156,21 +168,13 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn lines(
-        &mut self,
-        bytes: &[u8],
-        operation: &mut Option<Vec<u8>>,
-        each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let finder = self.needle.as_deref().map(Finder::new);
+    fn lines(&mut self, bytes: &[u8], each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
+        let finder = self.needle.as_deref().map(|needle| Finder::new(needle).into_owned());
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let follows = operation.as_deref().is_some_and(|id| {
-                let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                operation_of(line) == Some(id)
-            });
+            // Where operations are followed each line is looked at; else what cannot be a hit is jumped over.
             let hit = match &finder {
-                Some(finder) if !follows => match finder.find(rest) {
+                Some(finder) if self.lately.is_empty() => match finder.find(rest) {
                     Some(hit) => at + hit,
                     None => break,
                 },
@@ -187,20 +191,46 @@ impl<'a> Reading<'a> {
                 .map_or(bytes.len(), |feed| hit + feed);
             let line = bytes.get(from..to).unwrap_or_default();
             at = to + 1;
-            if follows && self.in_time(line) || !follows && self.wanted(line) {
+            let follows = self.follows(line);
+            let may_be = || finder.as_ref().is_none_or(|finder| finder.find(line).is_some());
+            if follows && self.in_time(line) || !follows && may_be() && self.wanted(line) {
                 if whole(line).is_none() {
                     self.skipped.lines += 1;
                     continue;
                 }
                 if self.query.with_operation {
-                    *operation = operation_of(line).map(<[u8]>::to_vec);
+                    self.follow(line);
                 }
                 each(line)?;
-            } else {
-                *operation = None;
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether a line belongs to an operation that had a hit lately. Each other line makes it less late.
+    fn follows(&mut self, line: &[u8]) -> bool {
+        if self.lately.is_empty() {
+            return false;
+        }
+        let operation = operation_of(line);
+        if self.lately.iter().any(|one| operation == Some(one.operation.as_slice())) {
+            return true;
+        }
+        self.lately.retain_mut(|one| {
+            one.patience -= 1;
+            one.patience > 0
+        });
+        false
+    }
+
+    /// A line was a hit: the further records of its operation are.
+    fn follow(&mut self, line: &[u8]) {
+        let Some(operation) = operation_of(line) else { return };
+        self.lately.retain(|one| one.operation != operation);
+        if self.lately.len() >= MOST_OPERATIONS {
+            self.lately.remove(0);
+        }
+        self.lately.push(Lately { operation: operation.to_vec(), patience: PATIENCE });
     }
 
     fn in_time(&self, line: &[u8]) -> bool {

@@ -303,7 +303,9 @@ impl fmt::Display for Report {
                 "  the file HEAD is missing or damaged: a cut at the end would not be noticed by it"
             )?;
         }
-        if !self.comparisons.iter().any(|comparison| comparison.witness == Witness::Given) {
+        // One from before the first record that is left is compared with nothing.
+        let is_given = |one: &Comparison| one.witness == Witness::Given && one.outcome != Outcome::Before;
+        if !self.comparisons.iter().any(is_given) {
             writeln!(f, "  compared with no checkpoint from elsewhere: a journal that was rewritten,")?;
             writeln!(f, "  or cut at the end of a record, cannot be told from this one")?;
         }

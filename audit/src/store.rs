@@ -466,10 +466,9 @@ impl Segment {
 
     /// Makes the kernel read from disk again what it has not written there: after a failed sync its pages say what was
     /// meant, not what is.
-    pub(crate) fn forget_cached(&self, from: u64) {
-        let from = i64::try_from(from).unwrap_or(i64::MAX);
+    pub(crate) fn forget_cached(&self) {
         // Advice only: where it is not followed, the pages are right or the next sync says so.
-        let _ = posix_fadvise(&self.file, from, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
     }
 }
 

@@ -121,7 +121,7 @@ fn after_mark(mark: &Mark) -> Next {
 
 /// The whole record whose line feed is the byte before `end`.
 pub(crate) fn record_ending_at<'a>(
-    source: &dyn Source,
+    segment: &Segment,
     end: u64,
     window: &'a mut [u8; WINDOW],
 ) -> Result<Option<Parts<'a>>> {
@@ -132,10 +132,11 @@ pub(crate) fn record_ending_at<'a>(
     };
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match source.read_at(rest, from + filled as u64) {
-            // Shorter than HEAD says, or unreadable there: either way the record cannot be shown.
-            Ok(0) | Err(_) => return Ok(None),
+        match segment.read_at(rest, from + filled as u64) {
+            // Shorter than HEAD says.
+            Ok(0) => return Ok(None),
             Ok(count) => filled += count,
+            Err(error) => return Err(segment.fail("cannot read the journal", &error)),
         }
     }
     let Some((b'\n', before)) = bytes.split_last() else { return Ok(None) };
@@ -220,7 +221,12 @@ fn forward(folder: &Folder, mut segment: Segment, mut start: Start) -> Result<Fo
         let size = segment.size()?;
         let (mut opened, mut time) = (start.opened, start.time);
         if size > start.from {
-            segment.forget_cached(start.from);
+            // Nobody has said that this is on disk: whoever wrote it may have been killed before, or told that it is not.
+            // Then the kernel's pages say what was meant. All of them are dropped, because it keeps those that are asked
+            // for in part.
+            segment.sync()?;
+            folder.sync()?;
+            segment.forget_cached();
         }
         let tail = follow(&segment, start.from, size, u64::MAX, start.next, &mut |step| {
             if let Step::Record(parts, line) = step {

@@ -36,6 +36,8 @@ const MOST_SHARES: u128 = 8192;
 const MIN_SHARE: u128 = 256 * 1024;
 /// What the kernel keeps of a file in one piece.
 const PAGE: usize = 4096;
+/// So many of the latest prunes may have been interrupted, each in the middle of the one before.
+const MAX_INTERRUPTED: usize = 8;
 /// With this many findings verifying ends.
 const MAX_FINDINGS: usize = 50;
 
@@ -601,21 +603,19 @@ impl<'a> Walk<'a> {
             Some(span) => self.snapshot.opening(*span)?.first().map(|(next, _)| next.prev),
             None => None,
         };
-        let mut witness = None;
-        for said in &self.pruned {
-            // A prune that was interrupted has left records that it names as pruned: those have to lead to its hash.
-            let leads = said.last + 1 == first && prev.is_some_and(|prev| said.hash == hash::as_str(&prev));
-            let within = || -> Result<bool> {
-                Ok(said.last >= first
-                    && self
-                        .snapshot
-                        .find(said.last)?
-                        .iter()
-                        .any(|(_, _, hash)| said.hash == hash::as_str(hash)))
-            };
-            if leads || within()? {
-                witness = Some(said.clone());
+        // A prune that was interrupted has left records that it names as pruned: those have to lead to its hash. Only the
+        // latest ones can have been: each is looked for in a whole segment.
+        let leads = |said: &&Pruned| {
+            said.last + 1 == first && prev.is_some_and(|prev| said.hash == hash::as_str(&prev))
+        };
+        let mut witness = self.pruned.iter().find(leads).cloned();
+        for said in self.pruned.iter().rev().filter(|said| said.last >= first).take(MAX_INTERRUPTED) {
+            if witness.is_some() {
                 break;
+            }
+            let found = self.snapshot.find(said.last)?;
+            if found.iter().any(|(_, _, hash)| said.hash == hash::as_str(hash)) {
+                witness = Some(said.clone());
             }
         }
         match witness {

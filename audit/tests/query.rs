@@ -197,3 +197,20 @@ fn a_record_is_found_by_its_number_and_the_boots_are_listed() {
     journal.append(&[Draft::new("note")]).unwrap();
     assert_eq!(boots(&scratch.journal()).unwrap(), ["b", "c"]);
 }
+
+#[test]
+fn what_others_write_meanwhile_does_not_cut_an_operation_short() {
+    let scratch = Scratch::new();
+    let mut journal = Journal::open_with(&scratch.journal(), "b", std::time::Duration::ZERO, 1500).unwrap();
+    let of = |kind: &str| Draft::new(kind).op("9616d76e");
+    journal.append(&[of("op").text("phase", "start").list("qubes", ["sys-net"])]).unwrap();
+    for number in 0..10 {
+        // The recorder's, and so many of them that new segments begin.
+        journal.append(&[Draft::new("device").number("number", number)]).unwrap();
+        journal.append(&[of("step").number("number", number)]).unwrap();
+    }
+    journal.append(&[of("op").text("phase", "end").text("outcome", "done")]).unwrap();
+    let (found, _) = operations(&scratch.journal(), &value(None, "sys-net"), None).unwrap();
+    let [one] = found.as_slice() else { panic!("{}", found.len()) };
+    assert_eq!((one.records, Record::parse(&one.last).unwrap().text("outcome")), (12, Some("done")));
+}

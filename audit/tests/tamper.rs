@@ -192,3 +192,27 @@ fn one_bit_in_any_file_of_a_journal_of_many_segments_is_found_in_its_segment() {
     }
     assert_eq!(check(&folder, &[]).verdict(), Verdict::Sound);
 }
+
+#[test]
+fn a_repair_leaves_a_rewritten_last_record_red() {
+    let scratch = Scratch::in_memory();
+    let folder = scratch.journal();
+    let mut journal = Journal::open(&folder, "1c0ffee0").unwrap();
+    for number in 0..3 {
+        journal.append(&[Draft::new("note").number("number", number)]).unwrap();
+    }
+    journal.close().unwrap();
+    let file = folder.join("000000000000.jsonl");
+    let lines: Vec<Vec<u8>> =
+        fs::read(&file).unwrap().split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    fs::write(&file, rewritten(&lines, lines.len() - 1).concat()).unwrap();
+    assert_eq!(check(&folder, &[]).verdict(), Verdict::Altered);
+    audit::repair(&folder, "1c0ffee0").unwrap().unwrap();
+    let report = check(&folder, &[]);
+    assert_eq!(report.verdict(), Verdict::Altered, "{report}");
+    // What came behind it can be verified by itself, and the writer goes on.
+    let from = audit::last_repair(&folder).unwrap();
+    let report = verify(&folder, &Against { from, ..Against::default() }, &|_, _| {}).unwrap();
+    assert_eq!(report.verdict(), Verdict::Sound, "{report}");
+    Journal::open(&folder, "1c0ffee0").unwrap().append(&[Draft::new("note")]).unwrap();
+}

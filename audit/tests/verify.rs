@@ -205,3 +205,15 @@ fn a_sparse_file_of_checkpoints_is_not_read_whole() {
     fs::remove_file(scratch.journal().join("HEAD")).unwrap();
     assert!(verify(&scratch.journal(), &Against::default(), &|_, _| {}).is_ok());
 }
+
+#[test]
+fn a_checkpoint_from_before_what_is_left_is_no_comparison() {
+    let scratch = Scratch::new();
+    let folder = scratch.journal();
+    let mut journal = Journal::open_with(&folder, "b", std::time::Duration::ZERO, 1000).unwrap();
+    let heads: Vec<Head> = (0..20).map(|_| journal.append(&[Draft::new("note")]).unwrap()).collect();
+    audit::prune(&folder, "b", 12).unwrap().unwrap();
+    let report = check_with(&folder, &heads[1..2]);
+    assert_eq!(report.verdict(), Verdict::Sound);
+    assert!(report.to_string().contains("compared with no checkpoint from elsewhere"), "{report}");
+}
