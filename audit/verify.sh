@@ -107,7 +107,10 @@ awk '
             if (k && text[p, nr[k]] " " number[p, nr[k]] != called[p - 1] " " size[p - 1]) wrong("record " seq[k] " does not describe the segment before it")
         }
         for (i = 1; i <= lines; i++) {
-            if (whole[i] && seq[i] == next_seq && prv[i] == prev) { take(i); continue }
+            if (whole[i] && seq[i] == next_seq && prv[i] == prev) {
+                if (says(i) == "torn" && i != excused) wrong("record " seq[i] " accounts for bytes before it that are not there")
+                take(i); continue
+            }
             # A region that is no record: forgiven where the next record accounts for it, byte for byte.
             committed = 0; was = 0; healed = 0; resume = 0
             for (j = i; j <= lines && part[j] == part[i]; j++) {
@@ -126,7 +129,7 @@ awk '
             if (part[i] == parts && !committed && !(any && most >= next_seq)) { torn = 1; break }
             wrong("at " name[i] " byte " at[i] ": no record " next_seq " that follows the one before")
             if (bad >= 50) break
-            if (resume) { prev = prv[resume]; next_seq = seq[resume]; i = resume - 1 }
+            if (resume) { prev = prv[resume]; next_seq = seq[resume]; i = resume - 1; excused = resume }
             else while (i < lines && part[i + 1] == part[i]) i++
         }
         if (first > 0) {

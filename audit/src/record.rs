@@ -324,7 +324,28 @@ impl<'a> Parts<'a> {
             .and_then(|rest| rest.get(..clock::TEXT_LEN))
             .unwrap_or_default()
     }
+
+    /// Whether it is a `torn` record, by what stands in it; its JSON has not been read.
+    // Asked for every record. Behind the time and the boot, or an operation besides, stands the kind in what is written
+    // here: one look tells. No string can feign it, because a quotation mark in one has a backslash before it.
+    #[inline(always)]
+    pub(crate) fn says_torn(&self) -> bool {
+        const KIND: &[u8; 9] = b",\"kind\":\"";
+        const TORN: &[u8] = b"torn\"";
+        for at in [KIND_AT, KIND_AT + OP_MEMBER] {
+            match self.members.get(at..).and_then(<[u8]>::split_first_chunk) {
+                Some((member, kind)) if member == KIND => return kind.starts_with(TORN),
+                _ => {}
+            }
+        }
+        memchr::memmem::find(self.members, b",\"kind\":\"torn\"").is_some()
+    }
 }
+
+/// How long `,"time":"` with its time and `,"boot":"` with eight digits are, in bytes.
+const KIND_AT: usize = 9 + clock::TEXT_LEN + 1 + 9 + 8 + 1;
+/// How long `,"op":"` with eight digits is.
+const OP_MEMBER: usize = 7 + 8 + 1;
 
 /// Takes a line (without its line feed) apart; `None` where it has not the shape of a record.
 pub(crate) fn split(line: &[u8]) -> Option<Parts<'_>> {

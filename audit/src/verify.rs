@@ -268,6 +268,10 @@ fn quick(
         let mut lanes = Lanes::new();
         while let Some((begins, line)) = line() {
             let Some(parts) = shape(line) else { return Ok(None) };
+            // What it accounts for is no record: where it stands, the slow path has to look.
+            if parts.says_torn() {
+                return Ok(None);
+            }
             lanes.take(line, &parts);
             if !add(&mut checked, begins, line, &parts, wanted, finder.as_ref()) {
                 return Ok(None);
@@ -481,11 +485,23 @@ impl<'a> Walk<'a> {
         enough: u64,
         mut next: Next,
     ) -> Result<(u64, Next)> {
+        // The record that may stand without the region it accounts for: it has one, or a finding says that it has not.
+        let mut excused = None;
         loop {
+            let mut place = at;
             let Self { report, found, pruned, .. } = self;
             let fail = |error: io::Error| segment.fail("cannot read the journal", &error);
             let tail = follow(segment, at, span.size, enough, next, &mut |step| match step {
                 Step::Record(parts, line) => {
+                    if parts.says_torn() && excused != Some(parts.seq) && report.findings.len() < MAX_FINDINGS
+                    {
+                        let what =
+                            format!("record {} accounts for bytes before it that are not there", parts.seq);
+                        let place = Some(Place { segment: span.first, offset: place });
+                        report.findings.push(Finding { wrong: Wrong::Missing, seq: parts.seq, place, what });
+                        report.gave_up = report.findings.len() >= MAX_FINDINGS;
+                    }
+                    place += line.len() as u64 + 1;
                     report.records += 1;
                     if let Some(slot) = found.get_mut(&parts.seq) {
                         *slot = Some(*parts.hash);
@@ -493,7 +509,9 @@ impl<'a> Walk<'a> {
                     pruned.extend(Pruned::read(line));
                 }
                 Step::Healed(region) => {
-                    report.heal(Place { segment: span.first, offset: region.from }, region.len, region.seq)
+                    excused = Some(region.seq);
+                    place = region.from + region.len;
+                    report.heal(Place { segment: span.first, offset: region.from }, region.len, region.seq);
                 }
             })
             .map_err(fail)?;
@@ -505,7 +523,10 @@ impl<'a> Walk<'a> {
                 return Ok((span.size, tail.next));
             }
             match self.word(segment, span, junk, &tail.next)? {
-                Some((from, resumed)) => (at, next) = (from, resumed),
+                Some((from, resumed)) => {
+                    (at, next) = (from, resumed);
+                    excused = Some(resumed.seq);
+                }
                 None => return Ok((span.size, tail.next)),
             }
             if at >= enough || self.gave_up() {

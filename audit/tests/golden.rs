@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use audit::{prune, remember, repair, verify, Against, Checkpoint, Draft, Head, Journal, Report, Verdict};
+use audit::{
+    prune, remember, repair, verify, Against, Checkpoint, Draft, Head, Journal, Report, Verdict, Wrong,
+};
 use common::Scratch;
 
 const FIRST: &str = "000000000000.jsonl";
@@ -378,6 +380,47 @@ fn what_is_no_record_says_nothing_to_either_verifier() {
         ("a HEAD with a short name", |folder| head(folder, |line| swap(line, 3, "0.jsonl\n")), 0),
         ("a HEAD that is met no more", |folder| head(folder, str::to_owned), 7),
     ]);
+}
+
+/// A journal with a torn region that is accounted for; what it is changed to.
+fn healed(folder: &Path, change: fn(&mut Vec<Vec<u8>>)) {
+    write(folder, 3, u64::MAX);
+    add(folder, b"{\"v\":1,\"prev\":\"00\0\0\n\xa5\n{\"v\":1");
+    write(folder, 2, u64::MAX);
+    edit(folder, change);
+    fs::remove_file(folder.join("HEAD")).unwrap();
+}
+
+#[test]
+fn a_record_that_accounts_for_bytes_that_are_not_there_shows_that_they_were_removed() {
+    agree(&[
+        ("the region is there", |folder| healed(folder, |_| {}), 0),
+        ("the region is removed", |folder| healed(folder, |lines| drop(lines.drain(7..10))), 7),
+        ("a line of the region is removed", |folder| healed(folder, |lines| drop(lines.remove(8))), 7),
+        ("so is the end of the journal", |folder| healed(folder, |lines| drop(lines.drain(8..))), 9),
+        (
+            "the region stood at the beginning of a segment, and is removed",
+            |folder| {
+                write(folder, 3, u64::MAX);
+                fs::write(folder.join("000000000007.jsonl"), b"{\"v\":1").unwrap();
+                write(folder, 1, u64::MAX);
+                let path = folder.join("000000000007.jsonl");
+                let bytes = fs::read(&path).unwrap();
+                fs::write(&path, &bytes[8..]).unwrap();
+                fs::remove_file(folder.join("HEAD")).unwrap();
+            },
+            7,
+        ),
+    ]);
+    let scratch = Scratch::in_memory();
+    healed(&scratch.journal(), |lines| drop(lines.drain(7..10)));
+    let report = report(&scratch.journal(), &[]);
+    assert_eq!(report.findings.len(), 1, "{report}");
+    let (finding, end) = (&report.findings[0], fs::read(scratch.journal().join(FIRST)).unwrap());
+    assert_eq!((finding.wrong, finding.seq), (Wrong::Missing, 7));
+    assert!(finding.what == "record 7 accounts for bytes before it that are not there", "{report}");
+    let before: usize = end.split_inclusive(|byte| *byte == b'\n').take(7).map(<[u8]>::len).sum();
+    assert_eq!(finding.place.unwrap().offset, before as u64);
 }
 
 /// A journal whose last records were cut off, so that only its `HEAD`, changed so, can tell.
