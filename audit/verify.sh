@@ -90,6 +90,13 @@ awk '
         for (i = begin[p]; i <= stop[p] && at[i] + len[i] <= 16384 && !second_whole; i++)
             if (whole[i]) { if (first_whole) second_whole = i; else first_whole = i }
     }
+    # The name of each segment up to this one is the number that is due there, unless another record stands there.
+    function enter(upto,   name) {
+        while (entered < upto) {
+            open(++entered); name = called[entered]; sub(/\.jsonl$/, "", name)
+            if (name + 0 != next_seq && (!first_whole || seq[first_whole] == next_seq)) wrong(called[entered] " begins with record " next_seq)
+        }
+    }
     FILENAME ~ /hashes$/ { real[$1 + 0, $2 + 0] = $3; next }
     FILENAME ~ /parts$/ { parts = $1; called[parts] = $2; size[parts] = $3; begin[parts] = 1; stop[parts] = 0; next }
     FILENAME ~ /said$/ { kind[$1, $2] = $3; number[$1, $2] = $4; text[$1, $2] = $5; next }
@@ -106,7 +113,9 @@ awk '
             open(p); k = says(first_whole) == "segment" ? first_whole : says(second_whole) == "segment" ? second_whole : 0
             if (k && text[p, nr[k]] " " number[p, nr[k]] != called[p - 1] " " size[p - 1]) wrong("record " seq[k] " does not describe the segment before it")
         }
+        entered = 0
         for (i = 1; i <= lines; i++) {
+            enter(part[i])
             if (whole[i] && seq[i] == next_seq && prv[i] == prev) {
                 if (says(i) == "torn" && i != excused) wrong("record " seq[i] " accounts for bytes before it that are not there")
                 take(i); continue
@@ -132,6 +141,7 @@ awk '
             if (resume) { prev = prv[resume]; next_seq = seq[resume]; i = resume - 1; excused = resume }
             else while (i < lines && part[i + 1] == part[i]) i++
         }
+        if (bad < 50) enter(parts)
         if (first > 0) {
             ok = 0
             for (k in pruned) {

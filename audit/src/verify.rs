@@ -468,10 +468,21 @@ impl<'a> Walk<'a> {
                 self.find(Wrong::Segment, said.seq, Place { segment: span.first, offset: 0 }, what);
             }
         }
-        Ok(match next {
+        let next = match next {
             Some(next) => next,
             None => opening.first().map_or(Next { seq: span.first, prev: hash::NO_HASH }, |(next, _)| *next),
-        })
+        };
+        // Where another record stands there than the one that is due, the slow path says so.
+        let due_stands = opening.first().is_none_or(|(first, _)| first.seq == next.seq);
+        if next.seq != span.first && due_stands {
+            let what = format!(
+                "{} begins with record {}: it had another name, or records before it are gone",
+                segment_name(span.first),
+                next.seq
+            );
+            self.find(Wrong::Segment, next.seq, Place { segment: span.first, offset: 0 }, what);
+        }
+        Ok(next)
     }
 
     /// The one slow path: walks record by record to the first end of one at or behind `enough`, and words what it finds.

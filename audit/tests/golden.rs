@@ -382,6 +382,64 @@ fn what_is_no_record_says_nothing_to_either_verifier() {
     ]);
 }
 
+/// Gives a segment of a journal of many the name that the number `by` higher makes.
+fn rename(folder: &Path, which: usize, by: u64) {
+    write(folder, 12, 2_000);
+    let names = segments(folder);
+    let which = if which == usize::MAX { &names[names.len() - 1] } else { &names[which] };
+    let number: u64 = which[..12].parse().unwrap();
+    fs::rename(folder.join(which), folder.join(format!("{:012}.jsonl", number + by))).unwrap();
+}
+
+#[test]
+fn the_name_of_a_segment_is_the_number_of_its_first_record() {
+    agree(&[
+        ("all have their names", |folder| rename(folder, 1, 0), 0),
+        ("the last is renamed", |folder| rename(folder, usize::MAX, 1), 7),
+        (
+            "the last is renamed, and torn",
+            |folder| {
+                rename(folder, usize::MAX, 40);
+                let path = folder.join(segments(folder).pop().unwrap());
+                let mut bytes = fs::read(&path).unwrap();
+                bytes.extend_from_slice(b"{\"v\":1");
+                fs::write(path, bytes).unwrap();
+            },
+            7,
+        ),
+        ("one in the middle is", |folder| rename(folder, 1, 1), 7),
+        ("the first is", |folder| rename(folder, 0, 1), 7),
+        ("an empty one has the name of the next record", |folder| empty_last(folder, 9), 0),
+        ("an empty one has another name", |folder| empty_last(folder, 10), 7),
+        (
+            "after a crash in a new segment its second record alone is whole",
+            |folder| {
+                write(folder, 3, u64::MAX);
+                let mut journal = Journal::open_with(folder, "1c0ffee0", Duration::from_secs(10), 1).unwrap();
+                journal.append(&[step(7)]).unwrap();
+                drop(journal);
+                let path = folder.join(segments(folder).pop().unwrap());
+                let mut bytes = fs::read(&path).unwrap();
+                bytes[100..200].fill(0);
+                fs::write(path, bytes).unwrap();
+                fs::remove_file(folder.join("HEAD")).unwrap();
+            },
+            9,
+        ),
+    ]);
+    let scratch = Scratch::in_memory();
+    rename(&scratch.journal(), usize::MAX, 1);
+    let report = report(&scratch.journal(), &[]);
+    let found: Vec<Wrong> = report.findings.iter().map(|finding| finding.wrong).collect();
+    assert_eq!(found, [Wrong::Segment], "{report}");
+}
+
+/// A journal of nine records and a segment without any.
+fn empty_last(folder: &Path, name: u64) {
+    write(folder, 4, u64::MAX);
+    fs::write(folder.join(format!("{name:012}.jsonl")), "").unwrap();
+}
+
 /// A journal with a torn region that is accounted for; what it is changed to.
 fn healed(folder: &Path, change: fn(&mut Vec<Vec<u8>>)) {
     write(folder, 3, u64::MAX);
