@@ -33,8 +33,6 @@ pub struct Journal {
     failed: Option<Error>,
     wait: Duration,
     segment_bytes: u64,
-    /// What the next segment begins with, where that is made already.
-    opening: Option<Draft>,
 }
 
 impl Journal {
@@ -65,18 +63,7 @@ impl Journal {
     pub(crate) fn closed(folder: Folder, boot: &str, wait: Duration, segment_bytes: u64) -> Self {
         let head = Head { seq: 0, hash: [0; 32] };
         let boot = boot.to_owned();
-        Self {
-            folder,
-            boot,
-            mark: None,
-            segment: None,
-            head,
-            reserved: 0,
-            failed: None,
-            wait,
-            segment_bytes,
-            opening: None,
-        }
+        Self { folder, boot, mark: None, segment: None, head, reserved: 0, failed: None, wait, segment_bytes }
     }
 
     /// Finds the end, keeps space, and writes the first record where there is none. The lock has to be held.
@@ -86,7 +73,7 @@ impl Journal {
         found.segment.reserve(size, RESERVED_BYTES)?;
         self.reserved = size + RESERVED_BYTES;
         if found.tail.next.seq == 0 || !found.opened {
-            self.commit(found, &[])?;
+            self.commit(found, None, &[])?;
         } else {
             self.head = head_before(&found.tail.next)?;
             self.segment = Some(found.segment);
@@ -97,8 +84,8 @@ impl Journal {
     /// As [`Journal::append`], with the lock held already.
     pub(crate) fn append_locked(&mut self, drafts: &[Draft]) -> Result<Head> {
         let found = self.place()?;
-        let found = self.next_segment(found)?;
-        self.commit(found, drafts)
+        let (found, opening) = self.next_segment(found)?;
+        self.commit(found, opening, drafts)
     }
 
     /// Goes on behind `next` in a segment of its own that begins with `gap`, and puts `HEAD` on disk, because the old
@@ -112,9 +99,9 @@ impl Journal {
         let size = segment.size()?;
         let tail = follow(&segment, 0, size, size, next, &mut |_| {})
             .map_err(|error| segment.fail("cannot read the journal", &error))?;
-        self.opening = Some(gap);
         self.reserved = 0;
-        let head = self.commit(Found { segment, tail, opened: false, time: Vec::new() }, &[])?;
+        let found = Found { segment, tail, opened: false, time: Vec::new() };
+        let head = self.commit(found, Some(gap), &[])?;
         self.sync_mark()?;
         Ok(head)
     }
@@ -176,36 +163,36 @@ impl Journal {
         }
     }
 
-    /// Begins a new segment where the present one is long enough and ends cleanly. Where there is no space for one, the
-    /// present one goes on: its length is a wish, an operation that has begun is a duty.
-    fn next_segment(&mut self, found: Found) -> Result<Found> {
+    /// Begins a new segment where the present one is long enough and ends cleanly, and says what it begins with. Where there
+    /// is no space for one, the present one goes on: its length is a wish, an operation that has begun is a duty.
+    fn next_segment(&mut self, found: Found) -> Result<(Found, Option<Draft>)> {
         let clean = found.opened && found.tail.junk.is_none() && !found.tail.lacks_feed;
         if !clean || found.tail.end < self.segment_bytes {
-            return Ok(found);
+            return Ok((found, None));
         }
         found.segment.sync().inspect_err(|error| self.failed = Some(error.clone()))?;
         // The whole segment is read for it: where that fails, one that was begun would be in the way of every append.
-        let Ok(opening) = self.opening_of(found.tail.next.seq) else { return Ok(found) };
+        let Ok(opening) = self.opening_of(found.tail.next.seq) else { return Ok((found, None)) };
         let segment = self.folder.create_segment(found.tail.next.seq);
         let segment = match segment {
             Ok(segment) => segment,
-            Err(error) if error.kind() == Kind::Full => return Ok(found),
+            Err(error) if error.kind() == Kind::Full => return Ok((found, None)),
             Err(error) => return Err(error),
         };
         if segment.reserve(0, RESERVED_BYTES).is_err() {
             self.folder.remove_segment(segment.first)?;
             self.folder.sync()?;
-            return Ok(found);
+            return Ok((found, None));
         }
         self.reserved = RESERVED_BYTES;
-        self.opening = Some(opening);
         let mut tail = found.tail;
         tail.end = 0;
-        Ok(Found { segment, tail, opened: false, time: found.time })
+        Ok((Found { segment, tail, opened: false, time: found.time }, Some(opening)))
     }
 
-    /// Writes the drafts, and before them what the state of the journal asks for, and syncs.
-    fn commit(&mut self, found: Found, drafts: &[Draft]) -> Result<Head> {
+    /// Writes the drafts, and before them what the state of the journal asks for, and syncs. `opening`: what a new segment
+    /// begins with, where that is made already.
+    fn commit(&mut self, found: Found, opening: Option<Draft>, drafts: &[Draft]) -> Result<Head> {
         let Found { segment, tail, opened, time } = found;
         let mut needed = Vec::new();
         let mut bytes = Vec::new();
@@ -225,7 +212,7 @@ impl Journal {
         }
         let begins = !opened;
         if begins {
-            let opening = match self.opening.take() {
+            let opening = match opening {
                 Some(opening) => opening,
                 None => self.opening_of(segment.first)?,
             };

@@ -173,8 +173,9 @@ impl<'a> Reading<'a> {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             // Where operations are followed each line is looked at; else what cannot be a hit is jumped over.
+            let following = !self.lately.is_empty();
             let hit = match &finder {
-                Some(finder) if self.lately.is_empty() => match finder.find(rest) {
+                Some(finder) if !following => match finder.find(rest) {
                     Some(hit) => at + hit,
                     None => break,
                 },
@@ -191,8 +192,8 @@ impl<'a> Reading<'a> {
                 .map_or(bytes.len(), |feed| hit + feed);
             let line = bytes.get(from..to).unwrap_or_default();
             at = to + 1;
-            let follows = self.follows(line);
-            let may_be = || finder.as_ref().is_none_or(|finder| finder.find(line).is_some());
+            let follows = following && self.follows(line);
+            let may_be = || !following || finder.as_ref().is_none_or(|finder| finder.find(line).is_some());
             if follows && self.in_time(line) || !follows && may_be() && self.wanted(line) {
                 if whole(line).is_none() {
                     self.skipped.lines += 1;
@@ -209,9 +210,6 @@ impl<'a> Reading<'a> {
 
     /// Whether a line belongs to an operation that had a hit lately. Each other line makes it less late.
     fn follows(&mut self, line: &[u8]) -> bool {
-        if self.lately.is_empty() {
-            return false;
-        }
         let operation = operation_of(line);
         if self.lately.iter().any(|one| operation == Some(one.operation.as_slice())) {
             return true;
@@ -226,7 +224,10 @@ impl<'a> Reading<'a> {
     /// A line was a hit: the further records of its operation are.
     fn follow(&mut self, line: &[u8]) {
         let Some(operation) = operation_of(line) else { return };
-        self.lately.retain(|one| one.operation != operation);
+        if let Some(known) = self.lately.iter_mut().find(|one| one.operation == operation) {
+            known.patience = PATIENCE;
+            return;
+        }
         if self.lately.len() >= MOST_OPERATIONS {
             self.lately.remove(0);
         }

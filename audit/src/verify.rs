@@ -508,9 +508,8 @@ impl<'a> Walk<'a> {
                     {
                         let what =
                             format!("record {} accounts for bytes before it that are not there", parts.seq);
-                        let place = Some(Place { segment: span.first, offset: place });
-                        report.findings.push(Finding { wrong: Wrong::Missing, seq: parts.seq, place, what });
-                        report.gave_up = report.findings.len() >= MAX_FINDINGS;
+                        let place = Place { segment: span.first, offset: place };
+                        find(report, Wrong::Missing, parts.seq, place, what);
                     }
                     place += line.len() as u64 + 1;
                     report.records += 1;
@@ -598,8 +597,7 @@ impl<'a> Walk<'a> {
     }
 
     fn find(&mut self, wrong: Wrong, seq: u64, place: Place, what: String) {
-        self.report.findings.push(Finding { wrong, seq, place: Some(place), what });
-        self.report.gave_up = self.gave_up();
+        find(&mut self.report, wrong, seq, place, what);
     }
 
     /// Each further finding may cost a walk over a whole segment, and so many say enough.
@@ -628,6 +626,25 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// What says that everything before `first`, whose record names `prev`, was pruned. A prune that was interrupted has left
+    /// records that it names as pruned: those have to lead to its hash. Only the latest ones can have been: each is looked
+    /// for in a whole segment.
+    fn witness_of_prune(&self, first: u64, prev: Option<HexHash>) -> Result<Option<&Pruned>> {
+        let leads = |said: &&Pruned| {
+            said.last + 1 == first && prev.is_some_and(|prev| said.hash == hash::as_str(&prev))
+        };
+        if let Some(said) = self.pruned.iter().find(leads) {
+            return Ok(Some(said));
+        }
+        for said in self.pruned.iter().rev().filter(|said| said.last >= first).take(MAX_INTERRUPTED) {
+            let found = self.snapshot.find(said.last)?;
+            if found.iter().any(|(_, _, hash)| said.hash == hash::as_str(hash)) {
+                return Ok(Some(said));
+            }
+        }
+        Ok(None)
+    }
+
     /// Where the beginning is gone, a record has to say up to where it was pruned, and the rest has to fit on there.
     fn compare_pruned(&mut self) -> Result<()> {
         let first = self.first;
@@ -635,21 +652,7 @@ impl<'a> Walk<'a> {
             Some(span) => self.snapshot.opening(*span)?.first().map(|(next, _)| next.prev),
             None => None,
         };
-        // A prune that was interrupted has left records that it names as pruned: those have to lead to its hash. Only the
-        // latest ones can have been: each is looked for in a whole segment.
-        let leads = |said: &&Pruned| {
-            said.last + 1 == first && prev.is_some_and(|prev| said.hash == hash::as_str(&prev))
-        };
-        let mut witness = self.pruned.iter().find(leads).cloned();
-        for said in self.pruned.iter().rev().filter(|said| said.last >= first).take(MAX_INTERRUPTED) {
-            if witness.is_some() {
-                break;
-            }
-            let found = self.snapshot.find(said.last)?;
-            if found.iter().any(|(_, _, hash)| said.hash == hash::as_str(hash)) {
-                witness = Some(said.clone());
-            }
-        }
+        let witness = self.witness_of_prune(first, prev)?.cloned();
         match witness {
             Some(said) => self.report.pruned = Some((first, said.seq)),
             None => {
@@ -660,6 +663,11 @@ impl<'a> Walk<'a> {
         }
         Ok(())
     }
+}
+
+fn find(report: &mut Report, wrong: Wrong, seq: u64, place: Place, what: String) {
+    report.findings.push(Finding { wrong, seq, place: Some(place), what });
+    report.gave_up = report.findings.len() >= MAX_FINDINGS;
 }
 
 fn missing(from: u64, to: u64) -> String {

@@ -187,3 +187,40 @@ impl Reader<'_> {
         Ok((untrusted_name.map(|name| Untrusted::new(&name)), served))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_nodes_that_say_who_has_a_function_are_told_from_those_beside_them() {
+        let says = ["/local/domain/0/backend/pci/7/0/dev-0", "/libxl/pci/0000-00-07-0/domid"];
+        for path in says {
+            assert_eq!(node_of_function(path.as_bytes()).as_deref(), Some(path));
+        }
+        for path in [
+            "",
+            "dev-0",
+            "/local/domain/0/backend/pci",
+            "/local/domain/0/backend/pci/7/0",
+            "/local/domain/0/backend/pci/7/0/vdev-0",
+            "/local/domain/0/backend/pci/7/0/opts-0",
+            "/local/domain/0/backend/pcix/7/0/dev-0",
+            "/libxl/pci/0000-00-07-0/driver_path",
+            "/libxl/7/domid",
+            "@releaseDomain",
+        ] {
+            assert_eq!(node_of_function(path.as_bytes()), None, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_makes_it_panic_or_act_on_a_terminal(rest in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let path = [BACKENDS.as_bytes(), b"/7/0/dev-", &rest].concat();
+            let said = node_of_function(&path).unwrap_or_default();
+            prop_assert!(!said.chars().any(char::is_control), "{said}");
+        }
+    }
+}

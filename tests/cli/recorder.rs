@@ -34,6 +34,13 @@ fn fresh() -> Dom0 {
     dom0
 }
 
+/// A dom0 whose card pciback holds since the boot.
+fn held() -> Dom0 {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    prepare(&dom0);
+    dom0
+}
+
 fn prepare(dom0: &Dom0) {
     dom0.write("dev/kmsg", "6,0,0,-;Linux version 6.12.0-model\n6,1,10,-;Command line: x\n");
     std::fs::create_dir_all(dom0.path("run/model")).unwrap();
@@ -238,16 +245,14 @@ fn once_tells_how_things_stand() {
 
 #[test]
 fn what_was_there_at_boot_was_taken_at_boot() {
-    let dom0 = Dom0::with(Function::nic(NIC).held());
-    prepare(&dom0);
+    let dom0 = held();
     dom0.run(&["record", "--once"]).exits(0);
     assert_eq!(count(&dom0, "device", "event=present,way=boot"), 1);
 }
 
 #[test]
 fn a_qube_that_came_and_went_unseen_is_found_by_its_traces() {
-    let dom0 = Dom0::with(Function::nic(NIC).held());
-    prepare(&dom0);
+    let dom0 = held();
     dom0.run(&["record", "--once"]).exits(0);
     // One left nodes, the other only a line in the kernel's log.
     dom0.node("/local/domain/0/backend/pci/5/0/dev-0", NIC);
@@ -262,8 +267,7 @@ fn a_qube_that_came_and_went_unseen_is_found_by_its_traces() {
 
 #[test]
 fn a_qube_that_ends_before_its_nodes_are_read_is_told_by_them() {
-    let dom0 = Dom0::with(Function::nic(NIC).held());
-    prepare(&dom0);
+    let dom0 = held();
     let recorder = Running::start(&dom0, &["--heartbeat", "600"]);
     dom0.node("/local/domain/0/backend/pci/5/0/domain", "tired");
     dom0.node("/local/domain/0/backend/pci/5/0/dev-0", NIC);
@@ -279,8 +283,7 @@ fn a_qube_that_ends_before_its_nodes_are_read_is_told_by_them() {
 
 #[test]
 fn a_qube_whose_nodes_are_gone_before_they_are_read_leaves_a_time_that_is_not_covered() {
-    let dom0 = Dom0::with(Function::nic(NIC).held());
-    prepare(&dom0);
+    let dom0 = held();
     let recorder = Running::start(&dom0, &["--heartbeat", "600"]);
     dom0.node("/local/domain/0/backend/pci/5/0/domain", "brief");
     dom0.node("/local/domain/0/backend/pci/5/0/dev-0", NIC);
@@ -306,8 +309,7 @@ fn a_qube_whose_nodes_are_gone_before_they_are_read_leaves_a_time_that_is_not_co
 
 #[test]
 fn a_stay_that_ended_while_nobody_recorded_is_ended() {
-    let dom0 = Dom0::with(Function::nic(NIC).held());
-    prepare(&dom0);
+    let dom0 = held();
     dom0.qube_has(7, "sys-net", NIC);
     dom0.write("dev/kmsg", "6,0,0,-;Linux\n6,9,9,-;pciback 0000:00:07.0: registering for 7\n");
     let recorder = Running::start(&dom0, &[]);
@@ -343,8 +345,7 @@ fn a_store_that_is_not_there_is_missing_until_it_comes() {
 
 #[test]
 fn a_store_that_restarts_is_read_anew() {
-    let dom0 = Dom0::with(Function::nic(NIC).held());
-    prepare(&dom0);
+    let dom0 = held();
     dom0.qube_has(7, "sys-net", NIC);
     let recorder = Running::start(&dom0, &[]);
     std::fs::remove_file(dom0.path("run/xenstored/socket")).unwrap();
@@ -359,8 +360,7 @@ fn a_store_that_restarts_is_read_anew() {
 #[test]
 fn a_store_that_talks_nonsense_is_left_and_tried_again() {
     for nonsense in [[0xff; 40], [0; 40]] {
-        let dom0 = Dom0::with(Function::nic(NIC).held());
-        prepare(&dom0);
+        let dom0 = held();
         let recorder = Running::start(&dom0, &[]);
         // Until it is heard: the store may not have come to the watches yet.
         recorder.until(|| {
@@ -375,8 +375,7 @@ fn a_store_that_talks_nonsense_is_left_and_tried_again() {
         recorder.until(|| count(&dom0, "stay", "event=begin,qube=sys-net") == 1);
         recorder.stop();
     }
-    let dom0 = Dom0::with(Function::nic(NIC).held());
-    prepare(&dom0);
+    let dom0 = held();
     let recorder = Running::start(&dom0, &[]);
     dom0.xenstored_fails(Fault::TooLong);
     dom0.qube_has(7, "sys-net", NIC);
@@ -443,8 +442,7 @@ fn words_that_are_no_uevents_are_nothing() {
 
 #[test]
 fn a_qube_that_restarts_for_ever_does_not_fill_the_disk() {
-    let dom0 = Dom0::with(Function::nic(NIC).held());
-    prepare(&dom0);
+    let dom0 = held();
     let recorder = Running::start(&dom0, &[]);
     for round in 0..100u16 {
         let id = 100 + round;
@@ -562,8 +560,7 @@ fn event(subject: &str, name: &str, values: &[(&str, &str)]) -> Vec<u8> {
 #[test]
 fn what_qubes_knows_of_a_qube_stands_with_its_stay() {
     for (transcript, version) in [(QUBES_42, "qubesd 4.2"), (QUBES_43, "qubesd 4.3")] {
-        let dom0 = Dom0::with(Function::nic(NIC).held());
-        prepare(&dom0);
+        let dom0 = held();
         let qubesd = dom0.qubes(transcript);
         qubesd.answers("admin.vm.property.Get+label", "sys-net", "default=False type=label red");
         qubesd.answers("admin.vm.property.Get+provides_network", "sys-net", "default=False type=bool True");
@@ -592,8 +589,7 @@ fn what_qubes_knows_of_a_qube_stands_with_its_stay() {
 #[test]
 fn assignments_are_told_in_the_words_of_either_release() {
     let told = |transcript: &str, name: &str, device: &str| -> (usize, usize) {
-        let dom0 = Dom0::with(Function::nic(NIC).held());
-        prepare(&dom0);
+        let dom0 = held();
         let qubesd = dom0.qubes(transcript);
         let recorder = Running::start(&dom0, &[]);
         let values = [("device", device), ("options", "{'permissive': 'True'}")];
@@ -617,8 +613,7 @@ fn assignments_are_told_in_the_words_of_either_release() {
 
 #[test]
 fn a_qubesd_that_goes_away_is_missing_until_it_is_back() {
-    let dom0 = Dom0::with(Function::nic(NIC).held());
-    prepare(&dom0);
+    let dom0 = held();
     let qubesd = dom0.qubes(QUBES_43);
     let recorder = Running::start(&dom0, &[]);
     qubesd.hangs_up();
@@ -632,8 +627,7 @@ fn a_qubesd_that_goes_away_is_missing_until_it_is_back() {
 #[test]
 fn a_qubesd_that_is_silent_or_talks_nonsense_does_not_keep_the_others_from_being_heard() {
     for fault in [QubesdFault::Silent, QubesdFault::Refuses, QubesdFault::Nonsense, QubesdFault::Endless] {
-        let dom0 = Dom0::with(Function::nic(NIC).held());
-        prepare(&dom0);
+        let dom0 = held();
         dom0.qubes(QUBES_43).fails(fault);
         let recorder = Running::start(&dom0, &[]);
         dom0.qube_has(7, "sys-net", NIC);
@@ -644,8 +638,7 @@ fn a_qubesd_that_is_silent_or_talks_nonsense_does_not_keep_the_others_from_being
 
 #[test]
 fn hostile_names_come_out_escaped() {
-    let dom0 = Dom0::with(Function::nic(NIC).held());
-    prepare(&dom0);
+    let dom0 = held();
     let qubesd = dom0.qubes(QUBES_43);
     let recorder = Running::start(&dom0, &[]);
     dom0.runs(7, "");

@@ -25,7 +25,7 @@ pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Opt
     let mut all = Vec::new();
     for other in siblings(dom0, function) {
         let one_device = of_one_device(function, other);
-        all.extend(of_sibling(dom0, other, past, one_device.then_some(&own)));
+        all.extend(of_sibling(dom0, other, past, one_device.then_some(own.as_slice())));
         if one_device && known && is_unknown(dom0, other, past) {
             let words = format!("{} (who had it is not known for sure)", other.sbdf);
             all.push(Beside { words, labels: Vec::new(), now: false });
@@ -41,16 +41,12 @@ pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Opt
     };
     let words: Vec<&str> = all.iter().map(|one| one.words.as_str()).collect();
     let mut hazard = warn("siblings-elsewhere", sentence, words.join(", "));
-    if all.iter().all(|one| !one.labels.is_empty()) {
-        hazard.labels = all.into_iter().flat_map(|one| one.labels).collect();
-        hazard.labels.sort();
-        hazard.labels.dedup();
-    }
+    hazard.labels = together(all.into_iter().map(|one| one.labels).collect());
     Some(hazard)
 }
 
 /// Who has it, and who had it besides those that are said of the function itself; `None` where that does not count.
-fn of_sibling(dom0: &Dom0, other: &Function, past: &Past, own: Option<&Vec<Holder>>) -> Vec<Beside> {
+fn of_sibling(dom0: &Dom0, other: &Function, past: &Past, own: Option<&[Holder]>) -> Vec<Beside> {
     let sbdf = other.sbdf;
     let (live, former): (Vec<_>, Vec<_>) =
         holders(dom0, sbdf, past).into_iter().partition(|holder| holder.live);
@@ -107,8 +103,7 @@ fn holders(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<Holder> {
         let then = if one.unlabelled { Vec::new() } else { one.labels.iter().cloned().collect() };
         let then = with_present(dom0, [one.qube.as_str()], then);
         match all.iter_mut().find(|known| known.name == one.qube) {
-            Some(known) if known.labels.is_empty() || then.is_empty() => known.labels.clear(),
-            Some(known) => known.labels.extend(then),
+            Some(known) => known.labels = together(vec![std::mem::take(&mut known.labels), then]),
             None => all.push(Holder {
                 name: one.qube.clone(),
                 who: format!("{} in an earlier boot", one.qube),
@@ -130,10 +125,18 @@ fn named(holders: &[Holder]) -> String {
 }
 
 fn labels(holders: Vec<Holder>) -> Vec<String> {
-    if holders.iter().any(|holder| holder.labels.is_empty()) {
+    together(holders.into_iter().map(|holder| holder.labels).collect())
+}
+
+/// All of these labels; none where there are none of one of them: then not all are known.
+fn together(all: Vec<Vec<String>>) -> Vec<String> {
+    if all.iter().any(Vec::is_empty) {
         return Vec::new();
     }
-    holders.into_iter().flat_map(|holder| holder.labels).collect()
+    let mut labels = all.concat();
+    labels.sort();
+    labels.dedup();
+    labels
 }
 
 /// Xen's owner where it is neither dom0 nor the quarantine, or not known.
