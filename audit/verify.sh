@@ -15,6 +15,9 @@ cd "$folder" 2>/dev/null || { echo "no journal there"; exit 11; }
 for segment in *.jsonl; do
     case ${segment%.jsonl} in *[!0-9]*) ;; ????????????) echo "$segment" ;; [1-9]????????????*) echo "$segment" ;; esac
 done | sort -n >"$work/segments"
+while read -r segment; do
+    { [ -f "$segment" ] && [ ! -L "$segment" ]; } || { echo "$segment is no regular file"; exit 11; }
+done <"$work/segments"
 
 # Who says what a record's hash was: the arguments, the file checkpoints (of a long one the end), HEAD.
 for kept in "$@"; do
@@ -30,7 +33,7 @@ fi >"$work/left"
 # A HEAD that is not written as it has to be, or whose line does not end, says nothing.
 if [ -f HEAD ] && [ "$(head -c 128 HEAD | wc -l)" -gt 0 ]; then
     head -c 128 HEAD | tr '\000' '\001' | awk 'NR == 1 && /^(0|[1-9][0-9]*) [0-9a-f]+ (0|[1-9][0-9]*) [0-9]+\.jsonl$/ && length($1) <= 16 && length($2) == 64 && length($3) <= 20 \
-        && $1 < 9007199254740992 && (length($4) == 18 || length($4) > 18 && $4 !~ /^0/) { print "HEAD", $1, $2 }'
+        && $1 < 9007199254740992 && (length($4) == 18 || length($4) > 18 && $4 !~ /^0/) { print "HEAD", $1, $2, $3, $4 }'
 fi >>"$work/left"
 cat "$work/given" "$work/left" >"$work/known"
 if [ ! -s "$work/segments" ]; then
@@ -62,7 +65,7 @@ while read -r segment; do
                 printf "%s", body > file; close(file)
                 if (body ~ /"kind":"(torn|pruned|segment)"/) print part, NR, body >> kinds
             }
-            print part, NR, name, at, n + feed, seq, prev, hash, time
+            print part, NR, name, at, n + feed, seq, prev, hash, time, at + n + 1
             at += n + feed
         }' >>"$work/lines"
 done <"$work/segments"
@@ -81,7 +84,7 @@ awk '
         command = "tail -c +" (from + 1) " ./" name " | head -c " len " | sha256sum"
         command | getline got; close(command); return substr(got, 1, 64)
     }
-    function take(i) { prev = hash[i]; next_seq = seq[i] + 1; at_hash[seq[i]] = hash[i]; count++; if (says(i) == "pruned") pruned[part[i], nr[i]] = i }
+    function take(i) { prev = hash[i]; next_seq = seq[i] + 1; at_hash[seq[i]] = hash[i]; at_end[seq[i]] = behind[i] " " name[i]; count++; if (says(i) == "pruned") pruned[part[i], nr[i]] = i }
     # What kind of record a line is, as far as it matters here: only where its hash holds.
     function says(i) { return whole[i] ? kind[part[i], nr[i]] : "" }
     # The first two whole records of a segment, in its first 16384 bytes: a torn one may stand before the one that opens it.
@@ -101,7 +104,7 @@ awk '
     FILENAME ~ /parts$/ { parts = $1; called[parts] = $2; size[parts] = $3; begin[parts] = 1; stop[parts] = 0; next }
     FILENAME ~ /said$/ { kind[$1, $2] = $3; number[$1, $2] = $4; text[$1, $2] = $5; next }
     FILENAME ~ /known$/ { known[++kept] = $0; if ($2 + 0 > most) most = $2 + 0; any = 1; next }
-    { i = ++lines; part[i] = $1 + 0; nr[i] = $2 + 0; name[i] = $3; at[i] = $4; len[i] = $5; seq[i] = $6 + 0; prv[i] = $7; hash[i] = $8; time[i] = $9
+    { i = ++lines; part[i] = $1 + 0; nr[i] = $2 + 0; name[i] = $3; at[i] = $4; len[i] = $5; seq[i] = $6 + 0; prv[i] = $7; hash[i] = $8; time[i] = $9; behind[i] = $10
       whole[i] = ($6 >= 0 && real[$1 + 0, $2 + 0] == $8); if (!stop[part[i]]) begin[part[i]] = i; stop[part[i]] = i }
     END {
         first = called[1]; sub(/\.jsonl$/, "", first); first += 0
@@ -154,6 +157,7 @@ awk '
             split(known[k], w, " "); got = at_hash[w[2] + 0]
             if (got == "" && w[2] + 0 < first) continue
             if (got == "" || index(got, w[3]) != 1) wrong(w[1] " " w[2] " is not met")
+            else if (w[1] == "HEAD" && at_end[w[2] + 0] != w[4] " " w[5]) wrong("HEAD was altered: record " w[2] " does not end where it says")
             if (w[1] == "given") given++
         }
         print (bad ? "ALTERED" : torn ? "torn tail" : "verified") ": " count + 0 " records, head " next_seq - 1 " " prev

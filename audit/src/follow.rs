@@ -1,6 +1,7 @@
 //! More ways to read: on from where it was read before, one record by its number, the boots.
 #![forbid(unsafe_code)]
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -17,9 +18,10 @@ use crate::store::Segment;
 /// As [`select`].
 pub fn boots(path: &Path) -> Result<Vec<String>> {
     let mut boots: Vec<Vec<u8>> = Vec::new();
+    let mut known = HashSet::new();
     select(path, &Query::default(), &mut |line| {
         let boot = member(line, b",\"boot\":\"").unwrap_or_default();
-        if boots.last().is_none_or(|last| last != boot) && !boots.iter().any(|known| known == boot) {
+        if boots.last().is_none_or(|last| last != boot) && known.insert(boot.to_vec()) {
             boots.push(boot.to_vec());
         }
         ControlFlow::Continue(())

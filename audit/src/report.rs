@@ -331,6 +331,9 @@ impl Report {
             Outcome::Differs(hash) => {
                 writeln!(f, "  {who} is NOT met: that record has the hash {hash}")
             }
+            Outcome::Gone if self.gave_up => {
+                writeln!(f, "  {who} is NOT met as far as the journal was read")
+            }
             Outcome::Gone => match self.head {
                 Some(head) if head.seq < seq => {
                     writeln!(f, "  {who} is NOT met: the journal ends at record {}", head.seq)

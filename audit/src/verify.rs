@@ -25,6 +25,7 @@ use crate::record::{shape, split, Parts, Record, MAX_LINE};
 use crate::report::{Comparison, Finding, Outcome, Place, Report, Witness, Wrong};
 use crate::snapshot::{Snapshot, Span};
 use crate::store::Segment;
+use crate::tail::{record_ending_at, WINDOW};
 
 /// A piece is at most this long, where [`MOST_SHARES`] of them are enough: short enough to share the work evenly and to walk
 /// again slowly, in bytes.
@@ -82,6 +83,7 @@ pub fn verify(path: &Path, against: &Against, progress: &(dyn Fn(u64, u64) + Syn
     let checked = check_all(&snapshot, &pieces, &wanted, pruned_wanted, threads(against), progress)?;
     walk.join(&start, &pieces, checked)?;
     walk.compare(&witnesses, pruned_wanted)?;
+    walk.compare_place_of_mark()?;
     Ok(walk.report)
 }
 
@@ -504,8 +506,7 @@ impl<'a> Walk<'a> {
             let fail = |error: io::Error| segment.fail("cannot read the journal", &error);
             let tail = follow(segment, at, span.size, enough, next, &mut |step| match step {
                 Step::Record(parts, line) => {
-                    if parts.says_torn() && excused != Some(parts.seq) && report.findings.len() < MAX_FINDINGS
-                    {
+                    if parts.says_torn() && excused != Some(parts.seq) {
                         let what =
                             format!("record {} accounts for bytes before it that are not there", parts.seq);
                         let place = Place { segment: span.first, offset: place };
@@ -620,8 +621,37 @@ impl<'a> Walk<'a> {
                 outcome,
             });
         }
-        if pruned {
+        // What says that it was pruned may stand in what was not looked at any more.
+        if pruned && !self.gave_up() {
             self.compare_pruned()?;
+        }
+        Ok(())
+    }
+
+    /// A `HEAD` whose hash is met, but that names another place, nobody wrote so: writers refuse to go on from it. Where
+    /// something else is wrong, that may have moved its record.
+    fn compare_place_of_mark(&mut self) -> Result<()> {
+        let Some(mark) = self.snapshot.mark.filter(|_| self.report.findings.is_empty()) else {
+            return Ok(());
+        };
+        let hash = hash::to_hex(&mark.head.hash);
+        if self.found.get(&mark.head.seq).copied().flatten() != Some(hash) {
+            return Ok(());
+        }
+        let stands = match self.snapshot.segments.iter().find(|span| span.first == mark.segment) {
+            Some(span) => {
+                let mut window = [0; WINDOW];
+                let there = record_ending_at(&self.snapshot.open(*span)?, mark.end, &mut window)?;
+                let is_last = self.report.head == Some(mark.head) && self.report.torn_tail.is_none();
+                let lacks_feed = is_last && span.size + 1 == mark.end;
+                there.is_some_and(|parts| *parts.hash == hash) || lacks_feed
+            }
+            None => false,
+        };
+        if !stands {
+            let seq = mark.head.seq;
+            let what = format!("the file HEAD was altered: record {seq} does not end where it says");
+            self.find(Wrong::Altered, seq, Place { segment: mark.segment, offset: mark.end }, what);
         }
         Ok(())
     }
@@ -666,7 +696,9 @@ impl<'a> Walk<'a> {
 }
 
 fn find(report: &mut Report, wrong: Wrong, seq: u64, place: Place, what: String) {
-    report.findings.push(Finding { wrong, seq, place: Some(place), what });
+    if report.findings.len() < MAX_FINDINGS {
+        report.findings.push(Finding { wrong, seq, place: Some(place), what });
+    }
     report.gave_up = report.findings.len() >= MAX_FINDINGS;
 }
 

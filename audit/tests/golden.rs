@@ -382,6 +382,99 @@ fn what_is_no_record_says_nothing_to_either_verifier() {
     ]);
 }
 
+#[test]
+fn a_head_file_that_names_another_place_than_its_record_has_was_altered() {
+    agree(&[
+        ("the place is right", |folder| mark(folder, str::to_owned), 0),
+        ("another end", |folder| mark(folder, |line| swap(line, 2, "1")), 7),
+        ("an end in the next line", |folder| mark(folder, |line| swap(line, 2, "9999")), 7),
+        ("another segment", |folder| mark(folder, |line| swap(line, 3, "000000000000.jsonl\n")), 7),
+        (
+            "a segment that is not there",
+            |folder| mark(folder, |line| swap(line, 3, "000000000001.jsonl\n")),
+            7,
+        ),
+        (
+            "the record has lost its line feed alone",
+            |folder| {
+                mark(folder, str::to_owned);
+                let path = folder.join(segments(folder).pop().unwrap());
+                let bytes = fs::read(&path).unwrap();
+                fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+            },
+            0,
+        ),
+        (
+            "a crash left something behind the record",
+            |folder| {
+                mark(folder, str::to_owned);
+                let path = folder.join(segments(folder).pop().unwrap());
+                let bytes = fs::read(&path).unwrap();
+                fs::write(&path, [&bytes[..], b"x"].concat()).unwrap();
+            },
+            9,
+        ),
+        (
+            "and the end is that of what it left",
+            |folder| {
+                mark(folder, str::to_owned);
+                let path = folder.join(segments(folder).pop().unwrap());
+                let bytes = fs::read(&path).unwrap();
+                fs::write(&path, [&bytes[..], b"x"].concat()).unwrap();
+                let line = fs::read_to_string(folder.join("HEAD")).unwrap();
+                fs::write(folder.join("HEAD"), swap(&line, 2, &(bytes.len() + 2).to_string())).unwrap();
+            },
+            7,
+        ),
+    ]);
+    // A writer refuses it, and says the same.
+    let scratch = Scratch::in_memory();
+    mark(&scratch.journal(), |line| swap(line, 2, "1"));
+    assert_eq!(Journal::open(&scratch.journal(), "b").err().unwrap().kind(), audit::Kind::Broken);
+    let report = report(&scratch.journal(), &[]);
+    assert!(
+        report.to_string().contains("the file HEAD was altered: record 27 does not end where it says"),
+        "{report}"
+    );
+    // A repair accepts it, and what was wrong stays in a record.
+    repair(&scratch.journal(), "b").unwrap().unwrap();
+    assert_eq!(self::report(&scratch.journal(), &[]).gaps.len(), 1);
+}
+
+#[test]
+fn a_segment_that_is_no_file_of_the_folder_is_followed_by_neither() {
+    type Make = fn(&Path);
+    let kinds: [(&str, Make); 3] = [
+        ("a link to a file", |path| {
+            let real = path.with_extension("real");
+            fs::rename(path, &real).unwrap();
+            std::os::unix::fs::symlink(real, path).unwrap();
+        }),
+        ("a link to nowhere", |path| std::os::unix::fs::symlink("nowhere", path).unwrap()),
+        ("a folder", |path| fs::create_dir(path).unwrap()),
+    ];
+    for (what, make) in kinds {
+        let scratch = Scratch::in_memory();
+        write(&scratch.journal(), 12, 2_000);
+        let path = scratch.journal().join(segments(&scratch.journal()).pop().unwrap());
+        if what != "a link to a file" {
+            fs::remove_file(&path).unwrap();
+        }
+        make(&path);
+        let error = verify(&scratch.journal(), &Against::default(), &|_, _| {}).unwrap_err();
+        assert_eq!(error.kind(), audit::Kind::Io, "{what}: {error}");
+        let Some((said, text)) = by_script(&scratch.journal(), &[]) else { return };
+        assert_eq!(said, 11, "{what}: {text}");
+    }
+}
+
+/// A sound journal of many segments whose `HEAD` is changed so.
+fn mark(folder: &Path, change: fn(&str) -> String) {
+    write(folder, 12, 2_000);
+    let line = fs::read_to_string(folder.join("HEAD")).unwrap();
+    fs::write(folder.join("HEAD"), change(&line)).unwrap();
+}
+
 /// Gives a segment of a journal of many the name that the number `by` higher makes.
 fn rename(folder: &Path, which: usize, by: u64) {
     write(folder, 12, 2_000);
