@@ -13,6 +13,7 @@ impl Operation<'_> {
             Step::Load => self.load(),
             Step::Pin => {
                 self.nobody_has_it()?;
+                self.no_other_driver()?;
                 self.set_override(Some("pciback"))?;
                 Ok("driver_override is pciback".to_owned())
             }
@@ -25,10 +26,13 @@ impl Operation<'_> {
             }
             Step::Quarantine => {
                 self.nobody_has_it()?;
+                // Under a driver that runs it would tear its DMA off.
+                self.no_other_driver()?;
                 self.quarantine()
             }
             Step::Bind => {
                 self.nobody_has_it()?;
+                self.no_other_driver()?;
                 self.bind_pciback()
             }
             Step::Unpin => {

@@ -332,6 +332,17 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// The device is there, and no driver is bound but one that this run found or left; none may be bound by now.
+    fn no_other_driver(&self) -> Result<(), Trouble> {
+        self.still_there()?;
+        match self.sources.sysfs.driver(self.plan.sbdf)? {
+            Some(driver) if !self.left.drivers.contains(&Some(driver.clone())) => {
+                Err(Trouble::HandsOff(format!("{driver} took it meanwhile")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A device that was pulled has no driver either.
     fn still_there(&self) -> Result<(), Trouble> {
         match self.sources.sysfs.is_there(self.plan.sbdf)? {

@@ -163,10 +163,12 @@ impl<'a> Operation<'a> {
         self.opened || (self.start.driver.is_some() && self.left.drivers.contains(&None))
     }
 
-    /// The last resort: dom0's without a driver is the one state that must not stay.
+    /// The last resort: dom0's without a driver is the one state that must not stay. A holder is none, but where it was
+    /// found so.
     fn leave_nothing_open(&mut self) -> Result<(), Trouble> {
         let bound = self.sources.sysfs.driver(self.plan.sbdf)?;
-        if bound.is_some() || !self.has_iommu() {
+        let as_found = bound == self.start.driver && self.start.owner == Owner::Dom0;
+        if bound.is_some_and(|driver| !driver.is_holder() || as_found) || !self.has_iommu() {
             return Ok(());
         }
         self.close(&self.start.clone()).map(|_| ())
@@ -262,6 +264,11 @@ impl<'a> Operation<'a> {
             (Owner::Dom0, Owner::Quarantine) => self.quarantine().map(Some),
             (Owner::Quarantine, Owner::Dom0) if driven => {
                 self.nobody_takes_it()?;
+                self.no_other_driver()?;
+                // Its holder did not let it go: no driver of dom0 could take it then.
+                if let Some(driver) = self.sources.sysfs.driver(self.plan.sbdf)? {
+                    return Err(Trouble::failed(format!("{driver} still holds it"), "reboot"));
+                }
                 self.left.owners.push(Owner::Dom0);
                 self.opened = true;
                 self.act(&Act::Dequarantine(self.plan.sbdf))?;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod case;
+mod drivers;
 mod ends;
 mod others;
 mod scenario;

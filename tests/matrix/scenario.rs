@@ -31,6 +31,8 @@ pub enum Found {
     Broken,
     /// By nobody, in quarantine, the slot listed.
     Driverless,
+    /// By nobody, and dom0's.
+    Loose,
 }
 
 /// One operation on one device.
@@ -88,6 +90,7 @@ impl Scenario {
             Found::Driven => (Some(self.kind.driver()), Owner::Dom0),
             Found::Broken => (Some(self.kind.driver()), Owner::Quarantine),
             Found::Driverless => (None, Owner::Quarantine),
+            Found::Loose => (None, Owner::Dom0),
         };
         let mut config = function.config;
         config[4] |= 2; // memory, as pciback and drivers leave it

@@ -43,6 +43,8 @@ pub enum Fault {
     Errno(i32),
     /// It is refused, and the program killed at a write after so many more: on its way back.
     ErrnoThenKilled(i32, usize),
+    /// It is refused, and so is a write after so many more: on its way back.
+    ErrnoThenErrno(i32, usize),
     /// It says yes and does nothing.
     NoEffect,
     /// It is done, and refused.
@@ -84,8 +86,8 @@ pub struct State {
     /// Every operation since the last start.
     pub ops: Vec<Op>,
     fault: Option<(usize, Fault)>,
-    /// Writes still to pass before one kills the program, and how.
-    deadly_write: Option<(usize, Fault)>,
+    /// Writes still to pass before one goes wrong, and how.
+    later_write: Option<(usize, Fault)>,
     /// At which operation something happens besides, and what.
     besides: Option<(usize, Besides)>,
     pub struck: bool,
@@ -163,7 +165,7 @@ impl Machine {
             world,
             ops: Vec::new(),
             fault: None,
-            deadly_write: None,
+            later_write: None,
             besides: None,
             struck: false,
             main: 0,
@@ -208,12 +210,12 @@ impl Machine {
 
     /// The program is killed after so many more writes, and one.
     pub fn kill_after_writes(&self, passing: usize) {
-        self.state().deadly_write = Some((passing, Fault::KilledAfter));
+        self.state().later_write = Some((passing, Fault::KilledAfter));
     }
 
     /// Whether that has not come to pass; it will not now.
     pub fn spares(&self) -> bool {
-        self.state().deadly_write.take().is_some()
+        self.state().later_write.take().is_some()
     }
 
     /// Runs the program.
@@ -404,7 +406,11 @@ impl State {
         match fault {
             Fault::Errno(error) => Reply::Refused(error),
             Fault::ErrnoThenKilled(error, passing) => {
-                self.deadly_write = Some((passing, Fault::KilledBefore));
+                self.later_write = Some((passing, Fault::KilledBefore));
+                Reply::Refused(error)
+            }
+            Fault::ErrnoThenErrno(error, passing) => {
+                self.later_write = Some((passing, Fault::Errno(error)));
                 Reply::Refused(error)
             }
             Fault::NoEffect => Reply::Data(Vec::new()),
@@ -484,8 +490,8 @@ impl Served for Service {
         if let Some((_, what)) = state.besides.take_if(|(at, _)| *at == number) {
             what(state.main);
         }
-        if let (Access::Write(_), Some((passing, fault))) = (access, state.deadly_write) {
-            state.deadly_write = passing.checked_sub(1).map(|passing| (passing, fault));
+        if let (Access::Write(_), Some((passing, fault))) = (access, state.later_write) {
+            state.later_write = passing.checked_sub(1).map(|passing| (passing, fault));
             if passing == 0 {
                 return state.strike(fault, path, access, ticket);
             }
