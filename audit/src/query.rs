@@ -2,7 +2,7 @@
 //! second, and an index is one more thing that can be corrupt.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -42,7 +42,14 @@ pub struct Skipped {
 /// # Errors
 /// [`Kind::Absent`](crate::Kind::Absent), `Io`, `Permission`, `Busy`.
 pub fn select(path: &Path, query: &Query, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<Skipped> {
-    let snapshot = Snapshot::take(path)?;
+    select_in(&Snapshot::take(path)?, query, each)
+}
+
+fn select_in(
+    snapshot: &Snapshot,
+    query: &Query,
+    each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<Skipped> {
     let mut reading = Reading::new(query);
     for span in &snapshot.segments {
         let segment = snapshot.open(*span)?;
@@ -291,65 +298,115 @@ pub struct Operation {
     pub records: u64,
 }
 
-/// Groups the wanted records by operation, in the order in which they began. With `newest`, only that many, and where
-/// nothing has to be searched for, read from the end: how long the journal is does not matter.
+/// Gives the wanted records, grouped by operation, in the order in which the operations began. With `newest`, only that
+/// many, and where nothing has to be searched for, read from the end: how long the journal is does not matter. Without it
+/// the journal is read twice, and only the operations' ends are kept meanwhile.
 ///
 /// # Errors
 /// As [`select`].
-pub fn operations(path: &Path, query: &Query, newest: Option<usize>) -> Result<(Vec<Operation>, Skipped)> {
-    let mut groups = Groups::default();
+pub fn operations(
+    path: &Path,
+    query: &Query,
+    newest: Option<usize>,
+    each: &mut dyn FnMut(&Operation) -> ControlFlow<()>,
+) -> Result<Skipped> {
+    let snapshot = Snapshot::take(path)?;
     let plain =
         query.values.is_empty() && query.any.is_empty() && query.since.is_none() && query.until.is_none();
+    let query = Query { with_operation: true, ..query.clone() };
     let mut skipped = Skipped::default();
-    match newest.filter(|_| plain) {
-        Some(count) => {
-            let mut lines = newest_lines(&Snapshot::take(path)?, count)?;
-            lines.reverse();
-            for line in lines {
-                if whole(&line).is_some() {
-                    groups.add(&line);
-                } else {
-                    skipped.lines += 1;
-                }
+    let Some(most) = newest else {
+        let mut ends = Ends::default();
+        skipped = select_in(&snapshot, &query, &mut |line| ends.add(line))?;
+        select_in(&snapshot, &query, &mut |line| {
+            ends.group(line).map_or(ControlFlow::Continue(()), |it| each(&it))
+        })?;
+        return Ok(skipped);
+    };
+    let mut groups = Newest::of(most);
+    if plain {
+        let mut lines = newest_lines(&snapshot, most)?;
+        lines.reverse();
+        for line in lines {
+            if whole(&line).is_some() {
+                groups.add(&line);
+            } else {
+                skipped.lines += 1;
             }
         }
-        None => {
-            let query = Query { with_operation: true, ..query.clone() };
-            skipped = select(path, &query, &mut |line| {
-                groups.add(line);
-                ControlFlow::Continue(())
-            })?;
-        }
+    } else {
+        skipped = select_in(&snapshot, &query, &mut |line| {
+            groups.add(line);
+            ControlFlow::Continue(())
+        })?;
     }
-    let mut found = groups.list;
-    if let Some(count) = newest {
-        let surplus = found.len().saturating_sub(count);
-        found.drain(..surplus);
-    }
-    Ok((found, skipped))
+    let _ = groups.list.iter().try_for_each(each);
+    Ok(skipped)
 }
 
+impl Operation {
+    /// One of which this is the only record so far.
+    fn begins(id: Option<&[u8]>, line: &[u8]) -> Self {
+        let id = id.map(|id| String::from_utf8_lossy(id).into_owned());
+        Self { id, first: line.to_vec(), last: line.to_vec(), records: 1 }
+    }
+}
+
+/// The last record of each operation, and how many it has: what its line of a log needs before it can be given.
 #[derive(Default)]
-struct Groups {
-    list: Vec<Operation>,
+struct Ends(HashMap<Vec<u8>, (Vec<u8>, u64)>);
+
+impl Ends {
+    fn add(&mut self, line: &[u8]) -> ControlFlow<()> {
+        if let Some(id) = operation_of(line) {
+            let (last, records) = self.0.entry(id.to_vec()).or_default();
+            line.clone_into(last);
+            *records += 1;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The operation that begins with this record, or the record alone; none for an operation's further records.
+    fn group(&mut self, line: &[u8]) -> Option<Operation> {
+        let Some(id) = operation_of(line) else { return Some(Operation::begins(None, line)) };
+        let (last, records) = self.0.remove(id)?;
+        Some(Operation { last, records, ..Operation::begins(Some(id), line) })
+    }
+}
+
+/// The groups that began last.
+struct Newest {
+    most: usize,
+    list: VecDeque<Operation>,
+    /// How many began before those in the list.
+    before: usize,
+    /// Which one an operation is, of all.
     places: HashMap<Vec<u8>, usize>,
 }
 
-impl Groups {
+impl Newest {
+    fn of(most: usize) -> Self {
+        Self { most, list: VecDeque::new(), before: 0, places: HashMap::new() }
+    }
+
     fn add(&mut self, line: &[u8]) {
         let id = operation_of(line);
-        if let Some(operation) =
-            id.and_then(|id| self.places.get(id)).and_then(|place| self.list.get_mut(*place))
-        {
-            operation.last = line.to_vec();
-            operation.records += 1;
+        if let Some(place) = id.and_then(|id| self.places.get(id)) {
+            let known = place.checked_sub(self.before).and_then(|place| self.list.get_mut(place));
+            if let Some(operation) = known {
+                operation.last = line.to_vec();
+                operation.records += 1;
+            }
             return;
         }
         if let Some(id) = id {
-            self.places.insert(id.to_vec(), self.list.len());
+            self.places.insert(id.to_vec(), self.before + self.list.len());
         }
-        let text = id.map(|id| String::from_utf8_lossy(id).into_owned());
-        self.list.push(Operation { id: text, first: line.to_vec(), last: line.to_vec(), records: 1 });
+        self.list.push_back(Operation::begins(id, line));
+        if self.list.len() > self.most {
+            self.list.pop_front();
+            self.before += 1;
+        }
     }
 }
 

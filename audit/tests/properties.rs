@@ -171,7 +171,7 @@ fn whatever_bytes_a_journal_holds_reading_ends_and_what_writers_do_to_it_keeps_e
         let value = vec![(None, "x".to_owned())];
         select(&folder, &Query { values: value, ..Query::default() }, &mut |_| ControlFlow::Continue(()))
             .unwrap();
-        operations(&folder, &Query::default(), Some(3)).unwrap();
+        operations(&folder, &Query::default(), Some(3), &mut |_| ControlFlow::Continue(())).unwrap();
         let _ = audit::head(&folder);
         // A writer either refuses or goes on; in both cases it cuts nothing off, and what it accepts it can verify.
         match Journal::open(&folder, "1c0ffee0").and_then(|mut journal| journal.append(&[Draft::new("note")]))

@@ -5,8 +5,9 @@ mod common;
 
 use std::fs;
 use std::ops::ControlFlow;
+use std::path::Path;
 
-use audit::{boots, export, numbered, operations, select, Draft, Follow, Journal, Query, Record};
+use audit::{boots, export, numbered, operations, select, Draft, Follow, Journal, Operation, Query, Record};
 use common::Scratch;
 
 fn written(scratch: &Scratch, operations: usize, segment_bytes: u64) {
@@ -35,6 +36,16 @@ fn ask(scratch: &Scratch, query: &Query) -> Vec<Record> {
     let mut found = Vec::new();
     select(&scratch.journal(), query, &mut |line| {
         found.push(Record::parse(line).unwrap());
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    found
+}
+
+fn grouped(folder: &Path, query: &Query, newest: Option<usize>) -> Vec<Operation> {
+    let mut found = Vec::new();
+    operations(folder, query, newest, &mut |operation| {
+        found.push(operation.clone());
         ControlFlow::Continue(())
     })
     .unwrap();
@@ -77,21 +88,41 @@ fn two_conditions_have_to_hold_both_and_a_time_cuts() {
 fn operations_are_grouped_and_the_newest_are_read_from_the_end() {
     let scratch = Scratch::new();
     written(&scratch, 100, 5_000);
-    let (all, _) = operations(&scratch.journal(), &Query::default(), None).unwrap();
-    let grouped: Vec<_> = all.iter().filter(|operation| operation.id.is_some()).collect();
-    assert_eq!(grouped.len(), 100);
-    assert!(grouped.iter().all(|operation| operation.records == 3));
-    let (newest, _) = operations(&scratch.journal(), &Query::default(), Some(10)).unwrap();
+    let all = grouped(&scratch.journal(), &Query::default(), None);
+    let named: Vec<_> = all.iter().filter(|operation| operation.id.is_some()).collect();
+    assert_eq!(named.len(), 100);
+    assert!(named.iter().all(|operation| operation.records == 3));
+    let newest = grouped(&scratch.journal(), &Query::default(), Some(10));
     assert_eq!(newest.len(), 10);
     assert_eq!(newest.iter().filter_map(|operation| operation.id.as_deref()).next_back(), Some("00000063"));
     assert!(newest.iter().filter(|operation| operation.id.is_some()).all(|operation| operation.records == 3));
 }
 
 #[test]
+fn the_newest_of_those_that_are_searched_for_are_the_last_that_began_however_long_one_lasts() {
+    let scratch = Scratch::new();
+    let mut journal = Journal::open(&scratch.journal(), "b").unwrap();
+    let of = |id: &str| Draft::new("step").op(id).text("bdf", "0000:00:05.0");
+    let alone = || Draft::new("device").text("bdf", "0000:00:05.0");
+    journal
+        .append(&[of("aaaaaaaa"), alone(), of("bbbbbbbb"), alone(), of("aaaaaaaa"), of("bbbbbbbb")])
+        .unwrap();
+    let ids = |newest| {
+        let found = grouped(&scratch.journal(), &value(None, "0000:00:05.0"), newest);
+        found.into_iter().map(|one| (one.id.unwrap_or_default(), one.records)).collect::<Vec<_>>()
+    };
+    let (a, b, alone) = (("aaaaaaaa".to_owned(), 2), ("bbbbbbbb".to_owned(), 2), (String::new(), 1));
+    assert_eq!(ids(None), [a, alone.clone(), b.clone(), alone.clone()]);
+    assert_eq!(ids(Some(2)), [b, alone.clone()]);
+    assert_eq!(ids(Some(1)), [alone]);
+    assert_eq!(ids(Some(0)), []);
+}
+
+#[test]
 fn the_end_of_an_operation_is_found_by_its_device_though_it_names_none() {
     let scratch = Scratch::new();
     written(&scratch, 40, 5_000);
-    let (found, _) = operations(&scratch.journal(), &value(None, "0000:00:05.0"), None).unwrap();
+    let found = grouped(&scratch.journal(), &value(None, "0000:00:05.0"), None);
     assert_eq!(found.len(), 2);
     for operation in found {
         assert_eq!(Record::parse(&operation.last).unwrap().text("outcome"), Some("done"));
@@ -210,7 +241,7 @@ fn what_others_write_meanwhile_does_not_cut_an_operation_short() {
         journal.append(&[of("step").number("number", number)]).unwrap();
     }
     journal.append(&[of("op").text("phase", "end").text("outcome", "done")]).unwrap();
-    let (found, _) = operations(&scratch.journal(), &value(None, "sys-net"), None).unwrap();
+    let found = grouped(&scratch.journal(), &value(None, "sys-net"), None);
     let [one] = found.as_slice() else { panic!("{}", found.len()) };
     assert_eq!((one.records, Record::parse(&one.last).unwrap().text("outcome")), (12, Some("done")));
 }

@@ -10,6 +10,7 @@ use crate::error::{Code, Exit, Failure};
 use crate::names::{escape, DriverName};
 use crate::observe::{Snapshot, Sources};
 use crate::plan::{plan_return, Plan};
+use crate::report::text::wrapped;
 use crate::report::{dossier, hazards_block, note, show};
 use crate::run::{new_operation_id, Order, Record};
 use crate::system::lock::OperationLock;
@@ -145,7 +146,7 @@ fn consent(context: &Context, one: &Assessed, accepted: Accepted) -> Result<Acce
     } else if !missing.is_empty() && !context.json {
         note(&format!("Hazards of giving {sbdf} back to dom0:"));
         note(hazards_block(&one.hazards).trim_end());
-        note(&format!("Recommended: reboot; {}.", one.reboot.words()));
+        note(wrapped("", &format!("Recommended: reboot; {}.", one.reboot.words())).trim_end());
     }
     let latest = missing.iter().find_map(|hazard| hazard.qube.clone());
     let word = latest.unwrap_or_else(|| sbdf.to_string());

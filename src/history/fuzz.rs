@@ -70,7 +70,12 @@ impl Scratch {
         };
         audit::select(&self.0, &Query::default(), &mut count).unwrap();
         audit::newest_first(&self.0, &mut count).unwrap();
-        let operations = audit::operations(&self.0, &Query::default(), Some(3)).unwrap().0.len();
+        let mut operations = 0;
+        let mut count = |_: &audit::Operation| {
+            operations += 1;
+            ControlFlow::Continue(())
+        };
+        audit::operations(&self.0, &Query::default(), Some(3), &mut count).unwrap();
         let head = audit::head(&self.0).map(|_| ()).map_err(|error| error.kind());
         let _ = audit::export(&self.0, &mut |_| Ok(()));
         let _ = audit::prunable(&self.0, 2);

@@ -3,7 +3,7 @@
 use super::functions::driver_override;
 use super::{Dom0, Function, Owner, Sources};
 use crate::error::Failure;
-use crate::names::{DriverName, Sbdf};
+use crate::names::{escape, DriverName, Sbdf};
 use std::fmt;
 
 /// Driver, override, slot and owner: all an operation changes of a function.
@@ -22,7 +22,8 @@ pub struct Snapshot {
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let driver = self.driver.as_ref().map_or("none", DriverName::as_str);
-        let pinned = self.driver_override.as_deref().unwrap_or("none set");
+        let pinned =
+            self.driver_override.as_deref().map_or("none set".to_owned(), |it| escape(it.as_bytes()));
         let slot = if self.slot { "listed" } else { "not listed" };
         write!(f, "driver {driver}, driver_override {pinned}, slot {slot}, Xen's owner {}", self.owner)
     }
@@ -50,4 +51,16 @@ pub fn read(sources: &Sources, sbdf: Sbdf) -> Result<Snapshot, Failure> {
         slot: sources.sysfs.slots()?.contains(&sbdf),
         owner: sources.owner(sbdf)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_override_that_a_terminal_would_act_on_is_shown_escaped() {
+        let driver_override = Some("e1000e\x1b[31m\n".to_owned());
+        let state = Snapshot { driver: None, driver_override, slot: false, owner: Owner::Dom0 };
+        assert!(state.to_string().contains("driver_override e1000e\\x1b[31m\\x0a, slot"), "{state}");
+    }
 }

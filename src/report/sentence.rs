@@ -13,6 +13,8 @@ pub fn of_record(record: &Record) -> String {
         None => match record.kind() {
             "op" => of_operation(record),
             "step" => of_step(record),
+            "genesis" => "the journal begins".to_owned(),
+            "segment" | "torn" | "gap" | "pruned" => of_journal(record),
             _ => members(record),
         },
     }
@@ -150,6 +152,18 @@ fn of_step(record: &Record) -> String {
     let step = record.text("step").unwrap_or("?");
     let phase = record.text("phase").unwrap_or("");
     format!("{step} {phase}: {said}").trim_end_matches(": ").to_owned()
+}
+
+/// What the journal says of itself.
+fn of_journal(record: &Record) -> String {
+    let text = |key: &str| record.text(key).unwrap_or("?");
+    let number = |key: &str| record.number(key).map_or("?".to_owned(), |number| number.to_string());
+    match record.kind() {
+        "segment" => format!("the journal goes on here, after {} ({} bytes)", text("after"), number("bytes")),
+        "torn" => format!("{} bytes before this record are what a crash left", number("len")),
+        "gap" => format!("a repair: a break before this record was accepted: {}", text("why")),
+        _ => format!("records {} to {} were removed on purpose", number("first"), number("last")),
+    }
 }
 
 /// A record of a kind that no sentence is made for: its members.

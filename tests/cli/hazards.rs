@@ -155,6 +155,12 @@ fn what_dom0_itself_uses_is_not_held() {
     dom0.write("proc/swaps", "Filename Type Size Used Priority\n/dev/sda partition 1 0 -2\n");
     needed(&dom0, "/dev/sda is swap");
     dom0.write("proc/swaps", "");
+    // A disk of dom0's that a qube has: 8:10 in decimal, 8:a as block scripts write it.
+    let vbd = "/local/domain/0/backend/vbd/7/51712/physical-device";
+    dom0.node(vbd, "8:a");
+    dom0.write(&format!("{folder}/block/sda/dev"), "8:10\n");
+    needed(&dom0, "/dev/sda is given to domain 7");
+    dom0.node(vbd, "8:b");
     dom0.write(&format!("{folder}/block/sda/holders/dm-0"), "");
     needed(&dom0, "/dev/sda is held by dm-0");
 
@@ -163,6 +169,12 @@ fn what_dom0_itself_uses_is_not_held() {
         "proc/bus/input/devices",
         "N: Name=\"kbd\"\nS: Sysfs=/devices/pci0000:00/0000:00:07.0/usb1/input/input1\nB: EV=120013\n",
     );
+    needed(&dom0, "the only keyboard is on it");
+    // Hotkeys elsewhere repeat as well; nobody types a passphrase with them.
+    let hotkeys =
+        "\nN: Name=\"hotkeys\"\nS: Sysfs=/devices/platform/input/input2\nB: EV=100013\nB: KEY=1e0000 0 0\n";
+    let one = std::fs::read_to_string(dom0.path("proc/bus/input/devices")).unwrap();
+    dom0.write("proc/bus/input/devices", format!("{one}{hotkeys}"));
     needed(&dom0, "the only keyboard is on it");
 
     let dom0 = Dom0::with(Function::nic(NIC).driven("e1000e").attribute("boot_vga", "1"));

@@ -63,6 +63,38 @@ fn every_kind_has_a_sentence_on_80_columns() {
     );
 }
 
+#[test]
+fn what_the_journal_says_of_itself_has_its_sentences_and_what_was_accepted_stays_told() {
+    let dom0 = Dom0::new();
+    let mut journal = Journal::open(&dom0.journal(), "boot").unwrap();
+    for number in 0..4 {
+        journal.append(&[Draft::new("note").number("number", number)]).unwrap();
+    }
+    drop(journal);
+    let segment = dom0.journal().join("000000000000.jsonl");
+    let text = std::fs::read_to_string(&segment).unwrap().replacen("\"number\":1", "\"number\":7", 1);
+    std::fs::write(&segment, text + "{\"v\":1").unwrap();
+    dom0.run(&["audit", "show", "2"])
+        .exits(2)
+        .says("record 2 is not there as it was written")
+        .says("`audit verify` says what is wrong");
+    dom0.run(&["audit", "show", "9"]).exits(2).says("there is no operation and no record 9");
+    let behind = dom0.run(&["audit", "repair"]).exits(0).says("verifying stays red there");
+    let from =
+        behind.out.split_once("audit verify --from ").unwrap().1.split_once('\n').unwrap().0.to_owned();
+    dom0.run(&["audit", "repair"])
+        .exits(0)
+        .says("nothing is broken behind the last repair")
+        .says(&format!("audit verify --from {from}"));
+    dom0.run(&["audit", "verify", "--from", &from]).exits(0);
+    dom0.run(&["audit", "log", "-n", "0"])
+        .exits(0)
+        .says("the journal begins")
+        .says("8 bytes before this record are what a crash left")
+        .says("a repair: a break before this record was accepted: record 2 was");
+    dom0.run(&["audit", "verify"]).exits(7);
+}
+
 /// The times of day of the records that are selected.
 fn times(dom0: &Dom0, arguments: &[&str]) -> Vec<String> {
     let said = dom0.run(&[&["--json", "audit", "log"], arguments].concat()).exits(0);

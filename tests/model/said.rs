@@ -34,6 +34,7 @@ impl Said {
                     || line.starts_with("  BEFORE=")
                     || line.starts_with("  xl ")
                     || line.starts_with("  dmesg ")
+                    || line.starts_with("  audit verify --from ")
                     || line.starts_with("  sed -i ")
                     || line.starts_with("  edit ")
                     || line.starts_with("  qvm-pci ")

@@ -16,17 +16,16 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
         emit(&json::document("audit-repair", members))?;
         return Ok(Exit::Done);
     }
+    let from = audit::last_repair(&context.journal).ok().flatten();
+    let behind = from.map_or_else(String::new, |from| {
+        format!("verifying stays red there; hold what follows with\n  audit verify --from {from}\n")
+    });
     emit(&match head {
-        None => "nothing is broken; nothing was changed\n".to_owned(),
+        None if behind.is_empty() => "nothing is broken; nothing was changed\n".to_owned(),
+        None => format!("nothing is broken behind the last repair; nothing was changed\n{behind}"),
         Some(head) => format!(
-            "the journal goes on behind the break; record {} says what was wrong\n\
-             verifying stays red there; hold what follows with\n  \
-             audit verify --from {}\nhead {}\n",
+            "the journal goes on behind the break; record {} says what was wrong\n{behind}head {}\n",
             head.seq,
-            audit::last_repair(&context.journal)
-                .ok()
-                .flatten()
-                .map_or_else(String::new, |from| from.to_string()),
             head.short()
         ),
     })?;

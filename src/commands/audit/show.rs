@@ -24,6 +24,15 @@ pub fn run(context: &Context, what: &str) -> Result<Exit, Failure> {
     let records: Vec<Record> = lines.iter().filter_map(|line| Record::parse(line)).collect();
     if records.is_empty() {
         let shown = crate::names::escape(what.as_bytes());
+        let head = audit::head(&context.journal).ok();
+        if what.parse::<u64>().is_ok_and(|seq| head.is_some_and(|head| seq <= head.head.seq)) {
+            return Err(Failure::new(
+                Exit::Usage,
+                Code::NoSuchOperation,
+                format!("record {shown} is not there as it was written: altered, removed or pruned"),
+                "`audit verify` says what is wrong at its place",
+            ));
+        }
         return Err(Failure::new(
             Exit::Usage,
             Code::NoSuchOperation,

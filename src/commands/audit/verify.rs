@@ -3,6 +3,7 @@
 use super::{failure, Context};
 use crate::audit_cli::VerifyArgs;
 use crate::error::{Exit, Failure};
+use crate::report::text::wrapped;
 use crate::report::{emit, json};
 use audit::{Against, Checkpoint, Verdict};
 use std::io::{IsTerminal, Write};
@@ -30,13 +31,22 @@ pub fn run(context: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
     if context.json {
         emit(&json::document("audit-verify", report.to_json()))?;
     } else {
-        emit(&report.to_string())?;
+        emit(&folded(&report.to_string()))?;
     }
     Ok(match report.verdict() {
         Verdict::Sound => Exit::Done,
         Verdict::TornTail => Exit::TornTail,
         Verdict::Altered => Exit::JournalBroken,
     })
+}
+
+/// Lines that are too long for a page, broken under their first word.
+fn folded(text: &str) -> String {
+    let fold = |line: &str| {
+        let words = line.trim_start();
+        wrapped(&" ".repeat(line.len() - words.len()), words)
+    };
+    text.lines().map(fold).collect()
 }
 
 /// A line on the terminal, where it takes long.

@@ -7,7 +7,7 @@ mod shown;
 use super::{failure, Context};
 use crate::audit_cli::{LogArgs, LogForm};
 use crate::error::{Exit, Failure};
-use crate::report::{emit, taken, warn};
+use crate::report::{taken, warn};
 use audit::{Query, Record, Skipped};
 use std::collections::VecDeque;
 use std::io::{BufWriter, Write};
@@ -52,21 +52,41 @@ fn newest(args: &LogArgs, query: &Query, when_unfiltered: Option<usize>) -> Opti
 fn operations(context: &Context, args: &LogArgs, query: &Query) -> Result<Skipped, Failure> {
     let newest = newest(args, query, Some(NEWEST));
     let read = if args.failed { None } else { newest };
-    let (mut found, skipped) =
-        audit::operations(&context.journal, query, read).map_err(|error| failure(&error))?;
-    if args.failed {
-        found.retain(|operation| operation.id.is_some() && shown::outcome(operation) != "done");
-        let surplus = newest.map_or(0, |count| found.len().saturating_sub(count));
-        found.drain(..surplus);
-    }
+    let mut out = BufWriter::with_capacity(64 * 1024, std::io::stdout().lock());
+    let mut written: std::io::Result<()> = Ok(());
+    let mut kept: VecDeque<String> = VecDeque::new();
+    let hold = args.reverse || args.failed && newest.is_some();
+    let mut count = 0;
+    let skipped = audit::operations(&context.journal, query, read, &mut |operation| {
+        if args.failed && (operation.id.is_none() || shown::outcome(operation) == "done") {
+            return ControlFlow::Continue(());
+        }
+        count += 1;
+        let text = shown::operation(operation);
+        if hold {
+            if newest.is_some_and(|most| kept.len() >= most) {
+                kept.pop_front();
+            }
+            kept.push_back(text);
+            return ControlFlow::Continue(());
+        }
+        written = out.write_all(text.as_bytes());
+        if written.is_err() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
+    .map_err(|error| failure(&error))?;
     if args.reverse {
-        found.reverse();
+        kept.make_contiguous().reverse();
     }
-    let mut text: String = found.iter().map(shown::operation).collect();
-    if args.limit.is_none() && newest.is_some_and(|count| found.len() == count) {
-        text.push_str(&format!("the newest {NEWEST}; -n 0 shows all\n"));
+    if args.limit.is_none() && newest == Some(count) {
+        kept.push_back(format!("the newest {NEWEST}; -n 0 shows all\n"));
     }
-    emit(&text)?;
+    let mut printed =
+        || kept.iter().try_for_each(|text| out.write_all(text.as_bytes())).and_then(|()| out.flush());
+    taken(written.and_then(|()| printed()))?;
     Ok(skipped)
 }
 

@@ -18,7 +18,8 @@ pub fn operation(operation: &Operation) -> String {
 pub fn record(record: &Record) -> String {
     let operation = record.text("op").map(|id| format!(" ({id})")).unwrap_or_default();
     let failed = record.kind() == "lost" || record.text("phase") == Some("failed");
-    row(record, &(sentence::of_record(record) + &operation), failed)
+    let says = Some(sentence::of_record(record)).filter(|says| !says.is_empty());
+    row(record, &(says.unwrap_or_else(|| record.kind().to_owned()) + &operation), failed)
 }
 
 /// One record with its number and its kind.

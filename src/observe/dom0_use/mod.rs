@@ -1,5 +1,7 @@
 //! What dom0 itself uses a function for: taking it away would take that away.
 
+mod blocks;
+
 use super::Function;
 use crate::error::Failure;
 use crate::names::escape;
@@ -15,7 +17,7 @@ pub fn read(root: &Sysroot, sysfs: &PciSysfs, function: &Function) -> Result<Vec
     if function.boot_display {
         uses.push("the display the machine booted with is on it".to_owned());
     }
-    uses.extend(blocks(root, &folder)?);
+    uses.extend(blocks::read(root, &folder)?);
     uses.extend(interfaces(root, &folder)?);
     uses.extend(only_keyboard(root, &folder)?);
     Ok(uses)
@@ -49,39 +51,6 @@ fn is_path_to(real: &Path, folder: &Path) -> bool {
     })
 }
 
-fn blocks(root: &Sysroot, folder: &Path) -> Result<Vec<String>, Failure> {
-    let text = |path: &str| {
-        let path = root.path(path);
-        read_text(&path).map_err(|error| Failure::unreadable(&path, &error))
-    };
-    let devices = of_class(root, "block", folder)?;
-    if devices.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (mounts, swaps) = (text("/proc/self/mountinfo")?, text("/proc/swaps")?);
-    let mut uses = Vec::new();
-    for (name, real) in devices {
-        let number_path = real.join("dev");
-        let number = read_text(&number_path).map_err(|error| Failure::unreadable(&number_path, &error))?;
-        let node = format!("/dev/{name}");
-        // mountinfo(5): the third field is major:minor; the source follows " - ".
-        let mounted = |line: &str| {
-            line.split(' ').nth(2) == Some(number.as_str())
-                || line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').nth(1)) == Some(node.as_str())
-        };
-        if mounts.lines().any(mounted) {
-            uses.push(format!("{} is mounted", escape(node.as_bytes())));
-        }
-        if swaps.lines().any(|line| line.split_whitespace().next() == Some(node.as_str())) {
-            uses.push(format!("{} is swap", escape(node.as_bytes())));
-        }
-        if let Some(holder) = names_in(&real.join("holders"))?.first() {
-            uses.push(format!("{} is held by {}", escape(node.as_bytes()), escape(holder.as_bytes())));
-        }
-    }
-    Ok(uses)
-}
-
 fn interfaces(root: &Sysroot, folder: &Path) -> Result<Vec<String>, Failure> {
     const IFF_UP: u32 = 1;
     let mut uses = Vec::new();
@@ -96,24 +65,36 @@ fn interfaces(root: &Sysroot, folder: &Path) -> Result<Vec<String>, Failure> {
     Ok(uses)
 }
 
-/// `/proc/bus/input/devices`: a keyboard has key repeat (bit 20 of EV).
+/// `/proc/bus/input/devices`: what has key repeat may be a keyboard, what has the keys of one is.
 fn only_keyboard(root: &Sysroot, folder: &Path) -> Result<Option<String>, Failure> {
     let path = root.path("/proc/bus/input/devices");
     let Some(text) = read_optional(&path)? else { return Ok(None) };
-    let (mut here, mut elsewhere) = (0, 0);
+    let (mut here, mut elsewhere) = (false, false);
     for device in text.split("\n\n") {
         let field = |name: &str| device.lines().find_map(|line| line.strip_prefix(name));
         let events = field("B: EV=").and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-        if events.unwrap_or(0) & (1 << 20) == 0 {
+        if events.unwrap_or(0) & KEY_REPEAT == 0 {
             continue;
         }
         let place = root.path(&format!("/sys{}", field("S: Sysfs=").unwrap_or_default()));
         let real = std::fs::canonicalize(&place).unwrap_or(place);
         if real.starts_with(folder) {
-            here += 1;
+            here = true;
         } else {
-            elsewhere += 1;
+            // The hotkeys of a laptop repeat too, and nobody can type with them.
+            elsewhere |= field("B: KEY=").is_some_and(can_type);
         }
     }
-    Ok((here > 0 && elsewhere == 0).then(|| "the only keyboard is on it".to_owned()))
+    Ok((here && !elsewhere).then(|| "the only keyboard is on it".to_owned()))
+}
+
+/// `EV_REP` (Linux `include/uapi/linux/input-event-codes.h`).
+const KEY_REPEAT: u64 = 1 << 20;
+/// `KEY_ESC` to `KEY_D` there: by these udev, too, tells a keyboard (systemd `udev-builtin-input_id.c`).
+const KEYS_OF_A_KEYBOARD: u64 = 0xffff_fffe;
+
+/// Whether these bits, in words of 64 with the lowest last, hold the keys of a keyboard.
+fn can_type(bits: &str) -> bool {
+    let lowest = bits.split_whitespace().next_back().and_then(|word| u64::from_str_radix(word, 16).ok());
+    lowest.is_some_and(|keys| keys & KEYS_OF_A_KEYBOARD == KEYS_OF_A_KEYBOARD)
 }
