@@ -90,7 +90,7 @@ fn what_the_journal_says_of_itself_has_its_sentences_and_what_was_accepted_stays
     dom0.run(&["audit", "log", "-n", "0"])
         .exits(0)
         .says("the journal begins")
-        .says("8 bytes before this record are what a crash left")
+        .says("7 bytes before this record are what a crash left")
         .says("a repair: a break before this record was accepted: record 2 was");
     dom0.run(&["audit", "verify"]).exits(7);
 }
