@@ -197,7 +197,7 @@ mod tests {
         // Once the stream is gone it is opened anew, and the state is asked.
         model.hangs_up();
         let list = "sys-net class=AppVM state=Transient uuid=b21c7d77-4175-4dd3-8e3f-460435ce18f5\\n";
-        model.answers("admin.vm.List+", "dom0", list);
+        model.lists(list);
         assert_eq!(starting.taker(&root, &sysfs, &assigned), Ok(taker("it is Transient")));
         assert!(starting.stream.is_some());
 

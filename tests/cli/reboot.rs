@@ -121,7 +121,7 @@ fn qubes(transcript: &str, cmdline: &str) -> (Dom0, crate::model::Qubesd) {
     dom0.add(Function::usb(CARD).held().behind(&["0000:00:1c.0"]));
     dom0.write("proc/cmdline", format!("{cmdline}\n"));
     let qubesd = dom0.qubes(transcript);
-    qubesd.answers("admin.vm.List+", "dom0", "dom0 class=AdminVM state=Running\\n");
+    qubesd.lists("");
     (dom0, qubesd)
 }
 
@@ -319,7 +319,7 @@ fn driverctl_binds_it_to_what_only_holds_it() {
 fn assigned(qubesd: &crate::model::Qubesd, assignment: &str, autostart: &str, network: &str) {
     let is_43 = assignment.contains("port_id");
     let uuid = if is_43 { " uuid=cb084001-53d5-4ae7-809b-ec7b16c397a8" } else { "" };
-    qubesd.answers("admin.vm.List+", "dom0", &format!("sys-usb class=AppVM state=Halted{uuid}\\n"));
+    qubesd.lists(&format!("sys-usb class=AppVM state=Halted{uuid}\\n"));
     let method = if is_43 { "admin.vm.device.pci.Assigned+" } else { "admin.vm.device.pci.List+" };
     qubesd.answers(method, "sys-usb", &format!("{assignment}\\n"));
     qubesd.answers(

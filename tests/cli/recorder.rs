@@ -571,7 +571,7 @@ fn what_qubes_knows_of_a_qube_stands_with_its_stay() {
         assert_eq!(start["sources"], serde_json::json!(["uevents", "xenstore", version]));
         recorder.until(|| qubesd.listeners() == 1);
         qubesd.tells(&event("sys-net", "domain-pre-start", &[("start_guid", "True")]));
-        qubesd.answers("admin.vm.List+", "dom0", &format!("{listed}{uuid}\\n"));
+        qubesd.lists(&format!("{listed}{uuid}\\n"));
         dom0.qube_has(7, "sys-net", NIC);
         qubesd.tells(&event("sys-net", "domain-start", &[("start_guid", "True")]));
         recorder.until(|| {

@@ -128,8 +128,8 @@ fn a_qube_that_starts_at_any_moment_of_the_run_stops_it() {
         let qubesd = machine.dom0.qubes(QUBES_43);
         let assigned = "x device_id='*' port_id='00_07.0' backend_domain='dom0' mode='required'\\n";
         qubesd.answers("admin.vm.device.pci.Assigned+", "sys-net", assigned);
-        qubesd.answers("admin.vm.List+", "dom0", &LIST.replace("STATE", "Halted"));
-        qubesd.answers_later(starts, "admin.vm.List+", "dom0", &LIST.replace("STATE", "Transient"));
+        qubesd.lists(&LIST.replace("STATE", "Halted"));
+        qubesd.lists_later(starts, &LIST.replace("STATE", "Transient"));
         let ran = machine.run(&arguments);
         let lists = qubesd.asked().iter().filter(|asked| asked.starts_with("admin.vm.List+")).count();
         let device = machine.state().world.devices[BDF].clone();

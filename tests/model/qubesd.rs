@@ -91,7 +91,17 @@ impl Qubesd {
         self.answers_bytes(method, qube, &[b"0\0", &bytes_of(answer)[..]].concat());
     }
 
-    /// The same, with all bytes of the answer.
+    /// It lists dom0, as it always does, and these qubes, one a line.
+    pub fn lists(&self, qubes: &str) {
+        self.answers("admin.vm.List+", "dom0", &with_dom0(qubes));
+    }
+
+    /// It lists these from the `nth` time on, counted from 0.
+    pub fn lists_later(&self, nth: usize, qubes: &str) {
+        self.answers_later(nth, "admin.vm.List+", "dom0", &with_dom0(qubes));
+    }
+
+    /// It answers this request with these bytes, `0\0` among them.
     pub fn answers_bytes(&self, method: &str, qube: &str, answer: &[u8]) {
         let request = format!("{method} dom0 name {qube}\0").into_bytes();
         self.0.lock().unwrap().answers.insert(request, answer.to_vec());
@@ -187,6 +197,10 @@ fn converse(mut stream: UnixStream, script: &Mutex<Script>) -> Option<()> {
         }
         Some(QubesdFault::EndsAt(at)) => stream.write_all(&answer[..at.min(answer.len())]).ok(),
     }
+}
+
+fn with_dom0(qubes: &str) -> String {
+    format!("dom0 class=AdminVM state=Running\\n{qubes}")
 }
 
 /// The events of a transcript, in order.

@@ -5,7 +5,7 @@
 use super::lists::{self, Listed};
 use super::{stored, Assignment, Qube, Qubes, QubesSource};
 use crate::error::{Code, Exit, Failure};
-use crate::names::escape;
+use crate::names::{escape, Untrusted};
 use crate::observe::Reading;
 use crate::system::qubesd::wire::Refusal;
 use crate::system::qubesd::Qubesd;
@@ -14,6 +14,12 @@ use crate::system::sysfs::PciSysfs;
 
 /// Where Qubes keeps its qubes.
 const STORE: &str = "/var/lib/qubes/qubes.xml";
+
+/// How often everything is read before it counts as changing all the time. At the start of a machine many qubes start.
+const READINGS: usize = 5;
+
+const CUT: &str = "an answer of qubesd is cut";
+const NOT_SAID: &[u8] = b"qubesd does not say which";
 
 /// Everything Qubes knows of qubes and PCI devices; `None` where there is no Qubes.
 ///
@@ -48,16 +54,42 @@ pub fn is_here(root: &Sysroot) -> bool {
     Qubesd::new(root).is_there() || [STORE, "/etc/qubes-release"].iter().any(|path| root.path(path).exists())
 }
 
-/// One request for the list, one or two a qube for its devices, three more where it has some or is not halted.
+/// One request for the list, one or two a qube for its devices, three more where it has some or is not halted; and the
+/// list once more. Where the lists differ, a qube came or went or started meanwhile, or the first was cut between two
+/// lines: then it is read anew.
 fn ask(qubesd: &Qubesd) -> Result<Qubes, Failure> {
-    let listed = lists::listed(&whole(qubesd.call("admin.vm.List", "", "dom0", b"")?)?);
-    let is_43 = listed.iter().any(|qube| qube.uuid.is_some());
-    let mut qubes = Vec::new();
-    for one in listed {
-        qubes.extend(qube(qubesd, one, is_43)?);
+    let mut listed = list(qubesd)?;
+    for _ in 0..READINGS {
+        let is_43 = listed.iter().any(|qube| qube.uuid.is_some());
+        let mut qubes = Vec::new();
+        for one in &listed {
+            qubes.extend(qube(qubesd, one.clone(), is_43)?);
+        }
+        let now = list(qubesd)?;
+        if outline(&now) == outline(&listed) {
+            let source = if is_43 { QubesSource::Qubesd43 } else { QubesSource::Qubesd42 };
+            return Ok(Qubes { source, qubes });
+        }
+        listed = now;
     }
-    let source = if is_43 { QubesSource::Qubesd43 } else { QubesSource::Qubesd42 };
-    Ok(Qubes { source, qubes })
+    Err(nonsense("the list of qubes changes while it is read"))
+}
+
+/// The list of qubes. dom0 is in each: without it is one that was cut, down to nothing where qubesd died between the two
+/// writes of an answer.
+fn list(qubesd: &Qubesd) -> Result<Vec<Listed>, Failure> {
+    let listed = lists::listed(&whole(qubesd.call("admin.vm.List", "", "dom0", b"")?)?);
+    let is_dom0 = |qube: &Listed| qube.name.as_qube_name() == Some("dom0");
+    if listed.iter().any(is_dom0) {
+        Ok(listed)
+    } else {
+        Err(nonsense(CUT))
+    }
+}
+
+/// What of a list decides what is asked.
+fn outline(listed: &[Listed]) -> Vec<(&Untrusted, bool)> {
+    listed.iter().map(|qube| (&qube.name, qube.state.is_live())).collect()
 }
 
 /// One qube; `None` where it is gone meanwhile.
@@ -85,11 +117,14 @@ fn qube(qubesd: &Qubesd, listed: Listed, is_43: bool) -> Result<Option<Qube>, Fa
         qube.assignments = match list(if is_43 { "Assigned" } else { "List" })? {
             Ok(bytes) => of(&whole(bytes)?),
             Err(refusal) if is_gone(&refusal) => return Ok(None),
-            Err(_) => vec![Assignment::unreadable(b"qubesd does not say which")],
+            Err(_) => vec![Assignment::unreadable(NOT_SAID)],
         };
         if is_43 && qube.state.is_live() {
-            let attached = list("Attached")?.map(whole).ok().transpose()?;
-            let attached = attached.map(|bytes| of(&bytes)).unwrap_or_default();
+            let attached = match list("Attached")? {
+                Ok(bytes) => of(&whole(bytes)?),
+                Err(refusal) if is_gone(&refusal) => return Ok(None),
+                Err(_) => vec![Assignment::unreadable(NOT_SAID)],
+            };
             qube.assignments = lists::joined(std::mem::take(&mut qube.assignments), attached);
         }
     }
@@ -111,12 +146,15 @@ fn qube(qubesd: &Qubesd, listed: Listed, is_43: bool) -> Result<Option<Qube>, Fa
 
 /// A list that was not cut.
 fn whole(bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    let cut = || Failure::new(Exit::Io, Code::QubesdNonsense, "an answer of qubesd is cut", "try again");
     if lists::is_whole(&bytes) {
         Ok(bytes)
     } else {
-        Err(cut())
+        Err(nonsense(CUT))
     }
+}
+
+fn nonsense(message: &str) -> Failure {
+    Failure::new(Exit::Io, Code::QubesdNonsense, message, "try again")
 }
 
 /// Whether qubesd says that there is no such qube any more.
