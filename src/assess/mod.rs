@@ -27,6 +27,7 @@ pub use hazards::{of_hold, of_return};
 pub use identity::same;
 pub use reboot::{advice, Reboot};
 pub use state::{state_of, Kind, State};
+pub use taken::assign_again;
 pub use words::{gap_words, span, when};
 
 use crate::observe::{Dom0, Function};

@@ -4,7 +4,7 @@
 use super::boot_script::{last, names, replacing};
 use super::reboot::Obstacle;
 use crate::names::{escape, DriverName};
-use crate::observe::qubes::{Assignment, Identity, Port, Qube, Qubes};
+use crate::observe::qubes::{Assignment, Identity, Mode, Port, Qube, Qubes};
 use crate::observe::{Claims, Dom0, Function};
 
 /// xen-pciback's list of what it takes when it is loaded, which is before any other driver is: on the command line or
@@ -134,18 +134,52 @@ fn starts(dom0: &Dom0, qube: &Qube) -> Option<&'static str> {
 
 /// The command that takes the assignment away; `None` where the qube's name is none that a shell may see.
 fn unassign(known: &Qubes, qube: &Qube, assignment: &Assignment, function: &Function) -> Option<String> {
+    let verb = if known.is_42() { "detach" } else { "unassign" };
+    by_hand(known, verb, qube, assignment, function)
+}
+
+/// The command that assigns it again as it was; `None` where the qube's name or an option is none that a shell may see.
+pub fn assign_again(
+    known: &Qubes,
+    qube: &Qube,
+    assignment: &Assignment,
+    function: &Function,
+) -> Option<String> {
+    let plain =
+        |option: &String| option.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_=.".contains(&it));
+    if matches!(assignment.port, Port::Unreadable(_)) || !assignment.options.iter().all(plain) {
+        return None;
+    }
+    let mode = match assignment.mode {
+        _ if known.is_42() => "attach --persistent",
+        Mode::Required => "assign --required",
+        Mode::AskToAttach => "assign --ask",
+        _ => "assign",
+    };
+    let options: String = assignment.options.iter().map(|option| format!(" -o {option}")).collect();
+    by_hand(known, &format!("{mode}{options}"), qube, assignment, function)
+}
+
+/// `qvm-pci` with this verb, for this assignment.
+fn by_hand(
+    known: &Qubes,
+    verb: &str,
+    qube: &Qube,
+    assignment: &Assignment,
+    function: &Function,
+) -> Option<String> {
     let qube = qube.known_name()?;
     if known.is_42() {
-        let Port::At(port) = &assignment.port else { return Some(format!("qvm-pci detach {qube}")) };
-        return Some(format!("qvm-pci detach {qube} dom0:{port}"));
+        let Port::At(port) = &assignment.port else { return Some(format!("qvm-pci {verb} {qube}")) };
+        return Some(format!("qvm-pci {verb} {qube} dom0:{port}"));
     }
     Some(match (&assignment.port, &assignment.identity) {
-        (Port::At(port), Identity::Any) => format!("qvm-pci unassign --port {qube} dom0:{port}"),
+        (Port::At(port), Identity::Any) => format!("qvm-pci {verb} --port {qube} dom0:{port}"),
         (Port::At(port), Identity::Is { vendor: Some(vendor), device: Some(device), class: Some(class) }) => {
-            format!("qvm-pci unassign {qube} dom0:{port}:0x{vendor:04x}:0x{device:04x}::p{class:06x}")
+            format!("qvm-pci {verb} {qube} dom0:{port}:0x{vendor:04x}:0x{device:04x}::p{class:06x}")
         }
-        (Port::At(port), _) => format!("qvm-pci unassign {qube} dom0:{port}"),
-        (Port::Any, _) => format!("qvm-pci unassign --device {qube} dom0:{}", function.port()),
-        (Port::Unreadable(_), _) => format!("qvm-pci unassign {qube}"),
+        (Port::At(port), _) => format!("qvm-pci {verb} {qube} dom0:{port}"),
+        (Port::Any, _) => format!("qvm-pci {verb} --device {qube} dom0:{}", function.port()),
+        (Port::Unreadable(_), _) => format!("qvm-pci {verb} {qube}"),
     })
 }

@@ -6,11 +6,10 @@ use crate::cli::RecoverArgs;
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
 use crate::history::journal_boot;
-use crate::names::Sbdf;
 use crate::observe::{boot_id, Snapshot};
 use crate::plan::plan_recovery;
 use crate::report::{emit, json};
-use crate::run::{pending, settle, settle_gone, Ending, Order, Record};
+use crate::run::{pending, settle, settle_gone, Ending, Interrupted, Order, Record};
 use crate::system::lock::OperationLock;
 use serde_json::json;
 use std::time::Duration;
@@ -32,7 +31,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
     if journal_boot(&boot) != found.boot {
         let message = format!("{words} was ended by a reboot; the device was not touched");
         let state = "not read: it began in another boot";
-        let end = closed(context, &mut record, found.sbdf, Exit::Done, Code::Rebooted, message, state);
+        let end = closed(context, &mut record, &found, Exit::Done, Code::Rebooted, message, state);
         return conclude(context, "recover", &end);
     }
     found.is_clear()?;
@@ -48,7 +47,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
             ),
         };
         let message = format!("{words} was interrupted, and the device is gone{guard}");
-        let end = closed(context, &mut record, found.sbdf, Exit::NotUndone, Code::Gone, message, "gone");
+        let end = closed(context, &mut record, &found, Exit::NotUndone, Code::Gone, message, "gone");
         return conclude(context, "recover", &end);
     };
     let Some(start) = Snapshot::observed(&dom0, function) else {
@@ -79,25 +78,18 @@ fn nothing(context: &Context) -> Result<Exit, Failure> {
 fn closed(
     context: &Context,
     record: &mut Record,
-    sbdf: Sbdf,
+    found: &Interrupted,
     exit: Exit,
     code: Code,
     message: String,
     state: &str,
 ) -> Ending {
-    let head = record.finish(&context.root, sbdf, code.word(), state);
+    let (lost, advice): (Vec<String>, Vec<String>) = found.lost().into_iter().unzip();
+    let message = lost.iter().fold(message, |message, lost| format!("{message}; {lost}"));
+    let head = record.finish(&context.root, found.sbdf, code.word(), state);
     let (exit, message, hint) = match &head {
         Err(failure) => (Exit::Io, format!("{message}; but {}", failure.message), failure.hint.clone()),
         Ok(_) => (exit, message, String::new()),
     };
-    Ending {
-        exit,
-        code,
-        message,
-        hint,
-        state: state.to_owned(),
-        steps: Vec::new(),
-        head: head.ok(),
-        advice: Vec::new(),
-    }
+    Ending { exit, code, message, hint, state: state.to_owned(), steps: Vec::new(), head: head.ok(), advice }
 }

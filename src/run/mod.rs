@@ -54,6 +54,8 @@ pub struct Operation<'a> {
     narrowed: Option<String>,
     /// Whether Xen was asked to take the function out of quarantine.
     opened: bool,
+    /// The assignments in Qubes that were taken back, or may have been.
+    lost: Vec<unassign::Lost>,
     /// The hash of its ROM that was recorded last.
     known_rom: Option<&'a str>,
     /// The one that was read in this run; empty where none was.
@@ -118,6 +120,7 @@ impl<'a> Operation<'a> {
             guard: guard::Guard::default(),
             narrowed: None,
             opened: false,
+            lost: Vec::new(),
             known_rom: order.known_rom,
             rom_sha256: String::new(),
             reports: Vec::new(),
@@ -136,15 +139,11 @@ impl<'a> Operation<'a> {
     }
 
     fn follow(mut self, perform: Perform<'a>) -> Ending {
-        match self.changed_since_planned() {
-            Ok(None) => {}
-            Ok(Some(what)) => {
-                let message =
-                    format!("{what} since it was planned; the device was not touched by this program");
-                let hint = "review it again with `plan`; a reboot is recommended".to_owned();
-                return self.end(Exit::Consent, Code::PlanStale, message, hint);
+        if let Err(failure) = self.is_as_planned() {
+            if !self.lost.is_empty() {
+                return self.fail(failure.into());
             }
-            Err(failure) => return self.end(failure.exit, failure.code, failure.message, failure.hint),
+            return self.end(failure.exit, failure.code, failure.message, failure.hint);
         }
         self.found();
         for planned in &self.plan.steps {
@@ -157,6 +156,16 @@ impl<'a> Operation<'a> {
     }
 
     /// What would be put back must be what was found.
+    fn is_as_planned(&self) -> Result<(), Failure> {
+        let Some(what) = self.changed_since_planned()? else { return Ok(()) };
+        Err(Failure::new(
+            Exit::Consent,
+            Code::PlanStale,
+            format!("{what} since it was planned; the device was not touched by this program"),
+            "review it again with `plan`; a reboot is recommended",
+        ))
+    }
+
     fn changed_since_planned(&self) -> Result<Option<&'static str>, Failure> {
         let (sysfs, sbdf) = (&self.sources.sysfs, self.plan.sbdf);
         if sysfs.driver(sbdf)? != self.start.driver {
@@ -391,6 +400,11 @@ impl<'a> Operation<'a> {
     /// Ends the operation: the journal first, then the answer.
     fn end(mut self, exit: Exit, code: Code, message: String, hint: String) -> Ending {
         self.guard_off();
+        if code == Code::Done {
+            // That they are taken back was wanted then.
+            self.lost.clear();
+        }
+        let message = self.lost.iter().fold(message, |message, lost| format!("{message}; {}", lost.words()));
         // After a hang nothing more of the function is read: the kernel may hold the
         // lock that its attributes need, for ever.
         let state = if exit == Exit::Hung {
@@ -412,6 +426,7 @@ impl<'a> Operation<'a> {
             }
             Ok(_) => (exit, message, hint),
         };
+        let lost = self.lost.iter().map(unassign::Lost::advice);
         Ending {
             exit,
             code,
@@ -420,7 +435,7 @@ impl<'a> Operation<'a> {
             state,
             steps: self.reports,
             head: head.ok(),
-            advice: self.guard.advice(self.function),
+            advice: self.guard.advice(self.function).into_iter().chain(lost).collect(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::left::Left;
 use super::outcome::Trouble;
+use super::unassign::Lost;
 use super::{guard, Ending, Operation};
 use crate::error::{Code, Exit, Failure};
 use crate::names::{unescape, DriverName, Sbdf};
@@ -92,6 +93,8 @@ struct Trail {
     guarded: bool,
     global: Option<(String, String)>,
     xen_log: Option<LogMark>,
+    /// The assignments in Qubes that it took back, or may have.
+    lost: Vec<Lost>,
 }
 
 /// The newest operation, where it is not settled: the lock lets only one run at a
@@ -177,6 +180,7 @@ impl Interrupted {
             guarded: false,
             global: None,
             xen_log: None,
+            lost: Vec::new(),
         };
         trail.may_have_gone_back();
         for record in rest {
@@ -207,6 +211,13 @@ impl Interrupted {
         })
     }
 
+    /// What it took back in Qubes, or may have: in words, and how it is made again.
+    #[must_use]
+    pub fn lost(&self) -> Vec<(String, String)> {
+        let lost = self.trail.iter().flat_map(|trail| &trail.lost);
+        lost.map(|lost| (lost.words(), lost.advice())).collect()
+    }
+
     /// Whether the journal says what it began with.
     ///
     /// # Errors
@@ -235,6 +246,11 @@ impl Trail {
         let pinned = if self.holds { "pciback" } else { "none" };
         let left = &mut self.left;
         match step {
+            "unassign" => self.lost.push(Lost {
+                what: whole(record, "what").unwrap_or_default(),
+                again: whole(record, "again").unwrap_or_default(),
+                proved: false,
+            }),
             "pin" => left.overrides.push(Some(pinned.to_owned())),
             "unbind" => left.drivers.push(None),
             "settle" => self.narrowed = whole(record, "methods"),
@@ -277,6 +293,7 @@ impl Trail {
         match step {
             "pin" | "unpin" => keep_last(&mut left.overrides),
             "unbind" => left.drivers = vec![None],
+            "unassign" => self.lost.iter_mut().for_each(|lost| lost.proved = true),
             "settle" => self.narrowed = None,
             "remove-slot" => left.slots = vec![false],
             "quarantine" | "dequarantine" => keep_last(&mut left.owners),
@@ -360,6 +377,7 @@ pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
     operation.opened = found.opened;
     operation.narrowed = found.narrowed.clone();
     operation.xen_log = found.xen_log;
+    operation.has_lost(found.lost.clone());
     if found.guarded {
         let global = found.global.as_ref().map(|(path, before)| (path.as_str(), before.as_str()));
         let usb = operation.function.is_usb();

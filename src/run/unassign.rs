@@ -1,61 +1,143 @@
 //! Taking back an assignment in Qubes, so that the qube's next start does not take the function again.
+//!
+//! It is not undone with the rest: who wanted the function out of the qube wants that still, and an assignment that was made
+//! anew might be another one. But every ending that is not the wanted one says that it is gone, and how it is made again.
 
-use super::{Ending, Operation, Record};
+use super::outcome::Outcome;
+use super::{Ending, Operation};
+use crate::assess::assign_again;
 use crate::error::{Code, Exit, Failure};
-use crate::names::Untrusted;
-use crate::observe::qubes::{self, Assignment, Identity, Port, Qubes, QubesSource};
+use crate::names::{escape, Untrusted};
+use crate::observe::qubes::{self, Assignment, Identity, Port, Qube, Qubes, QubesSource};
 use crate::observe::{Function, Sources};
 use crate::system::qubesd::Qubesd;
+use std::time::Instant;
 
 /// The step's name in the journal.
 const STEP: &str = "unassign";
 
+/// An assignment that this run took back, or may have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Lost {
+    /// Port and qube, in words.
+    pub what: String,
+    /// The command that assigns it again; empty where none can be named.
+    pub again: String,
+    /// Whether Qubes was seen not to list it any more.
+    pub proved: bool,
+}
+
+impl Lost {
+    /// As a later ending says it.
+    pub fn words(&self) -> String {
+        let how = if self.proved { "stays taken back" } else { "may be taken back" };
+        format!("the assignment {} {how}", escape(self.what.as_bytes()))
+    }
+
+    /// How it is made again.
+    pub fn advice(&self) -> String {
+        let again = if self.again.is_empty() { "qvm-pci" } else { self.again.as_str() };
+        format!("assign {} again:  {}", escape(self.what.as_bytes()), escape(again.as_bytes()))
+    }
+}
+
 impl Operation<'_> {
     /// Brings the function back to dom0, its assignment taken back before; all that the return needs is open by then.
     pub fn reattach_unassigned(mut self, only: Option<&str>) -> Ending {
-        match unassign(self.sources, self.function, only, &mut self.record) {
-            Ok(_) => self.reattach(),
-            Err(failure) => self.end(failure.exit, failure.code, failure.message, failure.hint),
+        // What keeps it from beginning must not cost the assignment.
+        if let Err(failure) = self.is_as_planned() {
+            return self.end(failure.exit, failure.code, failure.message, failure.hint);
+        }
+        if let Err(trouble) = self.nobody_has_it() {
+            return self.fail(trouble.at(STEP));
+        }
+        match self.unassign(only) {
+            Ok(()) => self.reattach(),
+            Err(failure) => self.not_unassigned(failure),
+        }
+    }
+
+    /// Ends where an assignment could not be taken back; one before it may have been.
+    fn not_unassigned(self, failure: Failure) -> Ending {
+        if self.lost.is_empty() || failure.exit == Exit::Io {
+            return self.end(failure.exit, failure.code, failure.message, failure.hint);
+        }
+        let failure = failed(failure.message);
+        self.end(failure.exit, failure.code, failure.message, failure.hint)
+    }
+
+    /// Takes back what assigns the function to `only`, or to any qube where none is named; each is proved by reading back.
+    ///
+    /// # Errors
+    /// qubesd does not answer, refuses, or still lists the assignment; what was taken back before stays so.
+    fn unassign(&mut self, only: Option<&str>) -> Result<(), Failure> {
+        let known = read(self.sources)?;
+        for (qube, assignment) in wanted(&known, self.function, only) {
+            let began = Instant::now();
+            let proved = self.unassign_one(&known, qube, assignment);
+            let (outcome, detail) = match &proved {
+                Ok(what) => (Outcome::Done, format!("{what}: Qubes does not list it any more")),
+                Err(failure) => (Outcome::Failed, failure.message.clone()),
+            };
+            match outcome {
+                Outcome::Failed => self.record.failed(STEP, self.plan.sbdf, &detail),
+                _ => self.record.done(STEP, self.plan.sbdf, &detail),
+            }
+            self.report(STEP, outcome, detail, began.elapsed());
+            proved?;
+        }
+        Ok(())
+    }
+
+    fn unassign_one(
+        &mut self,
+        known: &Qubes,
+        qube: &Qube,
+        assignment: &Assignment,
+    ) -> Result<String, Failure> {
+        let name = Untrusted::to_string(&qube.name);
+        let request = Request::of(&known.source, &name, assignment)?;
+        let what = words(qube, assignment);
+        let again = assign_again(known, qube, assignment, self.function).unwrap_or_default();
+        let (sbdf, text) = (self.plan.sbdf, again.clone());
+        self.record.intent(STEP, sbdf, &what, |draft| draft.text("qube", &name).text("again", &text))?;
+        self.lost.push(Lost { what: what.clone(), again, proved: false });
+        let answered = Qubesd::new(&self.sources.root).call(request.method, &request.argument, &name, b"");
+        // Whatever it answered: it may have done it, or not.
+        let is_listed = read(self.sources).map(|known| lists(&known, self.function, &what));
+        match &is_listed {
+            Ok(true) => drop(self.lost.pop()),
+            Ok(false) => self.lost.iter_mut().for_each(|lost| lost.proved = true),
+            Err(_) => {}
+        }
+        answered?;
+        if is_listed? {
+            return Err(failed(format!("Qubes still lists {what}")));
+        }
+        Ok(what)
+    }
+
+    /// What an interrupted run took back, or may have: what Qubes still lists it did not.
+    pub(super) fn has_lost(&mut self, lost: Vec<Lost>) {
+        self.lost = lost;
+        if self.lost.is_empty() {
+            return;
+        }
+        if let Ok(known) = read(self.sources) {
+            self.lost.retain(|lost| !lists(&known, self.function, &lost.what));
+            self.lost.iter_mut().for_each(|lost| lost.proved = true);
         }
     }
 }
 
-/// Takes back what assigns the function to `only`, or to any qube where none is named; each is proved by reading back.
-/// Gives what was done, in words.
-///
-/// # Errors
-/// qubesd does not answer, refuses, or still lists the assignment; what was taken back before stays so.
-fn unassign(
-    sources: &Sources,
-    function: &Function,
-    only: Option<&str>,
-    record: &mut Record,
-) -> Result<Vec<String>, Failure> {
-    let known = read(sources)?;
-    let qubesd = Qubesd::new(&sources.root);
-    let mut done = Vec::new();
-    for (qube, assignment) in wanted(&known, function, only) {
-        let request = Request::of(&known.source, &qube, assignment)?;
-        let what = format!("{} of {}", assignment.port.text(), qube);
-        record.intent(STEP, function.sbdf, &what, |draft| draft.text("qube", &qube))?;
-        let answered = qubesd.call(request.method, &request.argument, &qube, b"").map(drop);
-        let proved = answered.and_then(|()| {
-            let left = read(sources)?;
-            let still = wanted(&left, function, Some(&qube)).iter().any(|(_, it)| it.port == assignment.port);
-            if still {
-                Err(failed(format!("Qubes still lists {what}")))
-            } else {
-                Ok(())
-            }
-        });
-        if let Err(failure) = proved {
-            record.failed(STEP, function.sbdf, &failure.message);
-            return Err(failure);
-        }
-        record.done(STEP, function.sbdf, "Qubes does not list it any more");
-        done.push(what);
-    }
-    Ok(done)
+/// An assignment in words: its port and its qube.
+fn words(qube: &Qube, assignment: &Assignment) -> String {
+    format!("{} of {}", assignment.port.text(), qube.name)
+}
+
+/// Whether Qubes has it still.
+fn lists(known: &Qubes, function: &Function, what: &str) -> bool {
+    wanted(known, function, None).into_iter().any(|(qube, assignment)| words(qube, assignment) == what)
 }
 
 /// Whether qubesd is there to take something back.
@@ -90,11 +172,9 @@ fn read(sources: &Sources) -> Result<Qubes, Failure> {
 }
 
 /// The lasting assignments that name the function.
-fn wanted<'a>(known: &'a Qubes, function: &Function, only: Option<&str>) -> Vec<(String, &'a Assignment)> {
+fn wanted<'a>(known: &'a Qubes, function: &Function, only: Option<&str>) -> Vec<(&'a Qube, &'a Assignment)> {
     let all = known.assigned(function).into_iter().filter(|(_, assignment)| assignment.lasts());
-    all.map(|(qube, assignment)| (Untrusted::to_string(&qube.name), assignment))
-        .filter(|(qube, _)| only.is_none_or(|only| only == qube))
-        .collect()
+    all.filter(|(qube, _)| only.is_none_or(|only| only == Untrusted::to_string(&qube.name))).collect()
 }
 
 /// A request to qubesd.

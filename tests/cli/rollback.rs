@@ -291,3 +291,77 @@ fn an_assignment_that_qubes_still_lists_afterwards_leaves_the_device_alone() {
         "{asked:?}"
     );
 }
+
+const UNASSIGN: &str = "admin.vm.device.pci.Unassign+dom0+03_00.0+_";
+const ASSIGNED: &str = "admin.vm.device.pci.Assigned+";
+const ALWAYS: &str = "dom0+03_00.0:* device_id='*' port_id='03_00.0' devclass='pci' backend_domain='dom0' mode='required' _no-strict-reset='True'\\n";
+
+/// The same, and what qubesd is told to take back it lists no more.
+fn assigned_until_told() -> (Dom0, Qubesd) {
+    let (dom0, qubesd) = assigned();
+    qubesd.answers(ASSIGNED, "sys-net", ALWAYS);
+    qubesd.answers_after(UNASSIGN, ASSIGNED, "sys-net", "");
+    (dom0, qubesd)
+}
+
+/// What every ending says that is not the wanted one.
+const LOST: &str = "the assignment 03_00.0 of sys-net stays taken back";
+const AGAIN: &str = "qvm-pci assign --required -o no-strict-reset=True --port sys-net dom0:03_00.0";
+
+#[test]
+fn once_an_assignment_was_taken_back_no_ending_says_that_nothing_was_changed() {
+    let (dom0, qubesd) = assigned_until_told();
+    // Another qube that is assigned it starts at that moment.
+    qubesd.answers(ASSIGNED, "work", ALWAYS);
+    let list = |state: &str| {
+        let one = |name: &str, state: &str| {
+            format!("{name} class=AppVM state={state} uuid=b21c7d77-4175-4dd3-8e3f-460435ce18f5\\n")
+        };
+        one("sys-net", "Halted") + &one("work", state)
+    };
+    qubesd.answers("admin.vm.List+", "dom0", &list("Halted"));
+    qubesd.answers_after(UNASSIGN, "admin.vm.List+", "dom0", &list("Transient"));
+    let arguments = reviewed(&dom0, &["--unassign"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let said = dom0.run(&arguments).fails(1, "not-returned").json();
+    let message = said["functions"][0]["operation"]["error"]["message"].as_str().unwrap();
+    assert!(message.contains("pin: work is about to take it") && message.contains(LOST), "{said}");
+    assert!(said["functions"][0]["operation"]["advice"][0].as_str().unwrap().ends_with(AGAIN), "{said}");
+}
+
+#[test]
+fn of_two_assignments_the_one_that_was_taken_back_is_named_where_the_other_is_not() {
+    let dom0 = Dom0::with(Function::nic(ONE).held().quarantined());
+    recorded(&dom0, &[seized(ONE, "e1000e")]);
+    let qubesd = dom0.qubes(QUBES_43);
+    qubesd.answers(ASSIGNED, "sys-net", ALWAYS);
+    qubesd.answers(ASSIGNED, "work", ALWAYS);
+    qubesd.answers(UNASSIGN, "sys-net", "");
+    qubesd.answers_after(UNASSIGN, ASSIGNED, "sys-net", "");
+    let arguments = reviewed(&dom0, &["--unassign"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let before = dom0.state(ONE);
+    let said = dom0.run(&arguments).fails(11, "not-returned").json();
+    let operation = &said["functions"][0]["operation"];
+    assert_eq!(operation["error"]["code"], "qubesd-refused", "{said}");
+    let message = operation["error"]["message"].as_str().unwrap();
+    assert!(message.contains(LOST) && !message.contains("of work "), "{said}");
+    assert_eq!(dom0.state(ONE), before);
+}
+
+#[test]
+fn recover_names_the_assignment_that_the_interrupted_run_took_back() {
+    for (assignment, says) in [("", true), (ALWAYS, false)] {
+        let (dom0, qubesd) = assigned();
+        qubesd.answers(ASSIGNED, "sys-net", assignment);
+        let start = Draft::new("op").op("0badcafe").text("phase", "start").text("command", "rollback");
+        let start = start.text("bdf", ONE).text("driver", "pciback").text("override", "");
+        let start = start.flag("slot", true).text("owner", "DomIO");
+        let step = Draft::new("step").op("0badcafe").text("step", "unassign").text("phase", "intent");
+        let step = step.text("bdf", ONE).text("what", "03_00.0 of sys-net").text("qube", "sys-net");
+        recorded(&dom0, &[start, step.text("again", AGAIN)]);
+        let said = dom0.run_changing_nothing(&["recover"]).exits(0).out.clone();
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!((said.contains(LOST), said.contains(AGAIN)), (says, says), "{said}");
+    }
+}

@@ -253,3 +253,49 @@ fn a_xenstore_that_goes_wrong_in_the_middle_stops_the_run_and_leaves_nothing_hal
     assert_ne!(ran.status, Some(0), "{}", ran.text);
     ended(&machine, &ran, look, "Silent");
 }
+
+#[test]
+fn an_assignment_that_was_taken_back_is_named_by_every_ending_but_the_wanted_one() {
+    if !possible() {
+        return;
+    }
+    let named = |ran: &Ran| {
+        let text = ran.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        [
+            "the assignment 00_07.0 of sys-net stays taken back",
+            "assign 00_07.0 of sys-net again: qvm-pci assign --required --port sys-net dom0:00_07.0",
+        ]
+        .iter()
+        .all(|words| text.contains(words))
+    };
+    let card = Scenario { command: "rollback", ..CARD };
+    let run = |fault: Option<(usize, acting::Fault)>| {
+        let machine = card.machine();
+        let qubesd = machine.dom0.qubes(QUBES_43);
+        let (list, take) = ("admin.vm.device.pci.Assigned+", "admin.vm.device.pci.Unassign+dom0+00_07.0+_");
+        let assigned = "x device_id='*' port_id='00_07.0' backend_domain='dom0' mode='required'\\n";
+        qubesd.answers(list, "sys-net", assigned);
+        qubesd.answers(take, "sys-net", "");
+        qubesd.answers_after(take, list, "sys-net", "");
+        if let Some((at, fault)) = fault {
+            machine.arm(at, fault);
+        }
+        let ran =
+            machine.run(&["--json", "rollback", BDF, "--unassign", "--timeout", "70", "--accept", ACCEPT]);
+        (machine, ran)
+    };
+    let (machine, ran) = run(None);
+    assert_eq!(ran.status, Some(0), "{}", ran.text);
+    assert!(!named(&ran) && ran.text.contains(r#""step":"unassign""#), "{}", ran.text);
+    let ops = machine.state().ops.clone();
+    let write = |path: &str| ops.iter().position(|op| op.writes && op.path.ends_with(path)).unwrap();
+    for at in [write("driver_override"), write(".xen/dequarantine")] {
+        let (_machine, ran) = run(Some((at, acting::Fault::Errno(5))));
+        assert_eq!(ran.status, Some(1), "{at}: {}", ran.text);
+        assert!(named(&ran) && ran.text.contains(r#""step":"unassign""#), "{at}: {}", ran.text);
+        let (machine, ran) = run(Some((at, acting::Fault::KilledBefore)));
+        assert_eq!(ran.status, None, "{at}: {}", ran.text);
+        let ran = machine.run(&["recover"]);
+        assert!(ran.status == Some(0) && named(&ran), "{at}: {}", ran.text);
+    }
+}

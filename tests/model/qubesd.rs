@@ -52,6 +52,8 @@ struct Script {
     listeners: Vec<UnixStream>,
     /// Answers that change: from the how manyth time on a request is asked.
     later: Vec<(Vec<u8>, usize, Vec<u8>)>,
+    /// Answers that change once another request, or its beginning, was asked.
+    after: Vec<(String, Vec<u8>, Vec<u8>)>,
 }
 
 /// The daemon; its threads end with the test.
@@ -114,6 +116,13 @@ impl Qubesd {
         self.0.lock().unwrap().later.push((request, nth, answer));
     }
 
+    /// It answers this otherwise once it was asked a request that begins like `first`.
+    pub fn answers_after(&self, first: &str, method: &str, qube: &str, answer: &str) {
+        let request = format!("{method} dom0 name {qube}\0").into_bytes();
+        let answer = [b"0\0", &bytes_of(answer)[..]].concat();
+        self.0.lock().unwrap().after.push((first.to_owned(), request, answer));
+    }
+
     fn has_by_default(&self, method: &str, qube: &str, answer: &[u8]) {
         let request = format!("{method} dom0 name {qube}\0").into_bytes();
         self.0.lock().unwrap().answers.entry(request).or_insert(answer.to_vec());
@@ -174,7 +183,10 @@ fn converse(mut stream: UnixStream, script: &Mutex<Script>) -> Option<()> {
         let shown = String::from_utf8_lossy(&request).trim_end_matches('\0').to_owned();
         let before = script.asked.iter().filter(|asked| **asked == shown).count() - 1;
         let later = script.later.iter().find(|(asked, nth, _)| *asked == request && before >= *nth);
-        let answer = later.map(|(_, _, answer)| answer).or(script.answers.get(&request));
+        let was_asked = |first: &str| script.asked.iter().any(|asked| asked.starts_with(first));
+        let after = script.after.iter().find(|(first, asked, _)| *asked == request && was_asked(first));
+        let changed = later.map(|(.., answer)| answer).or(after.map(|(.., answer)| answer));
+        let answer = changed.or(script.answers.get(&request));
         (script.fault, answer.cloned().unwrap_or_default())
     };
     match fault {

@@ -38,6 +38,7 @@ impl Said {
                     || line.starts_with("  sed -i ")
                     || line.starts_with("  edit ")
                     || line.starts_with("  qvm-pci ")
+                    || line.starts_with("To assign ")
                     || line.starts_with("    --accept ");
                 assert!(command || line.chars().count() <= 80, "above 80 columns: {line:?}");
             }
