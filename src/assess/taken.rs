@@ -3,9 +3,9 @@
 
 use super::boot_script::{last, names, replacing};
 use super::reboot::Obstacle;
-use crate::names::{escape, DriverName};
+use crate::names::{escape, DriverName, ModuleName};
 use crate::observe::qubes::{Assignment, Identity, Mode, Port, Qube, Qubes};
-use crate::observe::{Claims, Dom0, Function};
+use crate::observe::{Bar, Claim, Claims, Dom0, Function};
 
 /// xen-pciback's list of what it takes when it is loaded, which is before any other driver is: on the command line or
 /// in modprobe's files.
@@ -73,22 +73,37 @@ pub fn by_driverctl(dom0: &Dom0, function: &Function) -> Option<Obstacle> {
     })
 }
 
-/// Every module that claims it is blacklisted: the next boot loads none.
+/// Every module that claims it is blacklisted or cannot be loaded at all: the next boot loads none.
 pub fn by_nobody(claims: &Claims) -> Vec<Obstacle> {
-    if claims.by_alias.iter().any(|claim| claim.blacklisted_in.is_none()) {
-        return Vec::new();
-    }
-    let one = |module: &str, place: &str| {
-        let what = format!("the module {module} is blacklisted");
-        if place == "/proc/cmdline" {
-            return Obstacle { what, commands: replacing(&format!("modprobe.blacklist={module}"), "") };
-        }
-        let pattern = module.replace('_', "[-_]");
-        let edit = format!("sed -i '/^ *blacklist  *{pattern} *$/d' {}", escape(place.as_bytes()));
-        Obstacle::new(what, &[&edit, "dracut --force"])
+    let all: Option<Vec<Obstacle>> = claims.by_alias.iter().map(unloaded).collect();
+    all.unwrap_or_default()
+}
+
+/// Why the next boot does not load a module; `None` where it does, as far as can be told.
+fn unloaded(claim: &Claim) -> Option<Obstacle> {
+    // "xhci_pci" may be written "xhci-pci" in a file.
+    let line = |command: &str, module: &ModuleName, end: &str, file: &str| {
+        let pattern = module.as_str().replace('_', "[-_]");
+        let edit = format!("sed -i '/^ *{command}  *{pattern} {end}/d' {}", escape(file.as_bytes()));
+        vec![edit, "dracut --force".to_owned()]
     };
-    let claims = claims.by_alias.iter();
-    claims.filter_map(|claim| Some(one(claim.module.as_str(), claim.blacklisted_in.as_deref()?))).collect()
+    if let Some(barred) = claim.barred.as_ref().filter(|barred| barred.by.loads_nothing()) {
+        let (module, what) =
+            (&barred.module, format!("the module {} is not loaded ({barred})", claim.module));
+        let commands = match &barred.by {
+            Bar::Kernel => replacing(&format!("module_blacklist={module}"), ""),
+            Bar::Install { file, .. } => line("install", module, "", file),
+        };
+        return Some(Obstacle { what, commands });
+    }
+    let place = claim.blacklisted_in.as_deref()?;
+    let what = format!("the module {} is blacklisted", claim.module);
+    let commands = if place == "/proc/cmdline" {
+        replacing(&format!("modprobe.blacklist={}", claim.module), "")
+    } else {
+        line("blacklist", &claim.module, "*$", place)
+    };
+    Some(Obstacle { what, commands })
 }
 
 /// A qube that is assigned it and starts by itself, or with another.

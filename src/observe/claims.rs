@@ -1,8 +1,10 @@
 //! Which modules and drivers of this kernel claim a function.
 
+use super::functions::driver_override;
 use super::{Dom0, Function, Sources};
 use crate::error::Failure;
 use crate::names::{DriverName, ModuleName, Sbdf};
+use crate::system::modprobe::Barred;
 
 /// One module whose aliases match the function.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,8 +17,39 @@ pub struct Claim {
     pub blacklisted: bool,
     /// The file that blacklists it, whether it is loaded or not: `/proc/cmdline` or one of modprobe's.
     pub blacklisted_in: Option<String>,
-    /// Other functions without driver and override that loading it would bind.
-    pub would_take: Vec<Sbdf>,
+    /// What keeps it from being loaded, whether it is loaded or not.
+    pub barred: Option<Barred>,
+    /// Other functions that loading it would bind.
+    pub would_take: Vec<Taken>,
+}
+
+impl Claim {
+    /// Whether it has a driver, or may have one once it is loaded.
+    #[must_use]
+    pub fn can_drive(&self) -> bool {
+        match &self.drivers {
+            Some(drivers) => !drivers.is_empty(),
+            None => self.barred.is_none(),
+        }
+    }
+}
+
+/// A driverless function that a driver of a module to be loaded would bind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// The function.
+    pub sbdf: Sbdf,
+    /// Why it would.
+    pub by: TakenBy,
+}
+
+/// How the kernel finds a driver for a function when one is registered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TakenBy {
+    /// By an alias of this module, which may be one that is loaded together with the other.
+    Alias(ModuleName),
+    /// By `driver_override`, whatever the aliases say: how a driver is called is known only after load.
+    Override(String),
 }
 
 /// A driver that was named otherwise than by an alias.
@@ -47,19 +80,12 @@ pub fn read(sources: &mut Sources, dom0: &Dom0, function: &Function) -> Result<C
     let mut by_alias = Vec::new();
     for module in modules.claiming(&function.modalias)? {
         let drivers = modules.drivers_of(&module)?;
-        let mut would_take = Vec::new();
-        if drivers.is_none() {
-            for other in dom0.functions.values() {
-                let free = other.driver.is_none() && other.driver_override.is_none();
-                if free && other.sbdf != function.sbdf && modules.claiming(&other.modalias)?.contains(&module)
-                {
-                    would_take.push(other.sbdf);
-                }
-            }
-        }
-        let blacklisted_in = modules.blacklisted_in(&module);
+        let would_take =
+            if drivers.is_none() { would_take(sources, &module, function.sbdf)? } else { Vec::new() };
+        let blacklisted_in = modules.blacklisted_in(&module)?;
         let blacklisted = drivers.is_none() && blacklisted_in.is_some();
-        by_alias.push(Claim { module, drivers, blacklisted, blacklisted_in, would_take });
+        let barred = modules.barred(&module)?;
+        by_alias.push(Claim { module, drivers, blacklisted, blacklisted_in, barred, would_take });
     }
     // A store that could not be read already is not asked again: the function is
     // refused anyhow, and what only shows goes on.
@@ -73,6 +99,35 @@ pub fn read(sources: &mut Sources, dom0: &Dom0, function: &Function) -> Result<C
     };
     let built_in = if by_alias.is_empty() { sources.sysfs.built_in_drivers()? } else { Vec::new() };
     Ok(Claims { by_alias, recorded, built_in, unreadable: None })
+}
+
+/// What loading a module would bind besides `sbdf`, read anew.
+pub fn would_take(sources: &Sources, module: &ModuleName, sbdf: Sbdf) -> Result<Vec<Taken>, Failure> {
+    let modules = sources.modules()?;
+    let mut loaded = vec![module.clone()];
+    loaded.extend(modules.loaded_with(module)?);
+    let mut taken = Vec::new();
+    for other in sources.sysfs.functions()? {
+        if other == sbdf || sources.sysfs.driver(other)?.is_some() {
+            continue;
+        }
+        let by = match driver_override(&sources.sysfs, other)? {
+            Some(name) => may_appear(sources, &name).then_some(TakenBy::Override(name)),
+            None => {
+                let modalias = sources.sysfs.attribute(other, "modalias")?.unwrap_or_default();
+                let claiming = modules.claiming(&modalias)?;
+                loaded.iter().find(|one| claiming.contains(one)).cloned().map(TakenBy::Alias)
+            }
+        };
+        taken.extend(by.map(|by| Taken { sbdf: other, by }));
+    }
+    Ok(taken)
+}
+
+/// Whether a driver that dom0 uses may be registered by this name: not where one is, for a name is free once.
+fn may_appear(sources: &Sources, untrusted_name: &str) -> bool {
+    let Some(driver) = DriverName::parse(untrusted_name) else { return false };
+    untrusted_name != "none" && !driver.is_holder() && !sources.sysfs.driver_folder(&driver).exists()
 }
 
 /// `driver_path` of libxl (`tools/libs/light/libxl_pci.c`), written when

@@ -25,7 +25,7 @@ mod usage;
 
 use crate::error::{Code, Exit, Failure};
 use crate::history::Moment;
-use crate::names::{DeviceArgument, Sbdf};
+use crate::names::{DeviceArgument, ModuleName, Sbdf};
 use crate::system::modules::Modules;
 use crate::system::root::{read_text, Sysroot};
 use crate::system::sysfs::PciSysfs;
@@ -35,9 +35,12 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-pub use claims::Claims;
+pub use crate::system::modprobe::Bar;
 #[cfg(test)]
-pub use claims::{Claim, Named};
+pub use crate::system::modprobe::Barred;
+#[cfg(test)]
+pub use claims::Named;
+pub use claims::{Claim, Claims, Taken, TakenBy};
 pub use functions::{reset_method_in_force, Function, Storage};
 pub use owners::{Owner, Owners};
 pub use policy::{Policy, Rule, Says};
@@ -191,6 +194,14 @@ impl Sources {
     /// The indexes of the running kernel's modules cannot be read.
     pub fn claims(&mut self, dom0: &Dom0, function: &Function) -> Result<Claims, Failure> {
         claims::read(self, dom0, function)
+    }
+
+    /// What loading a module would bind besides a function, read anew.
+    ///
+    /// # Errors
+    /// sysfs or modprobe's configuration cannot be read.
+    pub fn would_take(&self, module: &ModuleName, besides: Sbdf) -> Result<Vec<Taken>, Failure> {
+        claims::would_take(self, module, besides)
     }
 
     /// The driver a function is pinned to, read anew.

@@ -22,7 +22,7 @@ pub fn plan_return(
         None => claims
             .by_alias
             .iter()
-            .filter(|claim| claim.drivers.is_none())
+            .filter(|claim| claim.drivers.is_none() && claim.can_drive())
             .map(|claim| Load { module: claim.module.clone(), blacklisted: claim.blacklisted })
             .collect(),
     };
@@ -36,8 +36,9 @@ fn candidates(claims: &Claims, named: Option<&DriverName>) -> Vec<Candidate> {
     if let Some(driver) = named {
         return vec![Candidate::Named(driver.clone())];
     }
+    let driving = claims.by_alias.iter().filter(|claim| claim.can_drive());
     let mut candidates: Vec<Candidate> =
-        claims.by_alias.iter().map(|claim| Candidate::OfModule(claim.module.clone())).collect();
+        driving.map(|claim| Candidate::OfModule(claim.module.clone())).collect();
     if candidates.is_empty() {
         let recorded = claims.recorded.iter().filter(|recorded| recorded.registered);
         candidates.extend(recorded.map(|recorded| Candidate::Named(recorded.driver.clone())));

@@ -52,7 +52,7 @@ fn different(first: &str, other: &str) -> String {
 fn claim(module: &str, drivers: Option<&[&str]>, blacklisted: bool) -> Claim {
     let drivers = drivers.map(|all| all.iter().map(|driver| DriverName::parse(driver).unwrap()).collect());
     let module = ModuleName::parse(module).unwrap();
-    Claim { module, drivers, blacklisted, blacklisted_in: None, would_take: Vec::new() }
+    Claim { module, drivers, blacklisted, blacklisted_in: None, barred: None, would_take: Vec::new() }
 }
 
 fn after_a_qube(class: u32) -> Situation {

@@ -26,7 +26,10 @@ impl Operation<'_> {
             Step::RemoveSlot => self.remove_slot(),
             Step::Modalias => self.modalias(),
             Step::Resolve => self.resolve(),
-            Step::Load => self.load(),
+            Step::Load => {
+                self.load_takes_no_other()?;
+                self.load()
+            }
             Step::Guard => self.guard_on(),
             Step::Dequarantine => self.dequarantine(),
             Step::Bind => self.bind(),
@@ -200,6 +203,19 @@ impl Operation<'_> {
         }
         let names: Vec<&str> = claiming.iter().map(ModuleName::as_str).collect();
         Ok(if names.is_empty() { "no module claims it".to_owned() } else { names.join(", ") })
+    }
+
+    /// Nothing became driverless since the plan that loading would bind too.
+    fn load_takes_no_other(&self) -> Result<(), Trouble> {
+        for load in &self.plan.loads {
+            if let Some(other) = self.sources.would_take(&load.module, self.plan.sbdf)?.first() {
+                return Err(Trouble::failed(
+                    format!("loading {} would bind {} too", load.module, other.sbdf),
+                    "run `plan` again",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Loads what is missing. One of several candidates may fail to load; the

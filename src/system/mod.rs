@@ -10,6 +10,7 @@ pub mod kernel_log;
 mod libxenctrl;
 pub mod lock;
 pub mod logs;
+pub mod modprobe;
 pub mod modules;
 pub mod pci_ids;
 pub mod qubesd;

@@ -2,11 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+use super::modprobe::{Barred, Configuration};
 use super::root::{names_in, read_text, Sysroot};
 use crate::error::{Code, Exit, Failure};
 use crate::names::{DriverName, ModuleName};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// libkmod's view of the running kernel's modules.
 pub struct Modules {
@@ -15,6 +17,9 @@ pub struct Modules {
     /// The indexes do not change while a command runs; a look-up reads them from
     /// the disk.
     known: RefCell<BTreeMap<String, Vec<ModuleName>>>,
+    /// Nor does modprobe's configuration.
+    configuration: OnceCell<Rc<Configuration>>,
+    release: String,
 }
 
 impl Modules {
@@ -41,7 +46,8 @@ impl Modules {
                 "check that the running kernel's modules are installed, and run depmod",
             )
         })?;
-        Ok(Self { context, root: root.clone(), known: RefCell::default() })
+        let known = RefCell::default();
+        Ok(Self { context, root: root.clone(), known, configuration: OnceCell::new(), release })
     }
 
     /// Every module that claims a modalias, in the order of `modprobe -R`, each
@@ -67,14 +73,7 @@ impl Modules {
                 "run depmod, and try again",
             )
         })?;
-        let mut names = Vec::new();
-        for module in found {
-            if let Some(name) = module.name().to_str().and_then(ModuleName::parse) {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
+        let names = names_of(found);
         self.known.borrow_mut().insert(modalias.to_owned(), names.clone());
         Ok(names)
     }
@@ -101,26 +100,89 @@ impl Modules {
         ))
     }
 
-    /// The file that blacklists the module: one of modprobe's configuration, or `/proc/cmdline`.
-    #[must_use]
-    pub fn blacklisted_in(&self, module: &ModuleName) -> Option<String> {
-        let named = |name: &str| ModuleName::parse(name).as_ref() == Some(module);
-        for folder in ["/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"] {
-            let path = self.root.path(folder);
-            for name in names_in(&path).unwrap_or_default() {
-                let text = read_text(&path.join(&name)).unwrap_or_default();
-                let listed = |line: &str| {
-                    let mut words = line.split_whitespace();
-                    words.next() == Some("blacklist") && words.next().is_some_and(named)
-                };
-                if text.lines().any(listed) {
-                    return Some(format!("{folder}/{name}"));
+    /// Modules that `modprobe` loads together with one: what they depend on, hard or soft, and what that depends on in
+    /// turn. Those are left out that are loaded or built in, and the one itself.
+    ///
+    /// # Errors
+    /// libkmod cannot look one up, or modprobe's configuration cannot be read.
+    pub fn loaded_with(&self, module: &ModuleName) -> Result<Vec<ModuleName>, Failure> {
+        let configuration = self.configuration()?;
+        let mut found = vec![module.clone()];
+        let mut at = 0;
+        // A module that is there already has soft dependencies too.
+        while let Some(one) = found.get(at).cloned() {
+            let mut next = self.dependencies(&one)?;
+            for word in configuration.soft_dependencies(&one) {
+                next.extend(self.claiming(word)?);
+            }
+            for other in next {
+                if !found.contains(&other) {
+                    found.push(other);
                 }
             }
+            at += 1;
         }
-        let cmdline = read_text(&self.root.path("/proc/cmdline")).unwrap_or_default();
-        let mut lists =
-            cmdline.split_whitespace().filter_map(|word| word.strip_prefix("modprobe.blacklist="));
-        lists.any(|list| list.split(',').any(named)).then(|| "/proc/cmdline".to_owned())
+        found.retain(|other| other != module);
+        self.absent(found)
     }
+
+    /// What keeps a module from being loaded, or one that it cannot do without and that is not there.
+    ///
+    /// # Errors
+    /// libkmod cannot look it up, or modprobe's configuration cannot be read.
+    pub fn barred(&self, module: &ModuleName) -> Result<Option<Barred>, Failure> {
+        let configuration = self.configuration()?;
+        let needed = self.absent(self.dependencies(module)?)?;
+        let mut needed = std::iter::once(module.clone()).chain(needed);
+        Ok(needed.find_map(|one| configuration.barred(&one)))
+    }
+
+    /// The file that blacklists the module: one of modprobe's, or `/proc/cmdline`.
+    ///
+    /// # Errors
+    /// modprobe's configuration cannot be read.
+    pub fn blacklisted_in(&self, module: &ModuleName) -> Result<Option<String>, Failure> {
+        Ok(self.configuration()?.blacklisted_in(module))
+    }
+
+    /// Those of them that are neither loaded nor built in.
+    fn absent(&self, modules: Vec<ModuleName>) -> Result<Vec<ModuleName>, Failure> {
+        let mut absent = Vec::new();
+        for module in modules {
+            if self.drivers_of(&module)?.is_none() {
+                absent.push(module);
+            }
+        }
+        Ok(absent)
+    }
+
+    /// What a module cannot do without, at any depth, as `depmod` wrote it down.
+    fn dependencies(&self, module: &ModuleName) -> Result<Vec<ModuleName>, Failure> {
+        let known = self.context.module_new_from_name(module.as_str()).map_err(|error| {
+            let message = format!("libkmod cannot look up {module}: {error}");
+            Failure::new(Exit::Io, Code::Modules, message, "run depmod, and try again")
+        })?;
+        Ok(names_of(known.dependencies()))
+    }
+
+    fn configuration(&self) -> Result<Rc<Configuration>, Failure> {
+        if let Some(configuration) = self.configuration.get() {
+            return Ok(Rc::clone(configuration));
+        }
+        let configuration = Rc::new(Configuration::read(&self.root, &self.release)?);
+        Ok(Rc::clone(self.configuration.get_or_init(|| configuration)))
+    }
+}
+
+/// Their names, each once.
+fn names_of(modules: kmod::ModuleIterator) -> Vec<ModuleName> {
+    let mut names = Vec::new();
+    for module in modules {
+        if let Some(name) = module.name().to_str().and_then(ModuleName::parse) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
 }

@@ -88,6 +88,128 @@ fn loading_a_module_takes_no_function_that_is_pinned_or_has_a_driver() {
     dom0.run(&["plan", NIC]).exits(4).never_says("load-takes-others");
 }
 
+/// A held UHCI controller and a driverless EHCI one beside it, neither module loaded.
+fn held_uhci() -> Dom0 {
+    let mut dom0 = Dom0::with(Function::new(NIC, 0x8086, 0x2934, 0x0c_0300).held().quarantined());
+    dom0.add(Function::new(USB, 0x8086, 0x293a, 0x0c_0320));
+    dom0.claim("uhci_hcd", "pci:v*d*sv*sd*bc0Csc03i00*").claim("ehci_pci", "pci:v*d*sv*sd*bc0Csc03i20*");
+    dom0.depends("uhci_hcd", &["usbcore"]).depends("ehci_pci", &["usbcore"]).depends("usbcore", &[]);
+    dom0
+}
+
+#[test]
+fn loading_a_module_must_not_take_other_functions_by_a_soft_dependency() {
+    let dom0 = held_uhci();
+    dom0.run(&["plan", NIC]).exits(4).never_says("load-takes-others");
+    let takes = || {
+        dom0.run_changing_nothing(&["plan", NIC])
+            .exits(3)
+            .says("load-takes-others")
+            .says("loading uhci_hcd would bind 0000:00:08.0 too")
+            .says("modprobe loads ehci_pci with it");
+    };
+    for line in ["uhci_hcd pre: ehci_pci", "uhci-hcd pre: other post: ehci-pci", "uhci* post: ehci_pci"] {
+        dom0.softdep(&format!("softdep {line}"));
+        takes();
+    }
+    // What is loaded already has soft dependencies too; they may be wrapped, and in modprobe's own files.
+    dom0.load("usbcore", &[]);
+    dom0.softdep("softdep usbcore pre: ehci_pci");
+    takes();
+    dom0.softdep("");
+    dom0.write("etc/modprobe.d/site.conf", "softdep uhci_hcd \\\n  pre: ehci_pci\n");
+    takes();
+    dom0.load("ehci_pci", &["ehci-pci"]);
+    dom0.run(&["plan", NIC]).exits(4).never_says("load-takes-others");
+}
+
+#[test]
+fn loading_a_module_must_not_take_other_functions_by_a_dependency() {
+    let mut dom0 = held_uhci();
+    dom0.claim("both", "pci:v00008086d00002934sv*sd*bc*sc*i*").depends("both", &["ehci_pci"]);
+    dom0.run_changing_nothing(&["plan", NIC])
+        .exits(3)
+        .says("loading both would bind 0000:00:08.0 too")
+        .says("modprobe loads ehci_pci with it");
+}
+
+#[test]
+fn loading_a_module_must_not_take_a_function_that_waits_for_a_driver_by_name() {
+    let mut dom0 = held();
+    dom0.add(Function::usb(USB).pinned("e1000e"));
+    // Its driver is registered: nothing is loaded.
+    dom0.run(&["plan", NIC]).exits(4).never_says("load-takes-others");
+    dom0.remove("sys/module/e1000e");
+    // A driver's name is free for one driver only.
+    dom0.run(&["plan", NIC]).exits(4).never_says("load-takes-others");
+    dom0.remove("sys/bus/pci/drivers/e1000e");
+    dom0.run_changing_nothing(&["plan", NIC])
+        .exits(3)
+        .says("loading e1000e would bind 0000:00:08.0 too")
+        .says("its driver_override is e1000e");
+    for harmless in ["none", "pciback", "vfio-pci"] {
+        let mut dom0 = held();
+        dom0.remove("sys/module/e1000e");
+        dom0.remove("sys/bus/pci/drivers/e1000e");
+        dom0.add(Function::nic(USB).pinned(harmless));
+        dom0.run(&["plan", NIC]).exits(4).never_says("load-takes-others");
+    }
+}
+
+#[test]
+fn a_module_that_cannot_be_loaded_is_no_driver() {
+    let places = [
+        (
+            "etc/modprobe.d/site.conf",
+            "# why\ninstall e1000e /bin/false\n",
+            "/etc/modprobe.d/site.conf, line 2",
+        ),
+        (
+            "usr/lib/modprobe.d/dist.conf",
+            "install usbcore \\\n true\n",
+            "/usr/lib/modprobe.d/dist.conf, line 1",
+        ),
+        ("proc/cmdline", "root=/dev/x module_blacklist=foo,e1000e ro\n", "/proc/cmdline"),
+        ("proc/cmdline", "module_blacklist=usbcore\n", "/proc/cmdline"),
+    ];
+    for (path, text, place) in places {
+        let mut dom0 = held();
+        dom0.depends("e1000e", &["usbcore"]);
+        dom0.remove("sys/module/e1000e");
+        dom0.write(path, text);
+        dom0.run_changing_nothing(&["plan", NIC]).exits(3).says("no-driver").says(place);
+        dom0.run_changing_nothing(&["--json", "reattach", NIC]).fails(3, "no-driver");
+        dom0.run(&["plan", NIC, "--driver", "e1000e"]).exits(4);
+        // Another module may drive it; this one is not tried then.
+        dom0.claim("other", "pci:v00008086d000010D3sv*sd*bc02sc*i*");
+        dom0.run(&["plan", NIC]).exits(4).says("load load other");
+        dom0.load("e1000e", &["e1000e"]);
+        dom0.run(&["plan", NIC]).exits(4).never_says("no-driver");
+    }
+    // modprobe reads only these, and of a name only the first.
+    let dom0 = held();
+    dom0.remove("sys/module/e1000e");
+    dom0.write("etc/modprobe.d/site.conf.off", "install e1000e /bin/false\n");
+    dom0.write("usr/lib/modprobe.d/dist.conf", "install e1000e /bin/false\n");
+    dom0.write("etc/modprobe.d/dist.conf", "");
+    dom0.run(&["plan", NIC]).exits(4).never_says("no-driver");
+}
+
+#[test]
+fn a_module_that_is_loaded_and_registers_no_pci_driver_drives_nothing() {
+    let mut dom0 = Dom0::with(Function::new(NIC, 0x1022, 0x790b, 0x0c_0500).held());
+    dom0.claim("sp5100_tco", "pci:v00001022d0000790Bsv*sd*bc*sc*i*");
+    dom0.load("sp5100_tco", &[]);
+    dom0.run_changing_nothing(&["plan", NIC])
+        .exits(3)
+        .says("no-driver")
+        .says("sp5100_tco is loaded and registers no PCI driver");
+    dom0.run_changing_nothing(&["--json", "reattach", NIC]).fails(3, "no-driver");
+    dom0.claim("i2c_piix4", "pci:v00001022d0000790Bsv*sd*bc*sc*i*");
+    dom0.load("i2c_piix4", &["piix4_smbus"]);
+    dom0.run(&["plan", NIC]).exits(4).never_says("no-driver").says("resolve driver: piix4_smbus\n");
+}
+
 #[test]
 fn a_driver_named_by_the_admin_needs_no_module_loaded() {
     let mut dom0 = held();

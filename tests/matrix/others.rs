@@ -80,6 +80,35 @@ fn a_start_that_qubesd_announces_stops_the_run_until_the_last_look() {
     }
 }
 
+#[test]
+fn a_module_is_not_loaded_where_it_would_take_a_function_that_lost_its_driver_meanwhile() {
+    if !possible() {
+        return;
+    }
+    const OTHER: &str = "0000:00:09.0";
+    let scenario = Scenario { command: "reattach", kind: Kind::Nvme, found: Found::Held };
+    let run = |at: Option<usize>| {
+        let mut world = scenario.world();
+        let mut other = world.devices[BDF].clone();
+        (other.driver, other.slot, other.owner) = (Some("uio_pci_generic".to_owned()), false, Owner::Dom0);
+        world.devices.insert(OTHER.to_owned(), other);
+        let machine = Machine::new(world, BDF);
+        if let Some(at) = at {
+            machine.meanwhile(at, |world| world.devices.get_mut(OTHER).unwrap().driver = None);
+        }
+        let ran = machine.run(&scenario.arguments());
+        (machine, ran)
+    };
+    let (machine, ran) = run(None);
+    assert_eq!(ran.status, Some(0), "{}", ran.text);
+    let first = machine.state().ops.iter().position(|op| op.writes).unwrap();
+    let (machine, ran) = run(Some(first));
+    assert_eq!(ran.status, Some(1), "{}", ran.text);
+    assert!(ran.text.contains("loading nvme would bind 0000:00:09.0 too"), "{}", ran.text);
+    assert!(machine.state().ops.iter().all(|op| op.path != ".xen/modprobe"));
+    assert_eq!(machine.state().world.devices[OTHER].driver, None);
+}
+
 /// Runs a scenario on a card that a halted qube is assigned, beside a qubesd; the write at `refused` is refused, so that it is
 /// undone.
 fn beside(

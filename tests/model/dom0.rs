@@ -32,6 +32,7 @@ pub struct Dom0 {
     store: Xenstored,
     owners: BTreeMap<String, String>,
     aliases: Vec<(String, String)>,
+    needs: Vec<(String, String)>,
     slots: Vec<String>,
 }
 
@@ -65,6 +66,7 @@ impl Dom0 {
             store: Xenstored::default(),
             owners: BTreeMap::new(),
             aliases: Vec::new(),
+            needs: Vec::new(),
             slots: Vec::new(),
         };
         for folder in ["run/xenstored", "sys/bus/pci/devices", "sys/bus/pci/drivers", "sys/module", "dev"] {
@@ -184,6 +186,26 @@ impl Dom0 {
         self
     }
 
+    /// A module that needs others first, as `depmod` has it; libkmod looks for their files.
+    pub fn depends(&mut self, module: &str, others: &[&str]) -> &mut Self {
+        let file = |module: &str| format!("kernel/{module}.ko");
+        for one in others.iter().chain([&module]) {
+            self.write(&format!("lib/modules/{RELEASE}/{}", file(one)), "");
+        }
+        let files: Vec<String> = others.iter().map(|other| file(other)).collect();
+        self.needs.push((module.to_owned(), format!("{}: {}", file(module), files.join(" "))));
+        self.write_indexes();
+        self
+    }
+
+    /// What `depmod` writes of soft dependencies.
+    pub fn softdep(&self, line: &str) {
+        self.write(
+            &format!("lib/modules/{RELEASE}/modules.softdep"),
+            format!("# Soft dependencies\n{line}\n"),
+        );
+    }
+
     /// A module is loaded and has registered these PCI drivers.
     pub fn load(&self, module: &str, drivers: &[&str]) {
         self.write(&format!("sys/module/{module}/initstate"), "live\n");
@@ -203,7 +225,8 @@ impl Dom0 {
     fn write_indexes(&self) {
         let folder = format!("lib/modules/{RELEASE}");
         self.write(&format!("{folder}/modules.alias.bin"), index(&self.aliases));
-        for name in ["dep", "symbols", "builtin", "builtin.alias"] {
+        self.write(&format!("{folder}/modules.dep.bin"), index(&self.needs));
+        for name in ["symbols", "builtin", "builtin.alias"] {
             self.write(&format!("{folder}/modules.{name}.bin"), index(&[]));
         }
     }

@@ -3,7 +3,7 @@
 use super::{stop, warn};
 use crate::assess::hazard::Hazard;
 use crate::names::{escape, DriverName};
-use crate::observe::{Claims, Function};
+use crate::observe::{Claim, Claims, Function, Taken, TakenBy};
 
 /// No driver, several, or another than before.
 pub fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>) -> Vec<Hazard> {
@@ -12,31 +12,29 @@ pub fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>)
         hazards.push(stop("no-driver", "it cannot be told which module drives it", failure.message.clone()));
         return hazards;
     }
-    let nothing_known =
-        claims.by_alias.is_empty() && claims.recorded.as_ref().is_none_or(|recorded| !recorded.registered);
-    if named.is_none() && nothing_known {
-        let built_in: Vec<&str> = claims.built_in.iter().map(DriverName::as_str).collect();
-        hazards.push(stop(
-            "no-driver",
-            "no module of this kernel drives it; a driver built into the kernel must be named with --driver",
-            format!(
-                "nothing claims {}; built in are {}",
-                escape(function.modalias.as_bytes()),
-                built_in.join(", ")
-            ),
-        ));
+    let recorded = claims.recorded.as_ref().is_some_and(|recorded| recorded.registered);
+    if named.is_none() && !recorded && !claims.by_alias.iter().any(Claim::can_drive) {
+        hazards.push(nothing_drives(function, claims));
     }
     // A driver named by the admin is registered: no module is loaded.
-    for claim in claims.by_alias.iter().filter(|_| named.is_none()) {
-        if let Some(other) = claim.would_take.first() {
-            hazards.push(stop(
-                "load-takes-others",
-                format!(
-                    "loading {} would bind {other} too; give that one to pciback first (hold)",
-                    claim.module
-                ),
-                format!("{other} has no driver and no driver_override"),
-            ));
+    for claim in claims.by_alias.iter().filter(|claim| named.is_none() && claim.can_drive()) {
+        if let Some(Taken { sbdf, by }) = claim.would_take.first() {
+            let evidence = match by {
+                TakenBy::Override(name) => {
+                    format!("{sbdf} has no driver, and its driver_override is {}", escape(name.as_bytes()))
+                }
+                TakenBy::Alias(module) if *module == claim.module => {
+                    format!("{sbdf} has no driver and no driver_override")
+                }
+                TakenBy::Alias(module) => {
+                    format!("{sbdf} has no driver and no driver_override; modprobe loads {module} with it")
+                }
+            };
+            let sentence = format!(
+                "loading {} would bind {sbdf} too; give that one to pciback first (hold)",
+                claim.module
+            );
+            hazards.push(stop("load-takes-others", sentence, evidence));
         }
         if claim.blacklisted {
             hazards.push(warn(
@@ -66,4 +64,30 @@ pub fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>)
         }
     }
     hazards
+}
+
+/// Nothing claims it, or what does has no driver and will have none.
+fn nothing_drives(function: &Function, claims: &Claims) -> Hazard {
+    if claims.by_alias.is_empty() {
+        let built_in: Vec<&str> = claims.built_in.iter().map(DriverName::as_str).collect();
+        return stop(
+            "no-driver",
+            "no module of this kernel drives it; a driver built into the kernel must be named with --driver",
+            format!(
+                "nothing claims {}; built in are {}",
+                escape(function.modalias.as_bytes()),
+                built_in.join(", ")
+            ),
+        );
+    }
+    let why = |claim: &Claim| match &claim.barred {
+        Some(barred) if claim.drivers.is_none() => barred.to_string(),
+        _ => format!("{} is loaded and registers no PCI driver", claim.module),
+    };
+    let why: Vec<String> = claims.by_alias.iter().map(why).collect();
+    stop(
+        "no-driver",
+        "no module that claims it would give it a driver; one that is registered can be named with --driver",
+        why.join("; "),
+    )
 }

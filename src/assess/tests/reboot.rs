@@ -6,7 +6,7 @@ use crate::assess::{advice, state_of};
 use crate::names::Untrusted;
 use crate::observe::boot::{HideOption, Release};
 use crate::observe::qubes::{Assignment, Identity, Mode, Port, Qube, QubeState, Qubes, QubesSource};
-use crate::observe::{Live, Owner};
+use crate::observe::{Bar, Barred, Live, Owner};
 
 const NET: u32 = 0x02_0000;
 const USB: u32 = 0x0c_0330;
@@ -109,6 +109,18 @@ fn situations() -> Vec<(String, Situation)> {
             one.dom0.cmdline = "modprobe.blacklist=card".to_owned();
         };
         all.push((format!("blacklisted in {place}"), Situation::held(DISK).but(blacklisted)));
+    }
+    let install = |command: &str| Bar::Install {
+        file: "/etc/modprobe.d/a.conf".to_owned(),
+        line: 7,
+        command: command.to_owned(),
+    };
+    for by in [Bar::Kernel, install("/bin/false"), install("/sbin/modprobe --ignore-install card")] {
+        let barred = |one: &mut Situation| {
+            let module = one.claims.by_alias[0].module.clone();
+            one.claims.by_alias[0].barred = Some(Barred { module, by: by.clone() });
+        };
+        all.push((format!("{by:?}"), Situation::held(DISK).but(barred)));
     }
     let unread = |one: &mut Situation| one.dom0.boot.unread.push("/etc/driverctl.d: no".to_owned());
     all.push(("a file cannot be read".to_owned(), Situation::held(DISK).but(unread)));

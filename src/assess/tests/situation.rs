@@ -86,6 +86,7 @@ impl Situation {
             drivers: Some(vec![DriverName::parse("card").unwrap()]),
             blacklisted: false,
             blacklisted_in: None,
+            barred: None,
             would_take: Vec::new(),
         };
         Self {

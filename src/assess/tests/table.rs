@@ -6,7 +6,7 @@ use crate::history::{Identity, Stay, StayEvent};
 use crate::names::{DriverName, ModuleName, Untrusted};
 use crate::observe::past::Journal;
 use crate::observe::qubes::{Qube, QubeState, Qubes, QubesSource};
-use crate::observe::{Claim, Named, Owner, Says};
+use crate::observe::{Bar, Barred, Claim, Named, Owner, Says, Taken, TakenBy};
 use std::collections::BTreeSet;
 
 const NET: u32 = 0x02_0000;
@@ -34,8 +34,16 @@ fn module(name: &str) -> Claim {
         drivers: None,
         blacklisted: false,
         blacklisted_in: None,
+        barred: None,
         would_take: Vec::new(),
     }
+}
+
+/// A module that is not loaded and cannot be.
+fn barred(name: &str) -> Claim {
+    let module = module(name);
+    let barred = Barred { module: module.module.clone(), by: Bar::Kernel };
+    Claim { barred: Some(barred), ..module }
 }
 
 fn bridge(bdf: &str, kind: u8) -> crate::observe::Function {
@@ -492,9 +500,33 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             "driver-blacklisted ~never-exposed -> ask",
         ),
         (
+            "the kernel refuses its module, which would take another",
+            plain().but(|one| {
+                let by = TakenBy::Override("card".to_owned());
+                let would_take = vec![Taken { sbdf: sbdf(SIBLING), by }];
+                one.claims.by_alias = vec![Claim { would_take, ..barred("card") }];
+            }),
+            "!no-driver ~never-exposed -> refused",
+        ),
+        (
+            "the kernel refuses its module, which is loaded",
+            plain().but(|one| {
+                let drivers = one.claims.by_alias[0].drivers.clone();
+                one.claims.by_alias = vec![Claim { drivers, ..barred("card") }];
+            }),
+            "~never-exposed -> heal",
+        ),
+        (
+            "its module has no driver",
+            plain().but(|one| one.claims.by_alias[0].drivers = Some(Vec::new())),
+            "!no-driver ~never-exposed -> refused",
+        ),
+        (
             "its module would take another",
             plain().but(|one| {
-                one.claims.by_alias = vec![Claim { would_take: vec![sbdf(SIBLING)], ..module("card") }]
+                let by = TakenBy::Override("card".to_owned());
+                let taken = Taken { sbdf: sbdf(SIBLING), by };
+                one.claims.by_alias = vec![Claim { would_take: vec![taken], ..module("card") }]
             }),
             "!load-takes-others ~never-exposed -> refused",
         ),

@@ -69,8 +69,8 @@ pub enum Fault {
     JournalFull,
 }
 
-/// What happens besides, told the program's process.
-type Besides = Box<dyn FnOnce(i32) + Send>;
+/// What happens besides.
+type Besides = Box<dyn FnOnce(&mut State) + Send>;
 
 /// One operation of the program on the model.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -202,9 +202,20 @@ impl Machine {
         self.state().besides = Some((at, Box::new(|_| what())));
     }
 
+    /// The world changes by itself at that operation of the next run.
+    pub fn meanwhile(&self, at: usize, what: impl FnOnce(&mut World) + Send + 'static) {
+        self.state().besides = Some((
+            at,
+            Box::new(|state| {
+                what(&mut state.world);
+                state.changed();
+            }),
+        ));
+    }
+
     /// The program is sent this signal at that operation of the next run.
     pub fn signals(&self, at: usize, signal: Signal) {
-        let send = move |main| kill(Pid::from_raw(main), signal).unwrap();
+        let send = move |state: &mut State| kill(Pid::from_raw(state.main), signal).unwrap();
         self.state().besides = Some((at, Box::new(send)));
     }
 
@@ -488,7 +499,7 @@ impl Served for Service {
         let number = state.ops.len();
         state.ops.push(Op { writes: matches!(access, Access::Write(_)), path: path.to_owned() });
         if let Some((_, what)) = state.besides.take_if(|(at, _)| *at == number) {
-            what(state.main);
+            what(&mut state);
         }
         if let (Access::Write(_), Some((passing, fault))) = (access, state.later_write) {
             state.later_write = passing.checked_sub(1).map(|passing| (passing, fault));
