@@ -298,9 +298,12 @@ pub struct Operation {
     pub records: u64,
 }
 
+/// So many groups are kept whole where all are wanted, some 4 MiB.
+const FEW: usize = 4096;
+
 /// Gives the wanted records, grouped by operation, in the order in which the operations began. With `newest`, only that
 /// many, and where nothing has to be searched for, read from the end: how long the journal is does not matter. Without it
-/// the journal is read twice, and only the operations' ends are kept meanwhile.
+/// and where they are many the journal is read twice, and only the operations' ends are kept meanwhile.
 ///
 /// # Errors
 /// As [`select`].
@@ -316,8 +319,15 @@ pub fn operations(
     let query = Query { with_operation: true, ..query.clone() };
     let mut skipped = Skipped::default();
     let Some(most) = newest else {
+        // Few are kept whole: a search that finds little reads the journal once.
+        let mut few = Newest::of(FEW);
+        let skipped = select_in(&snapshot, &query, &mut |line| few.add(line))?;
+        if few.before == 0 {
+            let _ = few.list.iter().try_for_each(each);
+            return Ok(skipped);
+        }
         let mut ends = Ends::default();
-        skipped = select_in(&snapshot, &query, &mut |line| ends.add(line))?;
+        let skipped = select_in(&snapshot, &query, &mut |line| ends.add(line))?;
         select_in(&snapshot, &query, &mut |line| {
             ends.group(line).map_or(ControlFlow::Continue(()), |it| each(&it))
         })?;
@@ -329,14 +339,14 @@ pub fn operations(
         lines.reverse();
         for line in lines {
             if whole(&line).is_some() {
-                groups.add(&line);
+                let _ = groups.add(&line);
             } else {
                 skipped.lines += 1;
             }
         }
     } else {
         skipped = select_in(&snapshot, &query, &mut |line| {
-            groups.add(line);
+            let _ = groups.add(line);
             ControlFlow::Continue(())
         })?;
     }
@@ -389,7 +399,8 @@ impl Newest {
         Self { most, list: VecDeque::new(), before: 0, places: HashMap::new() }
     }
 
-    fn add(&mut self, line: &[u8]) {
+    /// Takes a record; breaks off where the first group was let go for it.
+    fn add(&mut self, line: &[u8]) -> ControlFlow<()> {
         let id = operation_of(line);
         if let Some(place) = id.and_then(|id| self.places.get(id)) {
             let known = place.checked_sub(self.before).and_then(|place| self.list.get_mut(place));
@@ -397,16 +408,18 @@ impl Newest {
                 operation.last = line.to_vec();
                 operation.records += 1;
             }
-            return;
+            return ControlFlow::Continue(());
         }
         if let Some(id) = id {
             self.places.insert(id.to_vec(), self.before + self.list.len());
         }
         self.list.push_back(Operation::begins(id, line));
-        if self.list.len() > self.most {
-            self.list.pop_front();
-            self.before += 1;
+        if self.list.len() <= self.most {
+            return ControlFlow::Continue(());
         }
+        self.list.pop_front();
+        self.before += 1;
+        ControlFlow::Break(())
     }
 }
 

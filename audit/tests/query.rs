@@ -119,6 +119,21 @@ fn the_newest_of_those_that_are_searched_for_are_the_last_that_began_however_lon
 }
 
 #[test]
+fn many_groups_are_told_as_few_are() {
+    let scratch = Scratch::new();
+    let mut journal = Journal::open(&scratch.journal(), "b").unwrap();
+    let of = |phase: &str| Draft::new("op").op("aaaaaaaa").text("phase", phase);
+    let others: Vec<Draft> = (0..5_000).map(|number| Draft::new("device").number("number", number)).collect();
+    journal.append(&[of("start")]).unwrap();
+    journal.append(&others).unwrap();
+    journal.append(&[of("end")]).unwrap();
+    let found = grouped(&scratch.journal(), &Query::default(), None);
+    assert_eq!((found.len(), found[1].records), (5_002, 2));
+    assert_eq!(Record::parse(&found[1].last).unwrap().text("phase"), Some("end"));
+    assert_eq!(found.iter().map(|one| one.records).sum::<u64>(), 5_003);
+}
+
+#[test]
 fn the_end_of_an_operation_is_found_by_its_device_though_it_names_none() {
     let scratch = Scratch::new();
     written(&scratch, 40, 5_000);
