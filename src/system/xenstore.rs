@@ -13,6 +13,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+const SOCKET: &str = "/run/xenstored/socket";
 const XS_DIRECTORY: u32 = 1;
 const XS_READ: u32 = 2;
 const XS_ERROR: u32 = 16;
@@ -27,13 +28,20 @@ enum Link {
     Device(File),
 }
 
-/// An open connection.
+/// A connection.
 pub struct Xenstore {
-    link: Link,
-    /// Id of the last request: an answer to an earlier one, late after a time-out,
-    /// is not taken for this one's.
+    root: Sysroot,
+    /// `None` after a request that got no whole answer: what comes late on that connection, or the rest of what came in
+    /// part, must not be taken for the next one's. That opens another.
+    link: Option<Link>,
+    /// Id of the last request.
     last: u32,
+    /// How long an answer is waited for.
+    limit: Duration,
 }
+
+/// A store that does not answer must not hang an admin in trouble.
+const LIMIT: Duration = Duration::from_secs(10);
 
 impl Xenstore {
     /// Connects to the socket of xenstored, or to the kernel's device.
@@ -41,31 +49,21 @@ impl Xenstore {
     /// # Errors
     /// Exit 10: xenstored does not run, or the right to ask it is missing.
     pub fn open(root: &Sysroot) -> Result<Self, Failure> {
-        let socket = root.path("/run/xenstored/socket");
-        let error = match UnixStream::connect(&socket) {
-            Ok(stream) => {
-                // A store that does not answer must not hang an admin in trouble.
-                let limit = Some(Duration::from_secs(10));
-                let set = stream.set_read_timeout(limit).and(stream.set_write_timeout(limit));
-                set.map_err(|error| Failure::unreadable(&socket, &error))?;
-                return Ok(Self { link: Link::Socket(stream), last: 0 });
-            }
-            Err(error) => error,
-        };
-        let denied = error.kind() == io::ErrorKind::PermissionDenied;
-        if !root.is_model() && !denied {
-            let device = root.path("/dev/xen/xenbus");
-            if let Ok(file) = OpenOptions::new().read(true).write(true).open(device) {
-                return Ok(Self { link: Link::Device(file), last: 0 });
-            }
-        }
-        let (code, hint) = if denied {
-            (Code::NoRight, "run it as root")
-        } else {
-            (Code::NoXenstore, "start xenstored (on Qubes: systemctl status xenstored)")
-        };
-        let message = format!("xenstore cannot be asked: {}: {error}", socket.display());
-        Err(Failure::new(Exit::NotDom0, code, message, hint))
+        Self::open_within(root, LIMIT)
+    }
+
+    fn open_within(root: &Sysroot, limit: Duration) -> Result<Self, Failure> {
+        let link = connect(root, limit).map_err(|error| {
+            let (code, hint) = if error.kind() == io::ErrorKind::PermissionDenied {
+                (Code::NoRight, "run it as root")
+            } else {
+                (Code::NoXenstore, "start xenstored (on Qubes: systemctl status xenstored)")
+            };
+            let socket = root.path(SOCKET);
+            let message = format!("xenstore cannot be asked: {}: {error}", socket.display());
+            Failure::new(Exit::NotDom0, code, message, hint)
+        })?;
+        Ok(Self { root: root.clone(), link: Some(link), last: 0, limit })
     }
 
     /// The value of a node; `None` where there is no such node.
@@ -126,6 +124,22 @@ impl Xenstore {
     }
 
     fn request(&mut self, kind: u32, payload: &[u8]) -> io::Result<Vec<u8>> {
+        let mut link = match self.link.take() {
+            Some(link) => link,
+            None => connect(&self.root, self.limit)?,
+        };
+        let (answered, reply) = self.exchange(&mut link, kind, payload)?;
+        // Only a connection on which nothing is left to come is used again.
+        self.link = Some(link);
+        match answered {
+            XS_ERROR => Err(named_error(&reply)),
+            answered if answered == kind => Ok(reply),
+            _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
+        }
+    }
+
+    /// One request, and the type and payload of its answer.
+    fn exchange(&mut self, link: &mut Link, kind: u32, payload: &[u8]) -> io::Result<(u32, Vec<u8>)> {
         let length = u32::try_from(payload.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         let mut message = Vec::with_capacity(16 + payload.len());
         self.last = self.last.wrapping_add(1);
@@ -133,9 +147,9 @@ impl Xenstore {
             message.extend_from_slice(&word.to_ne_bytes());
         }
         message.extend_from_slice(payload);
-        self.write_all(&message)?;
+        link.write_all(&message)?;
         let mut header = [0; 16];
-        self.read_exact(&mut header)?;
+        link.read_exact(&mut header)?;
         let word = |index: usize| -> u32 {
             let bytes = header.get(index * 4..index * 4 + 4).and_then(|bytes| bytes.try_into().ok());
             bytes.map_or(0, u32::from_ne_bytes)
@@ -145,30 +159,47 @@ impl Xenstore {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         }
         let mut reply = vec![0; length];
-        self.read_exact(&mut reply)?;
+        link.read_exact(&mut reply)?;
         if word(1) != self.last {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer to another request"));
         }
-        match word(0) {
-            XS_ERROR => Err(named_error(&reply)),
-            answered if answered == kind => Ok(reply),
-            _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
-        }
+        Ok((word(0), reply))
     }
+}
 
+impl Link {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.link {
-            Link::Socket(stream) => stream.write_all(bytes),
-            Link::Device(file) => file.write_all(bytes),
+        match self {
+            Self::Socket(stream) => stream.write_all(bytes),
+            Self::Device(file) => file.write_all(bytes),
         }
     }
 
     fn read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
-        match &mut self.link {
-            Link::Socket(stream) => stream.read_exact(bytes),
-            Link::Device(file) => file.read_exact(bytes),
+        match self {
+            Self::Socket(stream) => stream.read_exact(bytes),
+            Self::Device(file) => file.read_exact(bytes),
         }
     }
+}
+
+/// The socket of xenstored, or the kernel's device.
+fn connect(root: &Sysroot, limit: Duration) -> io::Result<Link> {
+    let error = match UnixStream::connect(root.path(SOCKET)) {
+        Ok(stream) => {
+            stream.set_read_timeout(Some(limit))?;
+            stream.set_write_timeout(Some(limit))?;
+            return Ok(Link::Socket(stream));
+        }
+        Err(error) => error,
+    };
+    if !root.is_model() && error.kind() != io::ErrorKind::PermissionDenied {
+        let device = root.path("/dev/xen/xenbus");
+        if let Ok(file) = OpenOptions::new().read(true).write(true).open(device) {
+            return Ok(Link::Device(file));
+        }
+    }
+    Err(error)
 }
 
 fn with_nul(text: &str) -> Vec<u8> {
@@ -207,5 +238,57 @@ pub(super) fn answered<T>(bytes: &[u8], ask: impl FnOnce(&mut Xenstore) -> T) ->
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     theirs.write_all(bytes).unwrap();
     theirs.shutdown(std::net::Shutdown::Write).unwrap();
-    ask(&mut Xenstore { link: Link::Socket(ours), last: 0 })
+    let nowhere = Sysroot::new(Some("/nonexistent".into()));
+    ask(&mut Xenstore { root: nowhere, link: Some(Link::Socket(ours)), last: 0, limit: LIMIT })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    /// A store that answers each request with its path, but so many bytes of this one's answer only after so long.
+    fn late(mut stream: UnixStream, which: &str, at_once: usize, pause: Duration) -> io::Result<()> {
+        loop {
+            let mut header = [0; 16];
+            stream.read_exact(&mut header)?;
+            let length = usize::try_from(u32::from_ne_bytes(header[12..].try_into().unwrap())).unwrap();
+            let mut path = vec![0; length];
+            stream.read_exact(&mut path)?;
+            let answer = [&header[..], &path].concat();
+            let (first, second) = answer.split_at(at_once);
+            stream.write_all(first)?;
+            if path == with_nul(which) {
+                std::thread::sleep(pause);
+            }
+            stream.write_all(second)?;
+        }
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_not_taken_for_the_next_ones_nor_spoils_it() {
+        // Nothing of it in time, or a part of its header.
+        for at_once in [0, 9] {
+            let folder = std::env::temp_dir().join(format!("late-{}-{at_once}", std::process::id()));
+            std::fs::create_dir_all(folder.join("run/xenstored")).unwrap();
+            let listener = UnixListener::bind(folder.join("run/xenstored/socket")).unwrap();
+            std::thread::spawn(move || {
+                while let Ok((stream, _)) = listener.accept() {
+                    std::thread::spawn(move || late(stream, "/b", at_once, Duration::from_millis(900)));
+                }
+            });
+            let root = Sysroot::new(Some(folder.clone()));
+            let mut store = Xenstore::open_within(&root, Duration::from_millis(500)).unwrap();
+            assert_eq!(store.read("/a").unwrap(), Some(with_nul("/a")));
+            assert!(store.read("/b").is_err());
+            for path in ["/c", "/d"] {
+                assert_eq!(store.read(path).unwrap(), Some(with_nul(path)));
+            }
+            // When the late answer has come too.
+            std::thread::sleep(Duration::from_millis(500));
+            assert_eq!(store.read("/e").unwrap(), Some(with_nul("/e")));
+            std::fs::remove_dir_all(folder).unwrap();
+        }
+    }
 }
