@@ -317,7 +317,8 @@ fn once_an_assignment_was_taken_back_no_ending_says_that_nothing_was_changed() {
         let one = |name: &str, state: &str| {
             format!("{name} class=AppVM state={state} uuid=b21c7d77-4175-4dd3-8e3f-460435ce18f5\\n")
         };
-        one("sys-net", "Halted") + &one("work", state)
+        let dom0 = "dom0 class=AdminVM state=Running uuid=00000000-0000-0000-0000-000000000000\\n";
+        dom0.to_owned() + &one("sys-net", "Halted") + &one("work", state)
     };
     qubesd.answers("admin.vm.List+", "dom0", &list("Halted"));
     qubesd.answers_after(UNASSIGN, "admin.vm.List+", "dom0", &list("Transient"));
