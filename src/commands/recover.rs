@@ -39,8 +39,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
     let dom0 = sources.observe()?;
     let Some(function) = dom0.functions.get(&found.sbdf) else {
         let guard = match settle_gone(&context.root, &found, &mut record, timeout) {
-            Ok(false) => String::new(),
-            Ok(true) => "; what was set for all devices is put back".to_owned(),
+            Ok(said) => said.map(|said| format!("; {said}")).unwrap_or_default(),
             Err(failure) => format!(
                 "; what was set for all devices is not put back: {}; {}",
                 failure.message, failure.hint

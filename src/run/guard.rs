@@ -2,7 +2,7 @@
 
 use super::outcome::Trouble;
 use super::Operation;
-use crate::names::Sbdf;
+use crate::names::{escape, Sbdf};
 use crate::observe::Function;
 use crate::system::root::{read_text, Sysroot};
 use crate::system::worker::Act;
@@ -15,10 +15,29 @@ const UDEV: &str = "/run/udev";
 /// What was set, and what it was before.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
-    global: Option<(PathBuf, String)>,
+    global: Option<Global>,
     rule: Option<PathBuf>,
     usb: bool,
 }
+
+/// A value for all devices that was set.
+#[derive(Clone, Debug)]
+struct Global {
+    path: PathBuf,
+    before: String,
+    set: &'static str,
+}
+
+impl Global {
+    /// Whether the file reads as this run left it.
+    fn is_ours(&self, is: &str) -> bool {
+        // A boolean parameter reads as Y or N.
+        is == self.set || (self.set == "1" && is == "Y")
+    }
+}
+
+/// What each of the two global values is set to.
+const SETS: [(&str, &str); 2] = [(USB_DEFAULT, "0"), (NO_PART_SCAN, "1")];
 
 impl Guard {
     /// What the admin may do next.
@@ -54,12 +73,11 @@ impl Guard {
     /// What an interrupted run set; `global` is one of the two it may set.
     #[must_use]
     pub fn interrupted(root: &Sysroot, sbdf: Sbdf, global: Option<(&str, &str)>, usb: bool) -> Self {
-        let known = global.filter(|(path, _)| [USB_DEFAULT, NO_PART_SCAN].contains(path));
-        Self {
-            global: known.map(|(path, before)| (root.path(path), before.to_owned())),
-            rule: (!usb).then(|| rule_path(root, sbdf)),
-            usb,
-        }
+        let global = global.and_then(|(path, before)| {
+            let (_, set) = SETS.into_iter().find(|(known, _)| *known == path)?;
+            Some(Global { path: root.path(path), before: before.to_owned(), set })
+        });
+        Self { global, rule: (!usb).then(|| rule_path(root, sbdf)), usb }
     }
 }
 
@@ -67,29 +85,40 @@ impl Guard {
 type Acts<'a> = dyn FnMut(&Act) -> Result<(), Trouble> + 'a;
 
 impl Guard {
-    /// Puts the global value back.
-    fn restore(&mut self, act: &mut Acts<'_>) -> Result<(), Trouble> {
-        let Some((path, before)) = self.global.clone() else { return Ok(()) };
-        // A write that was refused changed nothing: there is nothing to put back.
-        if read_text(&path).is_ok_and(|is| is == before) {
+    /// Puts the global value back, where it still reads as this run left it. Where another set it meanwhile it is
+    /// left alone, and that is said.
+    fn restore(&mut self, act: &mut Acts<'_>) -> Result<Option<String>, Trouble> {
+        let Some(global) = self.global.clone() else { return Ok(None) };
+        let note = match read_text(&global.path) {
+            // A write that was refused changed nothing: there is nothing to put back.
+            Ok(is) if is == global.before => Some(None),
+            Ok(is) if !global.is_ours(&is) => Some(Some(format!(
+                "another set {} to {}: it is left alone",
+                global.path.display(),
+                escape(is.as_bytes())
+            ))),
+            _ => None,
+        };
+        if let Some(note) = note {
             self.global = None;
-            return Ok(());
+            return Ok(note);
         }
+        let Global { path, before, .. } = global;
         act(&Act::Write(path.clone(), before.clone()))?;
         let is = read_text(&path).map_err(|error| crate::error::Failure::unreadable(&path, &error))?;
         if is != before {
             return Err(Trouble::failed(
-                format!("{} reads {is} and not {before}", path.display()),
+                format!("{} reads {} and not {before}", path.display(), escape(is.as_bytes())),
                 "write it by hand",
             ));
         }
         self.global = None;
-        Ok(())
+        Ok(None)
     }
 
-    /// Puts back all that was set.
-    pub(super) fn undo(&mut self, act: &mut Acts<'_>) -> Result<(), Trouble> {
-        self.restore(act)?;
+    /// Puts back all that was set; says what another set.
+    pub(super) fn undo(&mut self, act: &mut Acts<'_>) -> Result<Option<String>, Trouble> {
+        let note = self.restore(act)?;
         if let Some(rule) = self.rule.take() {
             if rule.exists() {
                 act(&Act::Remove(rule))?;
@@ -97,7 +126,7 @@ impl Guard {
             }
         }
         self.usb = false;
-        Ok(())
+        Ok(note)
     }
 }
 
@@ -144,14 +173,14 @@ impl Operation<'_> {
         Ok(said.join("; "))
     }
 
-    fn set_global(&mut self, path: PathBuf, value: &str) -> Result<(), Trouble> {
+    fn set_global(&mut self, path: PathBuf, value: &'static str) -> Result<(), Trouble> {
         let unreadable = |error| crate::error::Failure::unreadable(&path, &error);
         let before = read_text(&path).map_err(unreadable)?;
-        self.guard.global = Some((path.clone(), before));
+        let global = Global { path: path.clone(), before, set: value };
+        self.guard.global = Some(global.clone());
         self.act(&Act::Write(path.clone(), value.to_owned()))?;
         let is = read_text(&path).map_err(unreadable)?;
-        // A boolean parameter reads as Y or N.
-        if is != value && !(value == "1" && is == "Y") {
+        if !global.is_ours(&is) {
             return Err(Trouble::failed(
                 format!("{} reads {is} after the write", path.display()),
                 "see dmesg",
@@ -174,27 +203,33 @@ impl Operation<'_> {
                 }
             }
         }
-        self.restore_global()?;
-        Ok(if self.guard.usb {
-            "its USB devices stay unauthorized until allowed".to_owned()
+        let note = self.restore_global()?.map(|note| format!("; {note}")).unwrap_or_default();
+        let proof = if self.guard.usb {
+            "its USB devices stay unauthorized until allowed"
         } else {
-            "partitions of other disks are read as before".to_owned()
-        })
+            "partitions of other disks are read as before"
+        };
+        Ok(format!("{proof}{note}"))
     }
 
-    pub(super) fn restore_global(&mut self) -> Result<(), Trouble> {
+    /// Puts the global value back; in words what another set, or why it could not be.
+    pub(super) fn restore_global_or_say(&mut self) -> Option<String> {
+        self.restore_global().unwrap_or_else(|trouble| Some(trouble.message()))
+    }
+
+    fn restore_global(&mut self) -> Result<Option<String>, Trouble> {
         self.guarded(|guard, act| guard.restore(act))
     }
 
     /// After a failure: the guard's traces go, whatever else could be undone.
-    pub(super) fn guard_undone(&mut self) -> Result<(), Trouble> {
+    pub(super) fn guard_undone(&mut self) -> Result<Option<String>, Trouble> {
         self.guarded(|guard, act| guard.undo(act))
     }
 
     fn guarded(
         &mut self,
-        does: impl FnOnce(&mut Guard, &mut Acts<'_>) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
+        does: impl FnOnce(&mut Guard, &mut Acts<'_>) -> Result<Option<String>, Trouble>,
+    ) -> Result<Option<String>, Trouble> {
         let mut guard = std::mem::take(&mut self.guard);
         let done = does(&mut guard, &mut |act| self.act(act));
         self.guard = guard;
@@ -203,8 +238,10 @@ impl Operation<'_> {
 
     /// A last attempt where a failure left a global value changed.
     pub(super) fn guard_off(&mut self) {
-        if let Some((path, before)) = self.guard.global.take() {
-            let _ = self.worker.carry_out(&Act::Write(path, before));
+        if let Some(global) = self.guard.global.take() {
+            if read_text(&global.path).is_ok_and(|is| global.is_ours(&is)) {
+                let _ = self.worker.carry_out(&Act::Write(global.path, global.before));
+            }
         }
     }
 }

@@ -91,6 +91,7 @@ struct Trail {
     backwards: bool,
     narrowed: Option<String>,
     guarded: bool,
+    unguarded: bool,
     global: Option<(String, String)>,
     xen_log: Option<LogMark>,
     /// The assignments in Qubes that it took back, or may have.
@@ -178,6 +179,7 @@ impl Interrupted {
             backwards: false,
             narrowed: None,
             guarded: false,
+            unguarded: false,
             global: None,
             xen_log: None,
             lost: Vec::new(),
@@ -303,6 +305,11 @@ impl Trail {
                 self.bound = true;
             }
             "verify" => self.verified = true,
+            // What another sets from now on is not this run's. The rule for its disks stays, and goes with the rest.
+            "unguard" => {
+                self.unguarded = true;
+                self.global = None;
+            }
             _ => {}
         }
     }
@@ -326,7 +333,7 @@ fn keep_last<T>(values: &mut Vec<T>) {
     values.extend(last);
 }
 
-/// Puts back what an interrupted operation set for all devices, where its own is gone; whether there was anything.
+/// Puts back what an interrupted operation set for all devices, where its own is gone; in words, where there was anything.
 ///
 /// # Errors
 /// It could not be put back, or its intent not be written.
@@ -335,8 +342,8 @@ pub fn settle_gone(
     found: &Interrupted,
     record: &mut super::Record,
     timeout: Duration,
-) -> Result<bool, Failure> {
-    let Some(trail) = found.trail.as_ref().filter(|trail| trail.guarded) else { return Ok(false) };
+) -> Result<Option<String>, Failure> {
+    let Some(trail) = found.trail.as_ref().filter(|trail| trail.guarded) else { return Ok(None) };
     let what = "what was set for all devices is put back";
     record.intent(Step::Unguard.name(), found.sbdf, what, |draft| draft)?;
     let global = trail.global.as_ref().map(|(path, before)| (path.as_str(), before.as_str()));
@@ -350,9 +357,10 @@ pub fn settle_gone(
         Answer::Lost(why) => Err(Trouble::Lost(format!("the child for kernel writes was lost: {why}"))),
     });
     match undone {
-        Ok(()) => {
-            record.done(Step::Unguard.name(), found.sbdf, what);
-            Ok(true)
+        Ok(note) => {
+            let said = note.unwrap_or_else(|| what.to_owned());
+            record.done(Step::Unguard.name(), found.sbdf, &said);
+            Ok(Some(said))
         }
         Err(trouble) => {
             let why = trouble.message();
@@ -408,7 +416,7 @@ pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
     for planned in &operation.plan.steps {
         let needless = match planned.step {
             Step::Verify => found.verified || held,
-            Step::Unguard => !found.guarded,
+            Step::Unguard => !found.guarded || found.unguarded,
             _ => false,
         };
         if needless {

@@ -49,8 +49,9 @@ impl<'a> Operation<'a> {
 
     /// There is nothing left to put back but what the guard changed for others.
     pub(super) fn gone(mut self, message: &str) -> Ending {
-        let note = self.guard_undone().err().map(|trouble| format!("; {}", trouble.message()));
-        let message = format!("{message}; the device is gone{}", note.unwrap_or_default());
+        let note = self.guard_undone().unwrap_or_else(|trouble| Some(trouble.message()));
+        let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+        let message = format!("{message}; the device is gone{note}");
         let hint = "look at it; plugged in again, it is in the hands of whoever takes it: run `list`";
         self.end(Exit::NotUndone, Code::Gone, message, hint.to_owned())
     }
@@ -64,7 +65,7 @@ impl<'a> Operation<'a> {
         // What was set to reset it is put back, whoever has it now.
         notes.extend(self.widen_reset().err().map(|trouble| trouble.message()));
         // A driver of another actor may be reading its disks: the rule for them stays.
-        notes.extend(self.restore_global().err().map(|trouble| trouble.message()));
+        notes.extend(self.restore_global_or_say());
         let notes: String = notes.iter().map(|note| format!("; {note}")).collect();
         let message = format!("{message}; nothing more is done to it{notes}");
         self.end(Exit::NotUndone, Code::HandsOff, message, "run `list` to see who has it".to_owned())
@@ -101,11 +102,16 @@ impl<'a> Operation<'a> {
         }
         troubles.extend(self.widen_reset().err().map(|trouble| trouble.message()));
         // The guard stays until its driver is off.
-        troubles.extend(self.guard_undone().err().map(|trouble| trouble.message()));
+        let mut message = message.to_owned();
+        match self.guard_undone() {
+            // What another set is no trouble: it is left alone.
+            Ok(note) => message.extend(note.map(|note| format!("; {note}"))),
+            Err(trouble) => troubles.push(trouble.message()),
+        }
         if !troubles.is_empty() {
             troubles.extend(self.leave_nothing_open().err().map(|trouble| trouble.message()));
         }
-        self.conclude(message, hint, undone, &goal, &troubles)
+        self.conclude(&message, hint, undone, &goal, &troubles)
     }
 
     /// Takes undo steps one by one. A step that fails does not keep the next from

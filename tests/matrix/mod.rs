@@ -229,6 +229,42 @@ fn what_was_set_for_all_devices_is_put_back_though_the_device_was_pulled_after_a
     }
 }
 
+#[test]
+fn what_another_set_for_all_devices_meanwhile_stays() {
+    if !possible() {
+        return;
+    }
+    let scenario = Scenario { command: "reattach", kind: Kind::Usb, found: Found::Held };
+    let machine = scenario.machine();
+    assert_eq!(machine.run(&scenario.arguments()).status, Some(0));
+    let ops = machine.state().ops.clone();
+    let last = |path: &str| ops.iter().rposition(|op| op.writes && op.path.ends_with(path)).unwrap();
+    // While it is guarded: done all the same, or undone.
+    for fails in [false, true] {
+        let machine = scenario.machine();
+        machine.arm(last("xhci_hcd/bind"), Fault::Before(Actor::Authorizes));
+        if fails {
+            machine.state().world.drivers.get_mut("xhci_hcd").unwrap().fails = Some(5);
+        }
+        let ran = machine.run(&scenario.arguments());
+        let text = ran.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(ran.status, Some(i32::from(fails)), "{text}");
+        assert!(text.contains("to 2: it is left alone"), "{text}");
+        assert_eq!(machine.state().world.globals[AUTHORIZED], "2", "{text}");
+    }
+    // After it was put back, and before the operation was settled.
+    let machine = scenario.machine();
+    machine.arm(last("driver_override"), Fault::KilledAfter);
+    assert_eq!(machine.run(&scenario.arguments()).status, None);
+    let mut state = machine.state();
+    state.world.globals.insert(AUTHORIZED, "0".to_owned());
+    state.changed();
+    drop(state);
+    let ran = machine.run(&["recover"]);
+    assert!(ran.status == Some(0) && ran.text.contains("made up for"), "{}", ran.text);
+    assert_eq!(machine.state().world.globals[AUTHORIZED], "0", "{}", ran.text);
+}
+
 /// Takes minutes: tests/all.d/30-matrix runs it.
 #[test]
 #[ignore = "minutes long"]
