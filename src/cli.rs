@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::audit_cli::AuditCommand;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Where the journal lives below the sysroot.
@@ -20,7 +20,7 @@ pub struct Cli {
     /// Print one JSON document instead of text (errors too).
     #[arg(long, global = true)]
     pub json: bool,
-    /// Print nothing but errors, and ask nothing.
+    /// Print nothing but errors and the records that audit log and export give, and ask nothing.
     #[arg(long, global = true, conflicts_with = "json")]
     pub quiet: bool,
     /// Put DIR before every path, to run against a model of a dom0.
@@ -117,9 +117,11 @@ pub struct RecoverArgs {
 
 /// Arguments of `rollback`.
 #[derive(Args, Debug)]
+#[group(skip)]
+#[command(group = ArgGroup::new("act").required(true).args(["device", "last"]))]
 pub struct RollbackArgs {
     /// One of the functions, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6: the newest act that took it is undone.
-    #[arg(value_name = "BDF", required_unless_present = "last", conflicts_with = "last")]
+    #[arg(value_name = "BDF", conflicts_with = "last")]
     pub device: Option<String>,
     /// Undo the newest act of this boot; off a terminal it must be named with --plan.
     #[arg(long)]

@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use system::root::Sysroot;
 
 fn main() -> ExitCode {
+    report::choose_colours();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -90,13 +91,22 @@ fn usage(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let as_json = std::env::args_os().any(|argument| argument == "--json");
     if as_json {
-        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let failure = Failure::usage(names::escape(first.as_bytes()), "see --help");
+        let failure = Failure::usage(names::escape(wrong(error).as_bytes()), "see --help");
         report_failure(true, "usage", &failure);
     } else {
         let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), text.as_bytes());
     }
     ExitCode::from(Exit::Usage.status())
+}
+
+/// What is wrong, on one line: clap's message with what it lists below it, without usage and tips.
+fn wrong(error: &clap::Error) -> String {
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "it is not said what to do: a command is missing".to_owned();
+    }
+    let text = error.to_string();
+    let about: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    about.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 fn worker(context: &Context) -> ExitCode {

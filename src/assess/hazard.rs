@@ -58,6 +58,24 @@ impl Hazard {
     }
 }
 
+/// What the admin can do where this hazard stops a command; the same for all commands.
+#[must_use]
+pub fn way_out(id: &str) -> &'static str {
+    match id {
+        "in-use" => "shut the qube down first",
+        "owner-unknown" => "see whether Xen answers (`xl info`), and try again",
+        "shared-dma" => "leave it: what is behind one bridge goes together, by a reboot",
+        "bridge" | "sleep-port" => "leave it: it is never moved by itself",
+        "sriov-pf-with-vfs" => "remove its virtual functions first (sriov_numvfs)",
+        "dead" => "switch the machine off and on",
+        "no-driver" => "name a driver that takes it (`reattach --driver`)",
+        "load-takes-others" => "give the other one to pciback first (`hold`)",
+        "dom0-needs-it" => "stop using it in dom0 (umount, swapoff, take the interface down), or leave it",
+        // Also a warning that the policy made a stop.
+        _ => "the policy file of this machine decides (/etc/qubes/dom0-pci.conf)",
+    }
+}
+
 /// Every id, with its severity, the worst first: arguments are checked against it before anything is read.
 pub const KNOWN_HAZARDS: &[(&str, Severity)] = &[
     ("in-use", Severity::Stop),

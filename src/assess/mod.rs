@@ -22,7 +22,7 @@ mod words;
 pub use act::{Act, Acts, Taken};
 pub use coverage::{Coverage, Point};
 pub use exposure::{had, Candidate, Ended, Exposure, Fold, Had, Past};
-pub use hazard::{Hazard, Severity, KNOWN_HAZARDS};
+pub use hazard::{way_out, Hazard, Severity, KNOWN_HAZARDS};
 pub use hazards::{of_hold, of_return};
 pub use identity::same;
 pub use reboot::{advice, Reboot};
@@ -47,11 +47,7 @@ impl Verdict {
     /// The verdict that follows from the hazards.
     #[must_use]
     pub fn from(state: &State, hazards: &[Hazard]) -> Self {
-        let stops: Vec<&'static str> = hazards
-            .iter()
-            .filter(|hazard| hazard.severity == Severity::Stop)
-            .map(|hazard| hazard.id)
-            .collect();
+        let stops = stops(hazards);
         if state.is_fine() && stops.is_empty() {
             return Self::Nothing;
         }
@@ -72,6 +68,18 @@ impl Verdict {
             Self::Ask(_) => "reboot; or reattach at a risk".to_owned(),
         }
     }
+}
+
+/// The ids that nobody can accept, in their order; several of one kind are one reason.
+#[must_use]
+pub fn stops(hazards: &[Hazard]) -> Vec<&'static str> {
+    let mut stops = Vec::new();
+    for hazard in hazards.iter().filter(|hazard| hazard.severity == Severity::Stop) {
+        if !stops.contains(&hazard.id) {
+            stops.push(hazard.id);
+        }
+    }
+    stops
 }
 
 /// Functions that can reach it past the IOMMU, or go with it: those of its slot, of its bus where that is not the root

@@ -57,12 +57,13 @@ fn forbidden(sentence: &str, evidence: String) -> Hazard {
     }
 }
 
-/// Whether a hazard may come from a qube of this label: one whose label is not known, or qubes nobody knows.
+/// Whether a hazard may come from a qube of this label: one whose label is not known, or qubes nobody knows. `Red` means
+/// `red`: a rule that was written in other letters is meant all the same.
 fn may_be_of(hazard: &Hazard, label: &str) -> bool {
     let not_known = hazard.labels.is_empty();
     match hazard.id {
         "exposed" | "exposed-before" | "siblings-elsewhere" => {
-            not_known || hazard.labels.iter().any(|one| one == label)
+            not_known || hazard.labels.iter().any(|one| one.eq_ignore_ascii_case(label))
         }
         "unknown-history" | "journal-broken" => true,
         _ => false,

@@ -3,7 +3,7 @@
 use super::assessed::gone;
 use super::operation::{by, carry_out, nothing_pending, nothing_to_do, open_all};
 use super::Context;
-use crate::assess::{of_hold, state_of, Severity};
+use crate::assess::{of_hold, state_of, stops, way_out, Severity};
 use crate::cli::HoldArgs;
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
@@ -32,19 +32,17 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
     let plan = plan_hold(&dom0, function, &state, &hazards);
     let mut record = Record::open(&context.journal, &dom0.boot_id, new_operation_id(&sources)?)?;
     nothing_pending(context)?;
-    let stops: Vec<_> = hazards.iter().filter(|hazard| hazard.severity == Severity::Stop).collect();
-    if let Some(stop) = stops.first() {
-        let ids: Vec<&str> = stops.iter().map(|hazard| hazard.id).collect();
+    if let Some(stop) = hazards.iter().find(|hazard| hazard.severity == Severity::Stop) {
         return Err(Failure::new(
             Exit::Refused,
             Code::Stop(stop.id),
             format!(
                 "refused ({}): {}: {}; nothing was changed",
-                ids.join(", "),
+                stops(&hazards).join(", "),
                 stop.sentence,
                 stop.evidence
             ),
-            "stop using it in dom0 (umount, swapoff, take the interface down), or leave it",
+            way_out(stop.id),
         ));
     }
     if plan.steps.is_empty() {

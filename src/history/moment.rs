@@ -99,6 +99,17 @@ impl Moment {
         };
         Self::from_parts(date, (hour, minute, second), micros)
     }
+
+    /// As [`Moment::parse`], for what a person types: `2026` and `2026-11` begin with their first day.
+    #[must_use]
+    pub fn beginning(text: &str) -> Option<Self> {
+        let first = "1970-01-01";
+        // All of it ASCII, or its length says nothing of its letters.
+        match text.len() {
+            4 | 7 if text.is_ascii() => Self::parse(&format!("{text}{}", first.get(text.len()..)?)),
+            _ => Self::parse(text),
+        }
+    }
 }
 
 /// Seconds since 1970 of a time as [`Moment::parse`] reads it.
@@ -142,7 +153,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_the_parser_panic(text in "[-0-9TZ:. ]{0,40}|\\PC{0,40}") {
-            let _ = Moment::parse(&text);
+            let _ = (Moment::parse(&text), Moment::beginning(&text));
         }
     }
 
@@ -152,6 +163,19 @@ mod tests {
         assert_eq!(seconds("2026-11-22T13:47:51.123456Z"), Some(1_795_355_271));
         assert_eq!(seconds("2024-03-01T00:00"), Some(1_709_251_200));
         assert_eq!(seconds("now"), None);
+    }
+
+    #[test]
+    fn a_person_may_leave_out_more() {
+        for (text, whole) in
+            [("2026", "2026-01-01"), ("2026-11", "2026-11-01"), ("2026-11-22T13", "2026-11-22T13:00")]
+        {
+            assert_eq!(Moment::beginning(text), Some(Moment::parse(whole).unwrap()), "{text}");
+        }
+        for text in ["202", "2026-", "2026-13", "2026-1", "2026-11-", "1969", "T09:"] {
+            assert_eq!(Moment::beginning(text), None, "{text}");
+        }
+        assert_eq!(Moment::parse("2026-11"), None);
     }
 
     #[test]

@@ -286,7 +286,7 @@ pub fn address(root: &Sysroot, text: &str) -> Result<Option<Sbdf>, Failure> {
         Some(DeviceArgument::Path(first, hops)) => functions::follow_path(&PciSysfs::new(root), first, &hops),
         None => Err(Failure::usage(
             format!("`{}` is no PCI address", crate::names::escape(text.as_bytes())),
-            "write it as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6",
+            "write it as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6, or as Qubes' path (00_1c.0-00_00.0)",
         )),
     }
 }

@@ -33,7 +33,7 @@ pub struct Rule {
 /// What a rule says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Says {
-    /// `untrusted-label red`: a device that a qube of this label had is not returned.
+    /// `untrusted-label red`: a device that a qube of this label, in whatever case, had is not returned.
     UntrustedLabel(String),
     /// `never-return 0000:00:1f.6`: what stands there is not returned.
     NeverReturnAddress(Sbdf),

@@ -26,8 +26,13 @@ pub fn plan_return(
             .map(|claim| Load { module: claim.module.clone(), blacklisted: claim.blacklisted })
             .collect(),
     };
-    let steps =
-        if state.is_fine() { Vec::new() } else { steps(function, state, claims, &candidates, &loads) };
+    // Without a driver there is no way to its end: no step of it is one to copy.
+    let leads_nowhere = state.needs_driver() && candidates.is_empty();
+    let steps = if state.is_fine() || leads_nowhere {
+        Vec::new()
+    } else {
+        steps(function, state, claims, &candidates, &loads)
+    };
     let plan = Plan { sbdf: function.sbdf, steps, candidates, loads, id: String::new() };
     identified(plan, dom0, function, state, hazards)
 }

@@ -146,15 +146,22 @@ fn a_timeout_below_70_seconds_is_refused() {
 #[test]
 fn a_command_line_that_is_none_is_usage() {
     let dom0 = unreadable();
-    for arguments in [
-        &["--json"][..],
-        &["--json", "no-such-command"],
-        &["--json", "list", "--no-such-option"],
-        &["--json", "plan"],
-        &["--json", "list", "extra"],
+    for (arguments, what) in [
+        (&["--json"][..], "requires a subcommand"),
+        (&["--json", "no-such-command"], "no-such-command"),
+        (&["--json", "list", "--no-such-option"], "--no-such-option"),
+        (&["--json", "plan"], "not provided: <BDF>"),
+        (&["--json", "rollback"], "not provided: <BDF|--last>"),
+        (&["--json", "rollback", NIC, "--last"], "cannot be used with '--last'"),
+        (&["--json", "audit", "prune"], "not provided: --before <SEQ>"),
+        (&["--json", "audit"], "a command is missing"),
+        (&["--json", "audit", "log", "-o", "x"], "[possible values: table, records, raw]"),
+        (&["--json", "list", "extra"], "extra"),
     ] {
-        dom0.run(arguments).fails(2, "usage");
+        let said = dom0.run(arguments).fails(2, "usage");
+        assert!(said.json()["error"]["message"].as_str().unwrap().contains(what), "{}", said.out);
     }
+    dom0.run(&["rollback"]).exits(2).says("<BDF|--last>");
     for arguments in [&[][..], &["no-such-command"], &["plan"]] {
         let said = dom0.run(arguments).exits(2);
         assert!(said.out.is_empty() && !said.err.is_empty(), "{said:?}");

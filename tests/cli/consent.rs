@@ -198,4 +198,8 @@ fn quiet_says_nothing_but_errors() {
     assert_eq!(said.out, "");
     assert!(said.err.starts_with("error: not accepted: exposed:sys-net"), "{}", said.err);
     dom0.run(&["--quiet", "--json", "list"]).exits(2);
+    // A head that nobody sees is no checkpoint; records are what was asked for.
+    dom0.run(&["--quiet", "audit", "checkpoint"]).exits(2).says("leave out --quiet");
+    assert!(!dom0.journal().join("checkpoints").exists());
+    assert!(dom0.command(&["--quiet", "audit", "export"]).output().unwrap().stdout.ends_with(b"}\n"));
 }

@@ -150,6 +150,10 @@ fn what_journalctl_writes_can_be_piped_in() {
     let file = std::fs::File::open(sample("journald.jsonl")).unwrap();
     let answer = dom0.command(&["audit", "import", "--journald", "-"]).stdin(file).output().unwrap();
     assert!(String::from_utf8(answer.stdout).unwrap().contains("6 records were written"));
+    // Some other file is not taken for one that tells nothing.
+    let console = sample("hypervisor.log");
+    let other = dom0.json(&["audit", "import", "--journald", console.to_str().unwrap()]);
+    assert!(numbers(&other)[0].4 > 0, "{other}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn refused(dom0: &Dom0, qube: &str) {
         let said = dom0.run_changing_nothing(&["--json", command, NIC]).fails(3, "in-use");
         let error = &said.json()["error"];
         assert!(error["message"].as_str().unwrap().contains(&format!("{qube} has it")), "{error}");
+        assert!(error["hint"].as_str().unwrap().starts_with("shut the qube down first"), "{error}");
     }
 }
 

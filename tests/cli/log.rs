@@ -125,6 +125,9 @@ fn a_label_a_kind_an_operation() {
     let dom0 = remembering();
     assert_eq!(times(&dom0, &["--label", "red"]), ["08:01:00", "08:02:00"]);
     assert_eq!(times(&dom0, &["--kind", "lost"]), ["09:03:00"]);
+    assert_eq!(times(&dom0, &["--kind", "losst"]), [""; 0]);
+    let said = dom0.run(&["audit", "log", "--kind", "losst"]).exits(0);
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("", "note: nothing matches\n"));
     for name in ["--operation", "--op"] {
         assert_eq!(times(&dom0, &[name, "9616d76e"]).len(), 4);
     }
@@ -157,7 +160,20 @@ fn a_time_a_limit_and_the_other_way_round() {
     }
     assert_eq!(times(&dom0, &["--device", "03:00.0", "--reverse"]), ["09:00:00", "08:00:01"]);
     assert_eq!(times(&dom0, &["--device", "00:14.0", "--limit", "1"]), ["10:00:02"]);
-    dom0.run(&["--json", "audit", "log", "--since", "yesterday"]).fails(2, "usage");
+    for (since, first) in [
+        ("2026", "08:00:00"),
+        ("2026-11", "08:00:00"),
+        ("2026-11-22T09", "09:00:00"),
+        ("2026-11-22T09:02:00Z", "09:02:00"),
+    ] {
+        assert_eq!(times(&dom0, &["--since", since])[0], first, "{since}");
+        dom0.run(&["audit", "timeline", "--since", since]).exits(0);
+    }
+    for none in ["yesterday", "2026-13-01", "2026-02-30", "2026-00-00", "2026-11-22T25:99", "2026-1", ""] {
+        for command in ["log", "timeline"] {
+            dom0.run(&["--json", "audit", command, "--since", none]).fails(2, "usage");
+        }
+    }
 }
 
 #[test]
@@ -173,6 +189,10 @@ fn json_is_the_records_as_they_are() {
     let journal =
         std::fs::read_to_string(dom0.path("var/lib/qubes/dom0-pci/journal/000000000000.jsonl")).unwrap();
     assert_eq!(said.out, journal);
+    assert_eq!(dom0.run(&["--json", "audit", "log", "-n", "0", "-o", "raw"]).out, journal);
+    for table in ["table", "records"] {
+        dom0.run(&["--json", "audit", "log", "-o", table]).fails(2, "usage");
+    }
 }
 
 #[test]

@@ -37,7 +37,8 @@ fn an_error_without_json_is_on_stderr() {
     assert_eq!(said.out, "");
     assert_eq!(
         said.err,
-        "error: `x` is no PCI address\nhint: write it as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6\n"
+        "error: `x` is no PCI address\nhint: write it as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6, \
+         or as Qubes' path (00_1c.0-00_00.0)\n"
     );
 }
 
@@ -45,11 +46,17 @@ fn an_error_without_json_is_on_stderr() {
 fn colours_are_for_terminals_and_no_color_is_kept() {
     let dom0 = held();
     assert!(dom0.run_on_terminal(&["plan", NIC], &[]).contains("\x1b[33m"));
-    for variables in [&[("NO_COLOR", "1")][..], &[("TERM", "dumb")]] {
+    let force = ("CLICOLOR_FORCE", "1");
+    for variables in [&[("NO_COLOR", "1")][..], &[("TERM", "dumb")], &[("NO_COLOR", "1"), force]] {
         let shown = dom0.run_on_terminal(&["plan", NIC], variables);
         assert!(shown.contains("Hazards") && !shown.contains('\x1b'), "{shown}");
     }
+    assert!(dom0.run_on_terminal(&["plan", NIC], &[("NO_COLOR", "")]).contains("\x1b[33m"));
     assert!(!dom0.run_on_terminal(&["--json", "plan", NIC], &[]).contains('\x1b'));
+    for arguments in [&["plan", NIC][..], &["reattach", NIC]] {
+        let answer = dom0.command(arguments).env("CLICOLOR_FORCE", "1").output().unwrap();
+        assert!(!answer.stdout.contains(&0x1b) && !answer.stderr.contains(&0x1b), "{answer:?}");
+    }
 }
 
 #[test]

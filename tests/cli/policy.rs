@@ -75,6 +75,16 @@ fn a_qube_whose_label_is_not_known_may_have_the_untrusted_one() {
 }
 
 #[test]
+fn a_label_is_the_same_in_any_letters() {
+    const HAD: &str = r#""kind":"stay","event":"begin","bdf":"0000:00:07.0","qube":"sys-net","label":"red","source":"xenstore","domain":3"#;
+    for rule in ["untrusted-label red", "untrusted-label Red", "untrusted-label RED"] {
+        let dom0 = under(rule);
+        dom0.remembers(&[("08:00:00", "11111111", HAD)]);
+        stopped(&dom0, "exposed", rule);
+    }
+}
+
+#[test]
 fn a_policy_that_cannot_be_followed_is_a_stop_and_no_default() {
     for (policy, why) in [
         ("stop network\nallow usb\n", "line 2 is no rule: `allow usb`"),

@@ -130,7 +130,12 @@ fn an_act_of_which_nothing_can_be_given_back_is_refused() {
     let said = dom0.run_changing_nothing(&["--json", "rollback", "--last"]).fails(3, "refused").json();
     assert_eq!(said["functions"][0]["fate"], "left");
     let said = dom0.run_changing_nothing(&["rollback", "--last"]).exits(3);
-    said.says("Taken ").says("left alone: refused: in-use");
+    assert!(said.out.starts_with("Taken 20") && said.out.contains(" UTC for sys-net: "), "{}", said.out);
+    said.says("left alone: refused: in-use").says("hint: shut the qube down first; `show BDF` says more");
+    let dom0 = misattached();
+    dom0.write("etc/qubes/dom0-pci.conf", "never-return 8086:10d3\n");
+    let said = dom0.run_changing_nothing(&["rollback", "--last"]).exits(3);
+    said.says("hint: the policy file of this machine decides").never_says("shut the qube down");
 }
 
 #[test]

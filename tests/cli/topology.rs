@@ -17,6 +17,7 @@ fn a_bridge_is_never_returned_one_by_one() {
     refused(&dom0, PORT, "bridge", "class 0604");
     let dom0 = Dom0::with(Function::root_port(PORT));
     dom0.run_changing_nothing(&["--json", "hold", PORT]).fails(3, "bridge");
+    dom0.run(&["hold", PORT]).exits(3).says("hint: leave it: it is never moved by itself");
 }
 
 #[test]

@@ -69,15 +69,12 @@ pub fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>)
 /// Nothing claims it, or what does has no driver and will have none.
 fn nothing_drives(function: &Function, claims: &Claims) -> Hazard {
     if claims.by_alias.is_empty() {
-        let built_in: Vec<&str> = claims.built_in.iter().map(DriverName::as_str).collect();
+        let names: Vec<&str> = claims.built_in.iter().map(DriverName::as_str).collect();
+        let built_in = if names.is_empty() { "is none".to_owned() } else { format!("are {}", names.join(", ")) };
         return stop(
             "no-driver",
             "no module of this kernel drives it; a driver built into the kernel must be named with --driver",
-            format!(
-                "nothing claims {}; built in are {}",
-                escape(function.modalias.as_bytes()),
-                built_in.join(", ")
-            ),
+            format!("nothing claims {}; built in {built_in}", escape(function.modalias.as_bytes())),
         );
     }
     let why = |claim: &Claim| match &claim.barred {

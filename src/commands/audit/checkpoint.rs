@@ -8,8 +8,14 @@ use serde_json::json;
 /// Runs it.
 ///
 /// # Errors
-/// There is no journal, it is broken, or it cannot be read.
+/// Nobody would see it, there is no journal, it is broken, or it cannot be read.
 pub fn run(context: &Context, to: &str) -> Result<Exit, Failure> {
+    if context.quiet {
+        return Err(Failure::usage(
+            "a head that is not printed cannot be kept elsewhere",
+            "leave out --quiet",
+        ));
+    }
     let statement = audit::head(&context.journal).map_err(|error| failure(&error))?;
     // A copy, or a journal somebody else owns, cannot remember; the head is as good.
     let remembered = audit::remember(&context.journal, statement.head, to);

@@ -74,9 +74,9 @@ fn device(context: &Context, text: &str) -> Result<Sbdf, Failure> {
     })
 }
 
-/// A time that was given, as the journal writes it.
+/// A time that was given, as the journal writes it, or the beginning of one.
 fn moment(text: &str) -> Result<Moment, Failure> {
-    Moment::parse(text).ok_or_else(|| {
+    Moment::beginning(text).ok_or_else(|| {
         Failure::usage(
             format!("{} is no time", crate::names::escape(text.as_bytes())),
             "give it in UTC, as 2026-11-22T13:47",

@@ -2,8 +2,8 @@
 
 use super::{boot, failure, Context};
 use crate::audit_cli::PruneArgs;
-use crate::error::{Exit, Failure};
-use crate::report::{emit, json};
+use crate::error::{Code, Exit, Failure};
+use crate::report::{complain, emit, json};
 use serde_json::json;
 
 /// Runs it.
@@ -31,16 +31,31 @@ pub fn run(context: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     } else {
         emit(&match (&plan, head) {
             (None, _) => "no whole segment is that old; nothing was changed\n".to_owned(),
-            (Some(plan), None) => format!(
-                "would remove records {} to {}: {}\ngo on with --yes, after `audit export` to somewhere else\n",
-                plan.first,
-                plan.last,
-                plan.files.join(" ")
-            ),
+            (Some(plan), None) => {
+                format!("would remove records {} to {}: {}\n", plan.first, plan.last, plan.files.join(" "))
+            }
             (Some(plan), Some(head)) => {
-                format!("removed records {} to {}; record {} says so\nhead {}\n", plan.first, plan.last, head.seq, head.short())
+                format!(
+                    "removed records {} to {}; record {} says so\nhead {}\n",
+                    plan.first,
+                    plan.last,
+                    head.seq,
+                    head.short()
+                )
             }
         })?;
     }
-    Ok(if plan.is_some() && head.is_none() { Exit::Consent } else { Exit::Done })
+    if plan.is_none() || head.is_some() {
+        return Ok(Exit::Done);
+    }
+    if !context.json {
+        let hint = "copy the journal's folder to where dom0 cannot reach it, then go on with --yes";
+        complain(&Failure::new(
+            Exit::Consent,
+            Code::ConsentMissing,
+            "not confirmed: nothing was removed",
+            hint,
+        ));
+    }
+    Ok(Exit::Consent)
 }

@@ -40,7 +40,7 @@ pub fn run(context: &Context, args: &TimelineArgs) -> Result<Exit, Failure> {
         to: to.max(from.after(1)),
         width: usize::from(args.width),
         device: wanted,
-        colours: console::colors_enabled() && console::Term::stdout().is_term(),
+        colours: console::colors_enabled(),
     };
     if context.json {
         emit(&document(&story, Some(&view)))?;
@@ -48,7 +48,12 @@ pub fn run(context: &Context, args: &TimelineArgs) -> Result<Exit, Failure> {
         emit(&(picture(&story, &view).join("\n") + "\n"))?;
     }
     if skipped > 0 {
-        warn(&format!("{skipped} lines are no records: see `audit verify`"));
+        let lines = if skipped == 1 {
+            "1 line is no record".to_owned()
+        } else {
+            format!("{skipped} lines are no records")
+        };
+        warn(&format!("{lines}: see `audit verify`"));
     }
     Ok(Exit::Done)
 }

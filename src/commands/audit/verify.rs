@@ -24,7 +24,7 @@ pub fn run(context: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
         from: args.from.as_ref().map(read).transpose()?,
         threads: None,
     };
-    let progress = Progress::new(!context.json);
+    let progress = Progress::new(!context.script());
     let report = audit::verify(&context.journal, &against, &|done, total| progress.tell(done, total));
     progress.clear();
     let report = report.map_err(|error| failure(&error))?;

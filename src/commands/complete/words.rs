@@ -84,8 +84,8 @@ pub fn wanted<'a>(program: &Command, words: &'a [String]) -> (Wanted, &'a str, &
     let wanted = match positional {
         _ if last.starts_with('-') => Wanted::Words(options(program, at, before)),
         _ if at.has_subcommands() => Wanted::Words(commands(at)),
-        Some(arg) => of_value(at, arg, named),
-        None => Wanted::Words(options(program, at, before)),
+        Some(arg) if fits(program, at, arg, before) => of_value(at, arg, named),
+        _ => Wanted::Words(options(program, at, before)),
     };
     (wanted, "", last)
 }
@@ -121,14 +121,27 @@ fn options(program: &Command, at: &Command, before: &[String]) -> Vec<Candidate>
         let Some(long) = arg.get_long() else { continue };
         let word = format!("--{long}");
         let again = matches!(arg.get_action(), ArgAction::Append);
-        if all.iter().all(|one| one.word != word) && (again || !before.contains(&word)) {
+        let new = all.iter().all(|one| one.word != word) && (again || !before.contains(&word));
+        if new && fits(program, at, arg, before) {
             all.push(Candidate::new(word, text(arg.get_help())));
         }
     }
-    if !before.iter().any(|word| word == "--help") {
+    if !before.iter().chain(all.iter().map(|one| &one.word)).any(|word| word == "--help") {
         all.push(Candidate::new("--help", "Print help"));
     }
     all
+}
+
+/// Whether an argument can stand beside the options that were given.
+fn fits(program: &Command, at: &Command, arg: &Arg, before: &[String]) -> bool {
+    let refuses = |one: &Arg, other: &Arg| {
+        let of = if one.is_global_set() { program } else { at };
+        of.get_arg_conflicts_with(one).iter().any(|it| it.get_id() == other.get_id())
+    };
+    let given = before.iter().filter_map(|word| option(program, at, word));
+    given
+        .filter(|given| given.get_id() != arg.get_id())
+        .all(|given| !refuses(arg, given) && !refuses(given, arg))
 }
 
 fn text(help: Option<&clap::builder::StyledStr>) -> String {

@@ -1,9 +1,9 @@
 //! The act that is undone: found in the journal, and shown.
 
 use super::Context;
-use crate::assess::{Act, Acts};
+use crate::assess::{when, Act, Acts};
 use crate::error::{Code, Failure};
-use crate::history::Entry;
+use crate::history::{Entry, Moment};
 use crate::names::Sbdf;
 use crate::observe::boot_records;
 use crate::report::text::wrapped;
@@ -32,7 +32,8 @@ pub fn block(act: &Act) -> String {
     let qube = act.qube.as_ref().map(|qube| format!(" for {qube}")).unwrap_or_default();
     let functions: Vec<String> =
         act.taken.iter().map(|taken| format!("{} from {}", taken.bdf, taken.driver)).collect();
-    let text = format!("{}{qube}: {}", act.time, functions.join(", "));
+    let time = Moment::parse(&act.time).map_or_else(|| act.time.clone(), when);
+    let text = format!("{time}{qube}: {}", functions.join(", "));
     wrapped("Taken ", &text).trim_end().to_owned()
 }
 

@@ -43,6 +43,8 @@ pub struct Member {
     pub plan: Option<Plan>,
     /// What becomes of it.
     pub fate: Fate,
+    /// The hazard that stops it, where one does.
+    pub stop: Option<&'static str>,
     /// The status of an error before the first step.
     pub exit: Option<Exit>,
 }
@@ -57,7 +59,8 @@ pub fn assess(context: &Context, sources: &mut Sources, act: &Act) -> Result<Vec
         .map(|taken| {
             if !dom0.functions.contains_key(&taken.bdf) {
                 let fate = Fate::Left("it is gone".to_owned());
-                return Ok(Member { taken: taken.clone(), assessed: None, plan: None, fate, exit: None });
+                let taken = taken.clone();
+                return Ok(Member { taken, assessed: None, plan: None, fate, stop: None, exit: None });
             }
             let driver = driver_of(sources, taken);
             let one =
@@ -76,22 +79,27 @@ fn member(sources: &Sources, taken: &Taken, one: Assessed) -> Result<Member, Fai
     let driver = driver_of(sources, taken);
     let function = &one.function;
     let id = identity::of(&sources.sysfs, function).id;
+    let mut stop = None;
     let fate = if one.verdict == Verdict::Nothing {
         Fate::Back
     } else if !taken.id.is_empty() && id != taken.id {
         Fate::Left(format!("another device stands there now ({id}, it was {})", taken.id))
     } else if let Verdict::Refused(ids) = &one.verdict {
+        stop = ids.first().copied();
         Fate::Left(format!("refused: {}", ids.join(", ")))
     } else if let Some(failure) = &one.claims.unreadable {
         Fate::Left(failure.message.clone())
     } else {
         match dom0_needs(sources, &one)? {
-            Some(what) => Fate::Left(format!("refused: dom0-needs-it: {what}")),
+            Some(what) => {
+                stop = Some("dom0-needs-it");
+                Fate::Left(format!("refused: dom0-needs-it: {what}"))
+            }
             None => Fate::Open,
         }
     };
     let plan = plan_return(&one.dom0, function, &one.state, &one.hazards, &one.claims, driver.as_ref());
-    Ok(Member { taken: taken.clone(), assessed: Some(one), plan: Some(plan), fate, exit: None })
+    Ok(Member { taken: taken.clone(), assessed: Some(one), plan: Some(plan), fate, stop, exit: None })
 }
 
 /// A function that dom0 drives in a way that does not hold must not be torn from what uses it.

@@ -21,8 +21,16 @@ impl Reader for Journald {
             self.tally.unreadable += 1;
             return;
         };
+        if line.is_empty() {
+            return;
+        }
+        // Some other file.
+        if !line.starts_with(b"{") {
+            self.tally.unreadable += 1;
+            return;
+        }
         // Most lines are about something else: they are not worth a parse.
-        if line.is_empty() || !(holds(line, b"pciback") || holds(line, b": Starting ")) {
+        if !(holds(line, b"pciback") || holds(line, b": Starting ")) {
             return;
         }
         match serde_json::from_slice::<Map<String, Value>>(line) {

@@ -1,6 +1,6 @@
 //! What is asked for.
 
-use super::super::{boot, device, failure, Context};
+use super::super::{boot, device, failure, moment, Context};
 use crate::audit_cli::LogArgs;
 use crate::error::Failure;
 use crate::names::escape;
@@ -34,6 +34,8 @@ pub fn query(context: &Context, args: &LogArgs) -> Result<Query, Failure> {
         values.push((Some(key.to_owned()), value.to_owned()));
     }
     let any = args.qube.as_deref().map(of_qube).unwrap_or_default();
+    // As the journal writes it: the query compares the texts.
+    let time = |text: &Option<String>| text.as_deref().map(|text| Ok(moment(text)?.to_string())).transpose();
     Ok(Query { values, any, since: time(&args.since)?, until: time(&args.until)?, ..Query::default() })
 }
 
@@ -75,29 +77,5 @@ fn boot_of(context: &Context, text: &str) -> Result<String, Failure> {
             format!("the journal knows no boot {shown}"),
             "give `this`, -1 for the one before, or a beginning of its id",
         )),
-    }
-}
-
-/// A time as the journal writes it, or a beginning of one.
-fn time(text: &Option<String>) -> Result<Option<String>, Failure> {
-    let Some(text) = text else { return Ok(None) };
-    let text = text.replace(' ', "T");
-    let like = "0000-00-00T00:00:00.000000Z";
-    let fits = text.len() >= 4
-        && text.len() <= like.len()
-        && text.bytes().zip(like.bytes()).all(|(byte, model)| {
-            if model == b'0' {
-                byte.is_ascii_digit()
-            } else {
-                byte == model
-            }
-        });
-    if fits {
-        Ok(Some(text))
-    } else {
-        Err(Failure::usage(
-            format!("{} is no time", escape(text.as_bytes())),
-            "give it in UTC, as 2026-11-22T13:47",
-        ))
     }
 }

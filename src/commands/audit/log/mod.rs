@@ -21,6 +21,12 @@ const NEWEST: usize = 25;
 /// # Errors
 /// There is no journal, it cannot be read, or a filter is none.
 pub fn run(context: &Context, args: &LogArgs) -> Result<Exit, Failure> {
+    if context.json && args.output.is_some_and(|form| form != LogForm::Raw) {
+        return Err(Failure::usage(
+            "--json prints records as they are, no table",
+            "leave out --json or --output",
+        ));
+    }
     let query = filter::query(context, args)?;
     let form = args.output.unwrap_or(if context.json { LogForm::Raw } else { LogForm::Table });
     let skipped = match form {
@@ -29,7 +35,12 @@ pub fn run(context: &Context, args: &LogArgs) -> Result<Exit, Failure> {
         LogForm::Records | LogForm::Raw => records(context, args, &query, form)?,
     };
     if skipped.lines > 0 {
-        warn(&format!("{} lines that match are no records: see `audit verify`", skipped.lines));
+        let lines = if skipped.lines == 1 {
+            "1 line that matches is no record".to_owned()
+        } else {
+            format!("{} lines that match are no records", skipped.lines)
+        };
+        warn(&format!("{lines}: see `audit verify`"));
     }
     Ok(Exit::Done)
 }
@@ -78,6 +89,9 @@ fn operations(context: &Context, args: &LogArgs, query: &Query) -> Result<Skippe
         }
     })
     .map_err(|error| failure(&error))?;
+    if count == 0 {
+        warn("nothing matches");
+    }
     if args.reverse {
         kept.make_contiguous().reverse();
     }
