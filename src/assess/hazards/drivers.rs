@@ -70,7 +70,8 @@ pub fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>)
 fn nothing_drives(function: &Function, claims: &Claims) -> Hazard {
     if claims.by_alias.is_empty() {
         let names: Vec<&str> = claims.built_in.iter().map(DriverName::as_str).collect();
-        let built_in = if names.is_empty() { "is none".to_owned() } else { format!("are {}", names.join(", ")) };
+        let built_in =
+            if names.is_empty() { "is none".to_owned() } else { format!("are {}", names.join(", ")) };
         return stop(
             "no-driver",
             "no module of this kernel drives it; a driver built into the kernel must be named with --driver",
