@@ -81,12 +81,16 @@ fn candidates(context: &Context, sources: &Sources, dom0: &Dom0, fold: &mut Fold
 pub fn usable(past: &Past) -> Result<(), Failure> {
     match &past.journal {
         Journal::Broken(failure) => Err(failure.clone()),
-        // Without root a changing command would not come that far, in a model neither.
-        Journal::Unreadable(failure) if failure.exit != Exit::NotDom0 || nix::unistd::geteuid().is_root() => {
-            Err(failure.clone())
-        }
+        Journal::Unreadable(failure) if !is_for_root_alone(failure) => Err(failure.clone()),
         _ => Ok(()),
     }
+}
+
+/// Whether only the right to read the journal is missing: without root a changing command would not come that far, in
+/// a model neither, and what only shows goes on.
+#[must_use]
+pub fn is_for_root_alone(failure: &Failure) -> bool {
+    failure.exit == Exit::NotDom0 && !nix::unistd::geteuid().is_root()
 }
 
 /// What of it could not be seen, in words.

@@ -14,6 +14,7 @@ pub mod reattach;
 pub mod record;
 pub mod recover;
 pub mod rollback;
+mod script;
 pub mod show;
 
 use crate::error::{Code, Exit, Failure};

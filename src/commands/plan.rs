@@ -2,7 +2,8 @@
 //! exits as `reattach` would.
 
 use super::assessed::{named_driver, names_of, Assessed};
-use super::history::usable;
+use super::history::{is_for_root_alone, usable};
+use super::script::{command, to_accept};
 use super::Context;
 use crate::assess::Verdict;
 use crate::cli::PlanArgs;
@@ -27,10 +28,11 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let one = Assessed::of(context, &mut sources, sbdf, driver.as_ref())?;
     usable(&one.past)?;
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
-    let missing: Vec<String> =
-        accepted.missing(&one.hazards).iter().map(|hazard| hazard.acceptance()).collect();
-    // Without the right to read the journal nobody knows.
-    let pending = pending(&context.journal).ok().flatten();
+    let missing = accepted.missing(&one.hazards);
+    let pending = match pending(&context.journal) {
+        Err(failure) if is_for_root_alone(&failure) => None,
+        other => other?,
+    };
     let exit = match &one.verdict {
         _ if pending.is_some() => Exit::Pending,
         Verdict::Nothing => Exit::Done,
@@ -43,7 +45,7 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     if context.json {
         let members = json!({
             "device": one.described(&description, json::device),
-            "accept": missing,
+            "accept": missing.iter().map(|hazard| hazard.acceptance()).collect::<Vec<_>>(),
             "plan": json::plan(&plan, &one.reboot),
             "pending": pending.as_ref().map(Interrupted::words),
             "exit": exit.status(),
@@ -76,13 +78,10 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
             text.push_str(&reboot_block(&one.reboot));
             text.push('\n');
             text.push_str(&plan_block(&plan));
-            if !missing.is_empty() {
-                text.push_str(&format!(
-                    "\nTo take the risk in a script:\n  qubes-dom0-pci reattach {sbdf} --plan {} \\\n    --accept {}\n",
-                    plan.id,
-                    missing.join(",")
-                ));
-            }
+            let accept = to_accept(&accepted, &missing);
+            let what = if accept.is_empty() { "do it" } else { "take the risk" };
+            text.push_str(&format!("\nTo {what} in a script:\n"));
+            text.push_str(&command(context, sbdf, args, &plan.id, &accept));
         }
     }
     let unseen = Assessed::unseen(&one.dom0, &one.past);

@@ -2,9 +2,10 @@
 
 use super::assessed::{gone, named_driver, names_of, Assessed};
 use super::operation::{by, carry_out, nothing_pending, nothing_to_do, open_all};
+use super::script::{options, to_accept};
 use super::Context;
 use crate::assess::{way_out, Severity, Verdict};
-use crate::cli::ReattachArgs;
+use crate::cli::{PlanArgs, ReattachArgs};
 use crate::consent::{ask, can_ask, Accepted, Asked};
 use crate::error::{Code, Exit, Failure};
 use crate::names::{escape, DriverName};
@@ -45,7 +46,7 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     } else {
         Some(lock)
     };
-    let accepted = consent(context, &one, accepted)?;
+    let accepted = consent(context, &one, accepted, &args.plan)?;
     let _lock = match lock {
         Some(lock) => lock,
         None => {
@@ -121,7 +122,12 @@ fn check_plan(args: &ReattachArgs, plan: &Plan) -> Result<(), Failure> {
 }
 
 /// Refuses what nobody can accept, and asks for the rest.
-fn consent(context: &Context, one: &Assessed, accepted: Accepted) -> Result<Accepted, Failure> {
+fn consent(
+    context: &Context,
+    one: &Assessed,
+    accepted: Accepted,
+    args: &PlanArgs,
+) -> Result<Accepted, Failure> {
     let sbdf = one.function.sbdf;
     if let Verdict::Refused(ids) = &one.verdict {
         let stop = one.hazards.iter().find(|hazard| hazard.severity == Severity::Stop);
@@ -165,7 +171,11 @@ fn consent(context: &Context, one: &Assessed, accepted: Accepted) -> Result<Acce
                 Exit::Consent,
                 Code::ConsentMissing,
                 format!("not accepted: {}; nothing was changed", words.join(", ")),
-                format!("reboot (recommended), or review `plan {sbdf}` and --accept {}", words.join(",")),
+                format!(
+                    "reboot (recommended), or review `{}` and --accept {}",
+                    [vec![format!("plan {sbdf}")], options(context, args)].concat().join(" "),
+                    to_accept(&accepted, &missing)
+                ),
             ))
         }
     }

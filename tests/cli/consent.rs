@@ -127,6 +127,50 @@ fn a_reviewed_plan_that_no_longer_holds_is_not_run() {
     }
 }
 
+/// The words of the command that `plan` prints, as a shell takes them apart.
+fn printed(plan: &str) -> Vec<String> {
+    let (_, command) = plan.split_once("in a script:\n").unwrap_or_else(|| panic!("{plan}"));
+    let (command, _) = command.split_once("\n\n").unwrap_or((command, ""));
+    let words = command.replace("qubes-dom0-pci ", "printf '%s\\n' ");
+    let words = std::process::Command::new("sh").args(["-c", &words]).output().unwrap().stdout;
+    String::from_utf8(words).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_command_that_plan_prints_leads_to_that_plan_and_needs_no_more() {
+    let given: [&[&str]; 5] = [
+        &[],
+        &["--accept", "network"],
+        &["--accept", "network,exposed:sys-net,unknown-history"],
+        &["--driver", "two words", "--accept", "network"],
+        &["--journal", "JOURNAL"],
+    ];
+    for given in given {
+        let dom0 = exposed();
+        dom0.register("two words");
+        let journal = dom0.path("var/it's/journal").display().to_string();
+        let given: Vec<&str> =
+            given.iter().map(|&word| if word == "JOURNAL" { journal.as_str() } else { word }).collect();
+        let plan = dom0.run_changing_nothing(&[&["plan", "00:07.0"][..], &given].concat());
+        let words = printed(&plan.out);
+        for word in &given {
+            assert!(words.iter().any(|printed| printed.contains(word)), "{word}: {words:?}");
+        }
+        // The hint of `reattach` leads there too.
+        if plan.status == 4 {
+            let said = dom0.run_changing_nothing(&[&["--json", "reattach", NIC][..], &given].concat());
+            let said = said.fails(4, "consent-missing");
+            let hint = said.json()["error"]["hint"].as_str().unwrap().to_owned();
+            let accept = words.last().unwrap();
+            assert!(hint.ends_with(&format!("and --accept {accept}")), "{hint}");
+            assert_eq!(hint.contains("--driver 'two words'"), given.contains(&"two words"), "{hint}");
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let said = dom0.run(&[&["--json"][..], &words].concat());
+        assert!(said.out.contains("\"steps\""), "{words:?}: {}", said.out);
+    }
+}
+
 #[test]
 fn a_plans_id_is_no_consent() {
     let dom0 = exposed();

@@ -154,6 +154,16 @@ fn two_at_once_the_second_says_who_is_first() {
 }
 
 #[test]
+fn a_plan_exits_as_a_return_would_beside_records_that_say_nothing() {
+    let dom0 = held();
+    let draft = Draft::new("step").op("0badcafe").text("step", "pin").text("phase", "intent");
+    journal(&dom0, &[draft]);
+    for command in ["reattach", "plan"] {
+        dom0.run_changing_nothing(&["--json", command, NIC]).fails(11, "journal");
+    }
+}
+
+#[test]
 fn a_beginning_that_makes_no_sense_settles_nothing() {
     let dom0 = held();
     let draft = Draft::new("op").op("0badcafe").text("phase", "start").text("command", "reattach");
