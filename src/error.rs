@@ -85,6 +85,7 @@ impl Failure {
         let (exit, code) = match error.kind() {
             Kind::Broken => (Exit::JournalBroken, Code::JournalBroken),
             Kind::Permission => (Exit::NotDom0, Code::NoRight),
+            Kind::NotPrivate => (Exit::Io, Code::NotTrusted),
             Kind::Usage => (Exit::Usage, Code::Usage),
             Kind::Absent => (Exit::Io, Code::NoJournal),
             Kind::Busy => (Exit::Io, Code::JournalBusy),

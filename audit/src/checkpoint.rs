@@ -142,7 +142,7 @@ fn last_head(snapshot: &Snapshot) -> Result<Head> {
 /// wrote it may not have come to that.
 ///
 /// # Errors
-/// [`Kind::Io`], [`Kind::Permission`], [`Kind::Full`], [`Kind::Busy`].
+/// [`Kind::Io`], [`Kind::Permission`], [`Kind::NotPrivate`], [`Kind::Full`], [`Kind::Busy`].
 pub fn remember(path: &Path, head: Head, place: &str) -> Result<()> {
     let folder = Folder::open(path)?;
     let _lock = folder.lock(For::Writing, LOCK_WAIT)?;

@@ -17,8 +17,10 @@ pub enum Kind {
     Full,
     /// An input or output error; after one from a sync this writer writes no more.
     Io,
-    /// A right is missing, or the files are not the owner's alone.
+    /// A right is missing.
     Permission,
+    /// The folder or a file in it is not the owner's alone.
+    NotPrivate,
     /// There is no journal in this folder.
     Absent,
     /// What was asked for makes no sense.
@@ -48,15 +50,22 @@ impl Error {
     pub(crate) fn os(what: &str, path: &Path, errno: Errno) -> Self {
         let kind = match errno {
             Errno::ENOSPC | Errno::EDQUOT => Kind::Full,
-            Errno::EACCES | Errno::EPERM | Errno::EROFS => Kind::Permission,
+            Errno::EACCES | Errno::EPERM => Kind::Permission,
             _ => Kind::Io,
+        };
+        let hint = match errno {
+            Errno::EROFS => {
+                Some("see in the kernel log why the file system is read-only, and mount it for writing again")
+            }
+            Errno::ENOTDIR => Some("name the journal's folder, no file"),
+            _ => None,
         };
         Self {
             kind,
             what: what.to_owned(),
             path: Some(path.to_path_buf()),
             errno: Some(errno as i32),
-            hint: None,
+            hint: hint.map(str::to_owned),
         }
     }
 
@@ -105,7 +114,8 @@ impl Error {
             Kind::Busy => "another process is writing; try again when it has finished",
             Kind::Full => "free space on the file system that holds the journal",
             Kind::Io => "look at the kernel log for errors of the disk; the journal can be verified again after that",
-            Kind::Permission => "run as root, and leave the journal's folder to its owner alone (0700, files 0600)",
+            Kind::Permission => "run as root",
+            Kind::NotPrivate => "look who changed it; then leave the folder to its owner alone (root, 0700, files 0600, one name each)",
             Kind::Absent => "name the folder with --journal; the first record creates a journal there",
             Kind::Usage => "see the manual page",
         }
@@ -139,6 +149,15 @@ mod tests {
         assert_eq!(error.kind(), Kind::Io);
         assert_eq!(error.errno(), Some(5));
         assert!(!error.hint().is_empty());
+    }
+
+    #[test]
+    fn what_a_right_does_not_mend_is_no_missing_right() {
+        let read_only = Error::os("x", Path::new("/"), Errno::EROFS);
+        assert_eq!(read_only.kind(), Kind::Io);
+        assert!(read_only.hint().contains("mount"), "{}", read_only.hint());
+        let file = Error::os("x", Path::new("/"), Errno::ENOTDIR);
+        assert_eq!((file.kind(), file.hint()), (Kind::Io, "name the journal's folder, no file"));
     }
 
     #[test]

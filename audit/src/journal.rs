@@ -41,7 +41,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`Kind::Broken`] where a committed record is gone, [`Kind::Full`] where the space is not there,
-    /// [`Kind::Busy`] after ten seconds, [`Kind::Permission`], [`Kind::Io`].
+    /// [`Kind::Busy`] after ten seconds, [`Kind::Permission`], [`Kind::NotPrivate`], [`Kind::Io`].
     pub fn open(folder: &Path, boot: &str) -> Result<Self> {
         Self::open_with(folder, boot, LOCK_WAIT, SEGMENT_BYTES)
     }

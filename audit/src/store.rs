@@ -486,7 +486,8 @@ fn private(file: &File, path: &Path, regular: bool) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::new(Kind::Permission, format!("a file of the journal {complaint}"), Some(path)))
+    let what = if regular { "a file of the journal" } else { "the journal's folder" };
+    Err(Error::new(Kind::NotPrivate, format!("{what} {complaint}"), Some(path)))
 }
 
 /// 128 random bits as text.

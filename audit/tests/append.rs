@@ -169,10 +169,10 @@ fn a_segment_that_others_can_write_or_that_has_two_names_is_refused() {
     let scratch = Scratch::new();
     Journal::open(&scratch.journal(), "b").unwrap();
     fs::set_permissions(segment(&scratch), fs::Permissions::from_mode(0o620)).unwrap();
-    assert_eq!(Journal::open(&scratch.journal(), "b").err().unwrap().kind(), Kind::Permission);
+    assert_eq!(Journal::open(&scratch.journal(), "b").err().unwrap().kind(), Kind::NotPrivate);
     fs::set_permissions(segment(&scratch), fs::Permissions::from_mode(0o600)).unwrap();
     fs::hard_link(segment(&scratch), scratch.path().join("second")).unwrap();
-    assert_eq!(Journal::open(&scratch.journal(), "b").err().unwrap().kind(), Kind::Permission);
+    assert_eq!(Journal::open(&scratch.journal(), "b").err().unwrap().kind(), Kind::NotPrivate);
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub fn read(root: &Sysroot) -> Reading<Policy> {
     match read_guarded(root, POLICY) {
         Ok(None) => Ok(Policy::default()),
         Ok(Some(bytes)) => parse(&bytes),
-        Err(Failure { message, .. }) => Err(message),
+        Err(Failure { message, hint, .. }) => Err(format!("{message}: {hint}")),
     }
 }
 

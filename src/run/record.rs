@@ -4,7 +4,7 @@
 //! between the two leaves the intent, and what the step did is read from the
 //! machine anyway.
 
-use crate::error::{Exit, Failure};
+use crate::error::{Code, Exit, Failure};
 use crate::history::{journal_boot, Entry};
 use crate::names::Sbdf;
 use crate::observe::Snapshot;
@@ -37,13 +37,15 @@ impl Record {
     /// takes no record keeps nobody from the way back: its start names it already.
     ///
     /// # Errors
-    /// Exit 7 where the journal is broken, 10 where the right is missing.
+    /// Exit 7 where the journal is broken, 10 where the right is missing, 11 where others could have written it.
     pub fn resume(folder: &Path, boot_id: &str, operation: String) -> Result<Self, Failure> {
         let draft = Draft::new("op").op(&operation).text("phase", "recover");
         let (journal, lost) = match Journal::open(folder, &journal_boot(boot_id)) {
             Ok(journal) => (Some(journal), None),
             Err(error) => match Failure::of_journal(&error) {
-                failure if failure.exit == Exit::Io => (None, Some(failure)),
+                failure if failure.exit == Exit::Io && failure.code != Code::NotTrusted => {
+                    (None, Some(failure))
+                }
                 failure => return Err(failure),
             },
         };

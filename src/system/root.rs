@@ -71,20 +71,20 @@ pub fn read_guarded(root: &Sysroot, absolute: &str) -> Result<Option<Vec<u8>>, F
     };
     let data = file.metadata().map_err(|error| Failure::unreadable(&path, &error))?;
     let owner = if root.is_model() { nix::unistd::geteuid().as_raw() } else { 0 };
+    let mode = "look who changed it; then chown root:root and chmod 644 it";
     let doubt = if !data.is_file() {
-        Some("is no regular file")
+        Some(("is no regular file", "write it anew, or remove it"))
     } else if data.uid() != owner {
-        Some("is not root's")
+        Some(("is not root's", mode))
     } else if data.mode() & 0o022 != 0 {
-        Some("can be written by others than root")
+        Some(("can be written by others than root", mode))
     } else if data.len() > LARGEST_GUARDED {
-        Some("is larger than 64 KiB")
+        Some(("is larger than 64 KiB", "make it shorter"))
     } else {
         None
     };
-    if let Some(doubt) = doubt {
-        let message = format!("{} {doubt}", path.display());
-        return Err(Failure::new(Exit::Io, Code::NotTrusted, message, "chown root:root and chmod 644 it"));
+    if let Some((doubt, hint)) = doubt {
+        return Err(Failure::new(Exit::Io, Code::NotTrusted, format!("{} {doubt}", path.display()), hint));
     }
     let mut bytes = Vec::new();
     let read = file.take(LARGEST_GUARDED).read_to_end(&mut bytes);

@@ -51,7 +51,7 @@ const WALK: &[(&str, Shown)] = &[
             "an_assignment_that_qubes_still_lists_afterwards_leaves_the_device_alone",
         ),
     ),
-    ("not-trusted", In("tests/cli/policy.rs", "a_policy_that_others_could_have_written_is_a_stop")),
+    ("not-trusted", Here(others_could_have_written)),
     (
         "not-unassigned",
         In(
@@ -116,6 +116,21 @@ fn another_has_the_journal(word: &str) {
     let folder = File::open(dom0.journal()).unwrap();
     let _lock = Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, error)| error).unwrap();
     reattach(&dom0).fails(11, word);
+}
+
+fn others_could_have_written(word: &str) {
+    for (name, mode) in [("", 0o777), ("000000000000.jsonl", 0o620)] {
+        let dom0 = held();
+        Journal::open(&dom0.journal(), "11111111").unwrap();
+        let path = dom0.journal().join(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let said = reattach(&dom0).fails(11, word);
+        assert!(
+            said.json()["error"]["hint"].as_str().unwrap().starts_with("look who changed it"),
+            "{}",
+            said.out
+        );
+    }
 }
 
 /// A disk that takes nothing: the journal cannot reserve what an operation may need.

@@ -103,7 +103,8 @@ fn a_journal_that_cannot_be_read_comes_before_a_stop() {
     dom0.qube_has(7, "sys-net", NIC);
     dom0.write("var/lib/qubes/dom0-pci/journal", "not a folder");
     for command in ["reattach", "hold"] {
-        dom0.run_changing_nothing(&["--json", command, NIC]).exits(11).json();
+        let said = dom0.run_changing_nothing(&["--json", command, NIC]).fails(11, "journal");
+        assert!(said.out.contains("name the journal's folder, no file"), "{}", said.out);
     }
     dom0.run(&["--json", "reattach", NIC, "--plan", "0123456789abcdef"]).exits(11);
 }

@@ -104,7 +104,7 @@ fn a_policy_that_others_could_have_written_is_a_stop() {
     for loose in [0o664, 0o646, 0o666] {
         let dom0 = under("# nothing\n");
         mode(&dom0, loose);
-        stopped(&dom0, "policy", "can be written by others than root");
+        stopped(&dom0, "policy", "can be written by others than root: look who changed it; then chown");
     }
 }
 
