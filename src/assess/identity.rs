@@ -1,13 +1,29 @@
 //! Is it still the same device? Pure comparison of what was recorded with what reads now.
 
 use crate::history::Identity;
+use std::borrow::Cow;
 
 /// What stands for a serial number that could not be read.
 const UNREAD: &str = "?";
+/// The vendor and device of a virtual function where its own registers were recorded: they may be any.
+const VIRTUAL: &str = "ffff:ffff ";
 
 /// Whether two ids (`history::Identity::id`) can be of one device. A serial number that could not be read may be any.
 #[must_use]
 pub fn same(one: &str, other: &str) -> bool {
+    agree(&completed(one, other), &completed(other, one))
+}
+
+/// An id of a virtual function with the vendor and device of another id.
+fn completed<'a>(id: &'a str, by: &str) -> Cow<'a, str> {
+    match (id.strip_prefix(VIRTUAL), by.split_once(' ')) {
+        (Some(rest), Some((ids, _))) => Cow::Owned(format!("{ids} {rest}")),
+        _ => Cow::Borrowed(id),
+    }
+}
+
+/// The same, where only a serial number may be any: what proves something.
+pub fn agree(one: &str, other: &str) -> bool {
     let parts = |id: &str| {
         let mut words = id.split(' ').map(str::to_owned);
         let base: Vec<String> = words.by_ref().take(3).collect();
@@ -26,9 +42,11 @@ pub fn differences(was: &Identity, is: &Identity) -> Vec<String> {
             found.push(format!("{name} {was} -> {is}"));
         }
     };
-    if !same(&was.id, &is.id) {
+    // One that answers so now, and did not before, was altered.
+    let was_id = completed(&was.id, &is.id);
+    if !agree(&was_id, &is.id) {
         let names = ["vendor and device", "subsystem", "class"];
-        let (mut old, mut new) = (was.id.split(' '), is.id.split(' '));
+        let (mut old, mut new) = (was_id.split(' '), is.id.split(' '));
         for name in names {
             field(name, old.next().unwrap_or_default(), new.next().unwrap_or_default());
         }
@@ -100,6 +118,16 @@ mod tests {
         let of = |id: &str| Identity { id: id.into(), ..Identity::default() };
         assert_eq!(differences(&of(&one), &of(&absent)), ["serial number 0000000000000001 -> none"]);
         assert_eq!(differences(&of(&one), &of(&unread)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_virtual_function_that_was_recorded_by_its_own_registers_is_the_same() {
+        let of = |id: &str| Identity { id: id.into(), ..Identity::default() };
+        let (registers, known) = ("ffff:ffff 8086:a01f 020000", "8086:10ed 8086:a01f 020000");
+        assert!(same(registers, known) && same(known, registers));
+        assert_eq!(differences(&of(registers), &of(known)), Vec::<String>::new());
+        assert_eq!(differences(&of(known), &of(registers)), ["vendor and device 8086:10ed -> ffff:ffff"],);
+        assert!(!same(registers, "8086:10ed 8086:a01f 028000"));
     }
 
     #[test]

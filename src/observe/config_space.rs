@@ -108,6 +108,16 @@ impl ConfigSpace {
         })
     }
 
+    /// That of a virtual function, whose vendor and device read ffff:ffff (PCI Express, SR-IOV 3.4.1.1 and 3.4.1.2): there
+    /// stand those that the kernel took from its physical function.
+    #[must_use]
+    pub fn of_virtual_function(self, vendor: u16, device: u16) -> Self {
+        match (self.vendor, self.device) {
+            (0xffff, 0xffff) => Self { vendor, device, ..self },
+            _ => self,
+        }
+    }
+
     /// Whether it answers at its memory addresses.
     #[must_use]
     pub fn decodes_memory(&self) -> bool {

@@ -1,6 +1,6 @@
 //! One PCI function, as sysfs and its config space show it.
 
-use super::config_space::{is_all_ones, ConfigSpace, CONVENTIONAL_SIZE};
+use super::config_space::{ConfigSpace, CONVENTIONAL_SIZE};
 use crate::error::Failure;
 use crate::names::{DriverName, Hop, Sbdf};
 use crate::system::sysfs::PciSysfs;
@@ -60,6 +60,12 @@ pub enum Storage {
 }
 
 impl Function {
+    /// Its config space, read anew; `None` where it reads all ones.
+    #[must_use]
+    pub fn config_anew(&self, bytes: &[u8]) -> Option<ConfigSpace> {
+        config_of(bytes, self.physical_function.is_some(), (self.vendor, self.device))
+    }
+
     /// Class and subclass, `0x0200` for Ethernet.
     #[must_use]
     pub fn class_and_subclass(&self) -> u32 {
@@ -139,12 +145,14 @@ pub fn read(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Function, Failure> {
     };
     let short = |name: &str| number(name).map(|number| u16::try_from(number).unwrap_or(u16::MAX));
     let bytes = sysfs.config(sbdf, CONVENTIONAL_SIZE)?;
-    let config = if is_all_ones(&bytes) { None } else { ConfigSpace::parse(&bytes) };
+    let (vendor, device) = (short("vendor")?, short("device")?);
+    let physical_function = sysfs.linked_function(sbdf, "physfn")?;
+    let config = config_of(&bytes, physical_function.is_some(), (vendor, device));
     let vfs = sysfs.attribute(sbdf, "sriov_numvfs")?;
     Ok(Function {
         sbdf,
-        vendor: short("vendor")?,
-        device: short("device")?,
+        vendor,
+        device,
         class: number("class")?,
         modalias: sysfs.attribute(sbdf, "modalias")?.unwrap_or_default(),
         driver: sysfs.driver(sbdf)?,
@@ -157,8 +165,14 @@ pub fn read(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Function, Failure> {
         boot_display: sysfs.attribute(sbdf, "boot_vga")?.as_deref() == Some("1"),
         // A number that cannot be read counts as some.
         virtual_functions: vfs.map_or(0, |text| text.parse().unwrap_or(u32::MAX)),
-        physical_function: sysfs.linked_function(sbdf, "physfn")?,
+        physical_function,
     })
+}
+
+/// Config space with the ids that count; `None` where it reads all ones.
+fn config_of(bytes: &[u8], is_virtual: bool, (vendor, device): (u16, u16)) -> Option<ConfigSpace> {
+    let config = ConfigSpace::parse(bytes)?;
+    Some(if is_virtual { config.of_virtual_function(vendor, device) } else { config })
 }
 
 /// The override, with the kernel's text for "none" taken as none.

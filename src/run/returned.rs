@@ -92,16 +92,20 @@ impl Operation<'_> {
                 "do not use it; power off and look at it",
             ));
         }
-        let cached = (self.function.vendor, self.function.device, self.function.class);
-        if cached != (after.vendor, after.device, after.class) {
+        // Its class may have differed before: the kernel calls some devices otherwise (`DECLARE_PCI_FIXUP_CLASS_*`).
+        if (self.function.vendor, self.function.device) != (after.vendor, after.device) {
             return Err(Trouble::failed(
                 "its config space differs from what it was when the kernel found it",
                 "do not use it; power off and look at it",
             ));
         }
+        let class = match self.function.class {
+            class if class == after.class => String::new(),
+            class => format!("; its class reads {:06x}, the kernel calls it {class:06x}", after.class),
+        };
         let rom = self.read_rom(after.decodes_memory())?.map(|rom| format!("; {rom}")).unwrap_or_default();
         let mastering = if mastered { "bus mastering was on, now off" } else { "bus mastering off" };
-        Ok(format!("{said}; {mastering}; ids unchanged{rom}"))
+        Ok(format!("{said}; {mastering}; ids unchanged{class}{rom}"))
     }
 
     /// Whether "bus", which resets others too, has to be taken off the kernel's list.
@@ -165,7 +169,7 @@ impl Operation<'_> {
 
     fn config(&self) -> Result<ConfigSpace, Trouble> {
         let bytes = self.sources.sysfs.config(self.plan.sbdf, CONVENTIONAL_SIZE)?;
-        ConfigSpace::parse(&bytes).ok_or_else(|| {
+        self.function.config_anew(&bytes).ok_or_else(|| {
             Trouble::failed("its config space reads all ones: it does not answer", "power off and start")
         })
     }

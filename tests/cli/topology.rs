@@ -40,6 +40,14 @@ fn a_function_that_answers_nothing_is_dead() {
 }
 
 #[test]
+fn a_function_that_answers_as_another_is_refused_before_it_is_touched() {
+    let mut altered = Function::nic(NIC).held();
+    altered.config[2] ^= 1;
+    let evidence = "its config space reads 8086:10d2, the kernel found 8086:10d3";
+    refused(&Dom0::with(altered), NIC, "dead", evidence);
+}
+
+#[test]
 fn a_physical_function_with_virtual_functions_switched_on_stays() {
     let dom0 = Dom0::with(Function::nic(NIC).held().attribute("sriov_numvfs", "2"));
     refused(&dom0, NIC, "sriov-pf-with-vfs", "sriov_numvfs is 2");

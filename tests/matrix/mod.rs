@@ -9,7 +9,7 @@ mod scenario;
 mod several;
 mod transcript;
 
-use crate::model::acting::{Actor, Fault, Machine, Mount, Owner, AUTHORIZED};
+use crate::model::acting::{Actor, Device, Fault, Machine, Mount, Owner, AUTHORIZED};
 use crate::model::QUBES_43;
 use calls::CallCase;
 use case::{cases, Case};
@@ -95,6 +95,35 @@ fn a_rom_is_recorded_when_it_is_settled_and_one_that_changed_is_refused_unless_t
     assert!(status == Some(0) && text.contains("ROM changed, as accepted"), "{text}");
     let (status, text) = returned(&machine, b"another", "");
     assert!(status == Some(0) && text.contains("ROM unchanged"), "{text}");
+}
+
+/// The registers of a virtual function read ffff:ffff; and the kernel calls some devices of another class than they do.
+#[test]
+fn what_the_kernel_knows_better_than_config_space_is_no_sign_of_an_altered_device() {
+    if !possible() {
+        return;
+    }
+    let scenario = Scenario { command: "reattach", kind: Kind::Nic, found: Found::Held };
+    let run = |change: fn(&mut Device)| {
+        let machine = scenario.machine();
+        change(machine.state().world.devices.get_mut(BDF).unwrap());
+        machine.state().changed();
+        let ran = machine.run(&scenario.arguments());
+        let text = ran.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        (ran.status, text, ends::journal(&machine))
+    };
+    let (status, text, journal) = run(|device| {
+        device.config[..4].fill(0xff);
+        device.physical = Some("0000:00:06.0");
+    });
+    assert_eq!(status, Some(0), "{text}");
+    assert!(journal.contains(r#""id":"8086:10d3 "#) && !journal.contains("ffff:ffff"), "{journal}");
+    let (status, text, _) = run(|device| device.config[0x0a] = 0x80);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("its class reads 028000, the kernel calls it 020000"), "{text}");
+    // One that is no virtual function has ids of its own.
+    let (status, text, _) = run(|device| device.config[..4].fill(0xff));
+    assert_eq!(status, Some(3), "{text}");
 }
 
 /// A driver that was bound in quarantine is no sign that the device was dom0's.

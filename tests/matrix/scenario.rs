@@ -98,6 +98,7 @@ impl Scenario {
             modalias,
             fixed: BTreeMap::from(fixed),
             config,
+            physical: None,
             methods: function.reset,
             driver: driver.map(str::to_owned),
             pinned: (self.found == Found::Pinned).then(|| "pciback".to_owned()),

@@ -4,7 +4,7 @@
 //! the time, beside the one that now calls itself something else.
 
 use super::Known;
-use crate::assess::identity::same;
+use crate::assess::identity::{agree, same};
 use crate::history::{DeviceEvent, Entry, Told, What};
 use crate::names::Sbdf;
 use crate::observe::past::Named;
@@ -30,7 +30,7 @@ impl Candidate {
     /// The functions among these that may have been this one, which was recorded at the address of `of`. Functions of
     /// one slot do not take each other's place.
     pub fn all(of: Sbdf, known: &Known, present: &[Named]) -> Vec<Self> {
-        let there = |other: &&Named| other.sbdf != of && same(&other.id, &known.identity.id);
+        let there = |other: &&Named| other.sbdf != of && agree(&other.id, &known.identity.id);
         let there = present.iter().filter(there).map(|other| Self {
             sbdf: other.sbdf,
             of,
@@ -57,6 +57,6 @@ impl Candidate {
 
     /// Whether it is that one, as far as can be told. `id`: what reads there, in full.
     pub fn moved(&self, id: &str) -> bool {
-        !self.stood && same(id, &self.id)
+        !self.stood && agree(id, &self.id)
     }
 }

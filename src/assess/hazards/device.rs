@@ -1,10 +1,23 @@
 //! What the function is: how it is reset, what its class and its firmware can do.
 
-use super::warn;
+use super::{stop, warn};
 use crate::assess::hazard::Hazard;
 use crate::assess::siblings;
 use crate::names::escape;
 use crate::observe::{reset_method_in_force, Dom0, Function, Storage};
+
+/// Whether it answers, and as what the kernel found. A class that differs proves nothing: the kernel calls some devices
+/// otherwise.
+pub fn dead(function: &Function) -> Option<Hazard> {
+    let Some(config) = &function.config else {
+        let sentence = "it does not answer: powered down, or gone";
+        return Some(stop("dead", sentence, "its config space reads all ones"));
+    };
+    let (is, found) = ((config.vendor, config.device), (function.vendor, function.device));
+    let words = |(vendor, device): (u16, u16)| format!("{vendor:04x}:{device:04x}");
+    let evidence = format!("its config space reads {}, the kernel found {}", words(is), words(found));
+    (is != found).then(|| stop("dead", "it answers as another device: altered, or not well", evidence))
+}
 
 /// How far a reset clears what a qube did to it.
 pub fn reset(dom0: &Dom0, function: &Function) -> Option<Hazard> {

@@ -73,13 +73,7 @@ fn found(
     hazards.extend(assigned::still_assigned(dom0, function));
     hazards.extend(topology::not_one_by_one(dom0, function));
     hazards.extend(topology::shared_dma(dom0, function));
-    if function.config.is_none() {
-        hazards.push(stop(
-            "dead",
-            "it does not answer: powered down, or gone",
-            "its config space reads all ones",
-        ));
-    }
+    hazards.extend(device::dead(function));
     if !state.needs_driver() {
         return hazards;
     }

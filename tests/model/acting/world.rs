@@ -44,6 +44,8 @@ pub struct Device {
     /// Attributes that never change.
     pub fixed: BTreeMap<String, Vec<u8>>,
     pub config: Vec<u8>,
+    /// The physical function it is a virtual function of.
+    pub physical: Option<&'static str>,
     pub methods: Option<String>,
     pub driver: Option<String>,
     pub pinned: Option<String>,
@@ -356,6 +358,10 @@ impl World {
             file(&mut tree, &format!("{folder}/modalias"), &line(&device.modalias));
             let pinned = device.pinned.as_deref().unwrap_or("(null)");
             file(&mut tree, &format!("{folder}/driver_override"), &line(pinned));
+            if let Some(physical) = device.physical {
+                let target = format!("../{physical}");
+                put(&mut tree, &format!("{folder}/physfn"), Entry::Link(target), Vec::new());
+            }
             for name in ["remove", "enable"] {
                 file(&mut tree, &format!("{folder}/{name}"), b"");
             }
