@@ -45,7 +45,7 @@ pub fn look(sysfs: &PciSysfs, function: &Function) -> Evidence {
         0x0300..=0x03ff => awaited(&[&["drm", "card*"], &["graphics", "fb*"]], "a graphics device"),
         0x0401 | 0x0403 => awaited(&SOUND, "an audio codec or sound card"),
         0x0805 => awaited(&[&["mmc_host", "mmc*"]], "a card slot"),
-        0x0c03 if function.is_usb() => awaited(&[&["usb*"]], "a root hub"),
+        0x0c03 if function.is_usb_host() => awaited(&[&["usb*"]], "a root hub"),
         0x0c05 => awaited(&[&["i2c-*"]], "an I2C bus"),
         0x0700 => awaited(&[&["tty", "tty*"], &["*", "*", "tty", "tty*"]], "a serial port"),
         _ => {

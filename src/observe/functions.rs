@@ -4,9 +4,13 @@ use super::config_space::{ConfigSpace, CONVENTIONAL_SIZE};
 use crate::error::Failure;
 use crate::names::{DriverName, Hop, Sbdf};
 use crate::system::sysfs::PciSysfs;
+use std::path::PathBuf;
 
 /// Class `0604`: a bridge from PCI to PCI.
 const CLASS_PCI_BRIDGE: u32 = 0x0604;
+
+/// A USB4 host interface, also of Thunderbolt.
+const CLASS_USB4: u32 = 0x0c_0340;
 
 /// The facts of one function.
 #[derive(Clone, Debug)]
@@ -88,11 +92,24 @@ impl Function {
             || header != 0
     }
 
-    /// Whether it is a USB host controller: UHCI, OHCI, EHCI or xHCI, not a USB4 host
-    /// interface or a device controller.
+    /// Whether it is a USB host controller: UHCI, OHCI, EHCI or xHCI. Its buses are its own.
+    #[must_use]
+    pub fn is_usb_host(&self) -> bool {
+        matches!(self.class, 0x0c_0300 | 0x0c_0310 | 0x0c_0320 | 0x0c_0330)
+    }
+
+    /// Whether USB buses may come up below it: a host controller, or what says "unspecified" or "device": a controller
+    /// of both roles is one too, and the kernel calls some host controllers so, that dwc3 may have them
+    /// (`quirk_amd_dwc_class`). Not a USB4 host interface, whose tunnels lead to other functions.
     #[must_use]
     pub fn is_usb(&self) -> bool {
-        matches!(self.class, 0x0c_0300 | 0x0c_0310 | 0x0c_0320 | 0x0c_0330)
+        self.class_and_subclass() == 0x0c03 && !self.is_usb4()
+    }
+
+    /// Whether it is a USB4 host interface.
+    #[must_use]
+    pub fn is_usb4(&self) -> bool {
+        self.class == CLASS_USB4
     }
 
     /// The way to it: a function of the root bus, and from there each device on its bridge's own bus.
@@ -167,6 +184,15 @@ pub fn read(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Function, Failure> {
         virtual_functions: vfs.map_or(0, |text| text.parse().unwrap_or(u32::MAX)),
         physical_function,
     })
+}
+
+/// What says of each USB bus below it whether its devices are taken. A bus is right below its host controller, which dwc3
+/// makes two levels below the function (`dwc3.0.auto/xhci-hcd.1.auto/usb1`).
+#[must_use]
+pub fn usb_defaults(sysfs: &PciSysfs, sbdf: Sbdf) -> Vec<PathBuf> {
+    let levels: [&[&str]; 3] = [&[], &["*"], &["*", "*"]];
+    let below = |folders: &[&str]| sysfs.below(sbdf, &[folders, &["usb*", "authorized_default"]].concat());
+    levels.into_iter().flat_map(below).collect()
 }
 
 /// Config space with the ids that count; `None` where it reads all ones.

@@ -41,7 +41,7 @@ pub use crate::system::modprobe::Barred;
 #[cfg(test)]
 pub use claims::Named;
 pub use claims::{Claim, Claims, Taken, TakenBy};
-pub use functions::{reset_method_in_force, Function, Storage};
+pub use functions::{reset_method_in_force, usb_defaults, Function, Storage};
 pub use owners::{Owner, Owners};
 pub use policy::{Policy, Rule, Says};
 pub use qubes::Qubes;

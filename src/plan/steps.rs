@@ -224,7 +224,8 @@ fn guard(function: &Function, binds: bool) -> Planned {
             ],
         );
     }
-    Planned::skip(Step::Guard, "its class needs none")
+    let why = if function.is_usb4() { "its tunnels cannot be guarded" } else { "its class needs none" };
+    Planned::skip(Step::Guard, why)
 }
 
 fn unguard(function: &Function, binds: bool) -> Planned {

@@ -74,6 +74,8 @@ fn the_plans_are_as_they_were_reviewed() {
     let returns = [
         ("a network card", after_a_qube(NET)),
         ("a USB controller", after_a_qube(USB)),
+        ("a USB device controller, by its class", after_a_qube(0x0c_03fe)),
+        ("a USB4 host", after_a_qube(0x0c_0340)),
         ("a disk", after_a_qube(DISK)),
         ("a device of no class", after_a_qube(0xff_0000)),
         ("held, and dom0's for Xen", Situation::held(NET)),

@@ -3,7 +3,7 @@
 use super::outcome::Trouble;
 use super::Operation;
 use crate::names::{escape, Sbdf};
-use crate::observe::Function;
+use crate::observe::{usb_defaults, Function};
 use crate::system::root::{read_text, Sysroot};
 use crate::system::worker::Act;
 use std::path::PathBuf;
@@ -45,10 +45,13 @@ impl Guard {
     pub fn advice(&self, function: &Function) -> Vec<String> {
         let mut advice = Vec::new();
         if self.usb {
-            advice.push(format!(
-                "allow a USB device:  for i in /sys/bus/pci/devices/{}/usb*/*-*/authorized; do echo 1 > $i; done",
-                function.sbdf
-            ));
+            // Below what is no host controller itself its buses are deeper.
+            let at = format!("/sys/bus/pci/devices/{}", function.sbdf);
+            let devices = match function.is_usb_host() {
+                true => format!("{at}/usb*/*-*/authorized"),
+                false => format!("$(find {at}/ -path '*/usb*/*-*/authorized')"),
+            };
+            advice.push(format!("allow a USB device:  for i in {devices}; do echo 1 > $i; done"));
         }
         if let Some(rule) = &self.rule {
             advice.push(format!(
@@ -192,7 +195,7 @@ impl Operation<'_> {
     /// Checks what came up under the guard, then puts the global value back.
     pub(super) fn unguard(&mut self) -> Result<String, Trouble> {
         if self.guard.usb {
-            for bus in self.sources.sysfs.below(self.plan.sbdf, &["usb*", "authorized_default"]) {
+            for bus in usb_defaults(&self.sources.sysfs, self.plan.sbdf) {
                 let read =
                     || read_text(&bus).map_err(|error| crate::error::Failure::unreadable(&bus, &error));
                 if read()? != "0" {

@@ -1,6 +1,7 @@
 //! What a person has to accept, each by its id.
 
 use crate::model::{Dom0, Function};
+use serde_json::Value;
 
 const NIC: &str = "0000:00:07.0";
 
@@ -87,6 +88,33 @@ fn the_classes_that_can_hurt_dom0() {
     dom0.claim("driver", "pci:v00001234d00005678sv*sd*bc*sc*i*");
     for (_, id) in classes {
         not_warned(&dom0, id);
+    }
+}
+
+#[test]
+fn what_is_said_of_the_guard_of_a_usb_function_is_what_is_planned() {
+    for (class, words, guarded) in [
+        (0x0c_0330, "unauthorized until allowed", true),
+        (0x0c_0380, "but not those of a bus that it makes later", true),
+        (0x0c_03fe, "but not those of a bus that it makes later", true),
+        (0x0c_0340, "through tunnels that are not guarded", false),
+    ] {
+        let mut dom0 = Dom0::with(Function::new(NIC, 0x1234, 0x5678, class).held());
+        dom0.claim("driver", "pci:v00001234d00005678sv*sd*bc*sc*i*");
+        let plan = dom0.json(&["plan", NIC]);
+        let found = |all: &Value, name: &str, value: &str| {
+            all.as_array().unwrap().iter().find(|one| one[name] == value).cloned().unwrap()
+        };
+        let sentence =
+            found(&plan["device"]["hazards"], "id", "usb")["sentence"].as_str().unwrap().to_owned();
+        assert!(sentence.ends_with(words), "{class:06x}: {sentence}");
+        for step in ["guard", "unguard"] {
+            assert_eq!(
+                found(&plan["plan"]["steps"], "step", step)["skipped"].is_null(),
+                guarded,
+                "{class:06x}: {plan}"
+            );
+        }
     }
 }
 

@@ -126,6 +126,30 @@ fn what_the_kernel_knows_better_than_config_space_is_no_sign_of_an_altered_devic
     assert_eq!(status, Some(3), "{text}");
 }
 
+/// What dwc3 drives calls itself a device, and its host controller is two levels below it.
+#[test]
+fn a_usb_bus_is_guarded_wherever_it_comes_up_below_the_function() {
+    if !possible() {
+        return;
+    }
+    const BUS: &str = "dwc3.0.auto/xhci-hcd.1.auto/usb1/authorized_default";
+    let scenario = Scenario { command: "reattach", kind: Kind::Usb, found: Found::Held };
+    let machine = scenario.machine();
+    {
+        let mut state = machine.state();
+        let device = state.world.devices.get_mut(BDF).unwrap();
+        device.fixed.insert("class".to_owned(), b"0x0c03fe\n".to_vec());
+        device.config[9] = 0xfe;
+        state.world.drivers.get_mut("xhci_hcd").unwrap().sign = &[(BUS, "1")];
+        state.changed();
+    }
+    let ran = machine.run(&scenario.arguments());
+    assert_eq!(ran.status, Some(0), "{}", ran.text);
+    let world = machine.state().world.clone();
+    assert_eq!((&*world.devices[BDF].sign[BUS], &*world.globals[AUTHORIZED]), ("0", "1"), "{}", ran.text);
+    assert!(ran.text.contains("-path '*/usb*/*-*/authorized'"), "{}", ran.text);
+}
+
 /// A driver that was bound in quarantine is no sign that the device was dom0's.
 #[test]
 fn what_a_hold_takes_is_told_with_the_owner_it_had() {

@@ -58,13 +58,10 @@ pub fn reset(dom0: &Dom0, function: &Function) -> Option<Hazard> {
 pub fn class(function: &Function) -> Option<Hazard> {
     let evidence = format!("class {:06x}", function.class);
     match (function.base_class(), function.class_and_subclass()) {
-        // Subclass 03 is USB of every kind: controllers, USB4 hosts, devices.
-        (_, 0x0c03) => Some(warn(
-            "usb",
-            "what is plugged into it can act as a keyboard in dom0; its devices stay unauthorized until allowed",
-            evidence,
-        )),
-        (0x02 | 0x0d, _) => Some(warn("network", "dom0 has no network on purpose; this gives it one", evidence)),
+        (_, 0x0c03) => Some(warn("usb", plugged(function), evidence)),
+        (0x02 | 0x0d, _) => {
+            Some(warn("network", "dom0 has no network on purpose; this gives it one", evidence))
+        }
         // 00.01 is VGA from before there were classes.
         (0x03, _) | (_, 0x0001) => Some(warn(
             "display",
@@ -72,6 +69,19 @@ pub fn class(function: &Function) -> Option<Hazard> {
             evidence,
         )),
         _ => function.storage().map(|storage| warn("storage", brings(storage), evidence)),
+    }
+}
+
+/// Subclass 03 is USB of every kind: controllers, USB4 hosts, devices. What is guarded is `plan`'s step `guard`.
+fn plugged(function: &Function) -> &'static str {
+    if function.is_usb4() {
+        "what is plugged into it can bring dom0 PCI and USB devices, a keyboard among them, through tunnels that are not \
+         guarded"
+    } else if function.is_usb_host() {
+        "what is plugged into it can act as a keyboard in dom0; its devices stay unauthorized until allowed"
+    } else {
+        "what is plugged into it can act as a keyboard in dom0; its devices stay unauthorized until allowed, but not \
+         those of a bus that it makes later"
     }
 }
 

@@ -136,7 +136,8 @@ impl World {
             }
             _ => match parts.split_last() {
                 Some((&"authorized_default", folder)) => {
-                    let name = format!("{}/authorized_default", folder.last().unwrap_or(&""));
+                    let name =
+                        format!("{}/authorized_default", folder.get(3..).unwrap_or_default().join("/"));
                     let device = self.devices.get_mut(folder.get(2).copied().unwrap_or("")).ok_or(ENOENT)?;
                     device.sign.insert(name, word);
                     Ok(())
