@@ -19,6 +19,7 @@ use crate::system::signals::HeldSignals;
 use member::{Fate, Member, Return};
 use serde_json::{json, Value};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Runs it.
@@ -30,6 +31,9 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     let wanted = args.device.as_deref().map(|text| Sources::find(&context.root, text)).transpose()?;
     context.must_be_root()?;
     let mut sources = open_all(context)?;
+    if args.unassign {
+        can_unassign(&sources)?;
+    }
     let lock = OperationLock::take(&context.root, "rollback")?;
     let boot_id = crate::observe::boot_id(&context.root)?;
     // A journal that cannot be written refuses before anything is asked.
@@ -42,14 +46,12 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     if args.plan_id.as_ref().is_some_and(|given| *given != id) {
         return Err(undo.stale(args.plan_id.as_deref().unwrap_or_default()));
     }
-    if members.iter().all(|member| member.fate == Fate::Back) {
+    let is_to_do = members.iter().any(|member| undo.is_to_do(member));
+    if !is_to_do && members.iter().all(|member| member.fate == Fate::Back) {
         return undo.answer(&members, Vec::new());
     }
-    if !members.iter().any(|member| member.fate == Fate::Open) {
+    if !is_to_do {
         return undo.refuse(&members);
-    }
-    if args.unassign {
-        can_unassign(&sources)?;
     }
     // A person thinks as long as they like: others need not wait, and what may change meanwhile is looked at again.
     let asks = undo.asks(&members, &accepted);
@@ -109,6 +111,11 @@ struct Undo<'a> {
 }
 
 impl Undo<'_> {
+    /// Whether it can be given back, or is back and its assignment is to be taken back.
+    fn is_to_do(&self, member: &Member) -> bool {
+        member.fate == Fate::Open || (self.args.unassign && member.is_back_but_assigned(self.act))
+    }
+
     /// Every function of it is refused.
     fn refuse(&self, members: &[Member]) -> Result<Exit, Failure> {
         self.show(members);
@@ -166,7 +173,7 @@ impl Undo<'_> {
         let mut members = members;
         let mut stopped = None;
         for member in &mut members {
-            if member.fate != Fate::Open {
+            if !self.is_to_do(member) {
                 endings.push(None);
                 continue;
             }
@@ -249,14 +256,22 @@ impl Undo<'_> {
 
     /// What the next start of the qube would do.
     fn warnings(&self, members: &[Member]) -> Vec<String> {
-        let back = members.iter().any(|member| matches!(member.fate, Fate::Returned));
-        let qube = self.act.qube.as_deref().unwrap_or("the qube");
-        let text = format!("as long as it is assigned to it, the next start of {qube} takes it again");
-        if back && !self.args.unassign {
-            vec![text]
-        } else {
-            Vec::new()
+        let mut takers = BTreeSet::new();
+        for member in members.iter().filter(|member| matches!(member.fate, Fate::Back | Fate::Returned)) {
+            match member.assigned() {
+                // As it was before this run.
+                Some(assigned) => takers.extend(assigned.into_iter().filter(|qube| {
+                    let meant = self.act.qube.as_ref().is_none_or(|of| of == qube);
+                    !(member.unassigned && meant)
+                })),
+                None if member.fate == Fate::Returned && !member.unassigned => {
+                    takers.insert(self.act.qube.clone().unwrap_or_else(|| "the qube".to_owned()));
+                }
+                None => {}
+            }
         }
+        let text = |qube| format!("as long as it is assigned to it, the next start of {qube} takes it again");
+        takers.into_iter().map(text).collect()
     }
 
     fn document(&self, members: &[Member], endings: &[Option<Ending>]) -> Value {
@@ -280,7 +295,7 @@ fn sum(members: &[Member], endings: &[Option<Ending>]) -> Exit {
     if members.iter().all(|member| good(&member)) {
         return unwritten(endings).map_or(Exit::Done, |ending| ending.exit);
     }
-    if members.iter().any(|member| member.fate == Fate::Returned) {
+    if members.iter().any(|member| member.fate == Fate::Returned || member.unassigned) {
         return Exit::Partly;
     }
     let ended = endings.iter().flatten().map(|ending| ending.exit).find(|exit| *exit != Exit::Done);

@@ -371,3 +371,61 @@ fn recover_names_the_assignment_that_the_interrupted_run_took_back() {
         assert_eq!((said.contains(LOST), said.contains(AGAIN)), (says, says), "{said}");
     }
 }
+
+/// A card that is back, and assigned all the same.
+fn back_but_assigned() -> (Dom0, Qubesd) {
+    let dom0 = Dom0::with(Function::nic(ONE).driven("e1000e"));
+    recorded(&dom0, &[seized(ONE, "e1000e"), given(ONE, "sys-net")]);
+    let qubesd = dom0.qubes(QUBES_43);
+    qubesd.answers(ASSIGNED, "sys-net", ALWAYS);
+    (dom0, qubesd)
+}
+
+#[test]
+fn the_assignment_of_what_is_back_already_is_warned_of_and_taken_back_where_that_is_asked() {
+    let (dom0, qubesd) = back_but_assigned();
+    let said = dom0.run_changing_nothing(&["--json", "rollback", ONE]).exits(0).json();
+    assert_eq!(said["outcome"], "nothing");
+    assert!(said["warnings"][0].as_str().unwrap().contains("the next start of sys-net takes it"), "{said}");
+    // qubesd refuses, or says yes and lists it still.
+    let said = dom0.run(&["--json", "rollback", ONE, "--unassign"]).fails(11, "not-returned").json();
+    assert_eq!(said["functions"][0]["fate"], "failed", "{said}");
+    qubesd.answers(UNASSIGN, "sys-net", "");
+    dom0.run(&["--json", "rollback", ONE, "--unassign"]).fails(1, "not-returned");
+
+    let (dom0, qubesd) = back_but_assigned();
+    qubesd.answers(UNASSIGN, "sys-net", "");
+    qubesd.answers_after(UNASSIGN, ASSIGNED, "sys-net", "");
+    let before = dom0.state(ONE);
+    // The newest act has to be named for this too.
+    dom0.run_changing_nothing(&["--json", "rollback", "--last", "--unassign"]).fails(4, "consent-missing");
+    let said = dom0.run(&["--json", "rollback", ONE, "--unassign"]).exits(0).json();
+    assert_eq!((&said["outcome"], &said["functions"][0]["fate"]), (&"done".into(), &"back".into()), "{said}");
+    assert_eq!(said["functions"][0]["operation"]["steps"][0]["step"], "unassign", "{said}");
+    assert_eq!(said["warnings"].as_array().unwrap().len(), 0, "{said}");
+    assert_eq!(dom0.state(ONE), before);
+    let said = dom0.run_changing_nothing(&["--json", "rollback", ONE, "--unassign"]).exits(0).json();
+    assert_eq!(said["outcome"], "nothing");
+}
+
+#[test]
+fn an_assignment_that_was_taken_back_beside_a_function_that_is_refused_is_a_part() {
+    let mut dom0 = Dom0::with(Function::nic(ONE).driven("e1000e"));
+    dom0.add(Function::nic(TWO).held().quarantined());
+    recorded(&dom0, &[seized(ONE, "e1000e"), seized(TWO, "e1000e"), given(TWO, "sys-net")]);
+    dom0.qube_has(5, "work", TWO);
+    let qubesd = dom0.qubes(QUBES_43);
+    qubesd.answers(ASSIGNED, "sys-net", ALWAYS);
+    qubesd.answers(UNASSIGN, "sys-net", "");
+    qubesd.answers_after(UNASSIGN, ASSIGNED, "sys-net", "");
+    let said = dom0.run(&["--json", "rollback", ONE, "--unassign"]).fails(12, "partly").json();
+    let fate = |at: usize| said["functions"][at]["fate"].as_str().unwrap().to_owned();
+    assert_eq!((fate(0), fate(1)), ("back".to_owned(), "left".to_owned()), "{said}");
+}
+
+#[test]
+fn without_qubesd_no_assignment_is_said_to_be_taken_back() {
+    let (dom0, qubesd) = back_but_assigned();
+    qubesd.fails(crate::model::QubesdFault::Refuses);
+    dom0.run_changing_nothing(&["--json", "rollback", ONE, "--unassign"]).fails(10, "no-qubesd");
+}

@@ -29,10 +29,15 @@ impl Undo<'_> {
             self.show(members);
         }
         let latest = missing.iter().find_map(|hazard| hazard.qube.clone());
-        let first = open(members).next().map(|member| member.taken.bdf.to_string()).unwrap_or_default();
+        let first = open(members).next().or(members.first());
+        let first = first.map(|member| member.taken.bdf.to_string()).unwrap_or_default();
+        let aim = match open(members).next() {
+            Some(_) => "give them back to dom0",
+            None => "take back the assignment",
+        };
         let word = latest.or_else(|| self.act.qube.clone()).unwrap_or(first);
         let asked = match (missing.is_empty(), self.is_unnamed()) {
-            (true, true) => confirm("give them back to dom0", &word, script),
+            (true, true) => confirm(aim, &word, script),
             (false, true) if !can_ask(script) => Asked::NoTerminal,
             _ => ask(&missing, &word, script),
         };

@@ -15,6 +15,7 @@ use crate::run::{new_operation_id, Ending, Order, Record};
 use crate::system::signals::HeldSignals;
 use crate::system::who::Who;
 use serde_json::{json, Value};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct Member {
     pub stop: Option<&'static str>,
     /// The status of an error before the first step.
     pub exit: Option<Exit>,
+    /// Whether its assignment to the qube of the act was taken back.
+    pub unassigned: bool,
 }
 
 /// Assesses each function of the act by the same facts.
@@ -60,7 +63,15 @@ pub fn assess(context: &Context, sources: &mut Sources, act: &Act) -> Result<Vec
             if !dom0.functions.contains_key(&taken.bdf) {
                 let fate = Fate::Left("it is gone".to_owned());
                 let taken = taken.clone();
-                return Ok(Member { taken, assessed: None, plan: None, fate, stop: None, exit: None });
+                return Ok(Member {
+                    taken,
+                    assessed: None,
+                    plan: None,
+                    fate,
+                    stop: None,
+                    exit: None,
+                    unassigned: false,
+                });
             }
             let driver = driver_of(sources, taken);
             let one =
@@ -99,7 +110,8 @@ fn member(sources: &Sources, taken: &Taken, one: Assessed) -> Result<Member, Fai
         }
     };
     let plan = plan_return(&one.dom0, function, &one.state, &one.hazards, &one.claims, driver.as_ref());
-    Ok(Member { taken: taken.clone(), assessed: Some(one), plan: Some(plan), fate, stop, exit: None })
+    let taken = taken.clone();
+    Ok(Member { taken, assessed: Some(one), plan: Some(plan), fate, stop, exit: None, unassigned: false })
 }
 
 /// A function that dom0 drives in a way that does not hold must not be torn from what uses it.
@@ -119,6 +131,20 @@ impl Member {
     /// Its hazards.
     pub fn hazards(&self) -> &[Hazard] {
         self.assessed.as_ref().map_or(&[], |one| one.hazards.as_slice())
+    }
+
+    /// The qubes that it is assigned to and that take it at their next start; `None` where Qubes does not say.
+    pub fn assigned(&self) -> Option<BTreeSet<String>> {
+        let one = self.assessed.as_ref()?;
+        let all = one.dom0.qubes_said()?.assigned(&one.function).into_iter();
+        let lasting = all.filter(|(_, assignment)| assignment.lasts());
+        Some(lasting.map(|(qube, _)| qube.name.to_string()).collect())
+    }
+
+    /// Whether dom0 has it, and the qube of the act, or any where none is known, is assigned it still.
+    pub fn is_back_but_assigned(&self, act: &Act) -> bool {
+        let meant = |qube: &String| act.qube.as_ref().is_none_or(|of| of == qube);
+        self.fate == Fate::Back && self.assigned().is_some_and(|assigned| assigned.iter().any(meant))
     }
 
     /// Why it is not, or was not, given back.
@@ -167,7 +193,7 @@ impl Member {
         })
     }
 
-    /// Gives it back. What was consented to is held against the machine once more: the functions before it took time,
+    /// Gives it back, or takes back the assignment of what is back already. What was consented to is held against the machine once more: the functions before it took time,
     /// and changed its siblings.
     pub fn bring_back(
         &mut self,
@@ -178,8 +204,10 @@ impl Member {
         match self.try_back(order, sources, signals) {
             Ok(Some(ending)) => {
                 // Where only the journal lacks the end (exit 11), dom0 has it all the same.
-                self.fate = match ending.code {
-                    Code::Done => Fate::Returned,
+                self.unassigned = order.unassign && ending.code == Code::Done;
+                self.fate = match (ending.code, &self.fate) {
+                    (Code::Done, Fate::Back) => Fate::Back,
+                    (Code::Done, _) => Fate::Returned,
                     _ => Fate::Failed(ending.message.clone()),
                 };
                 Some(ending)
@@ -204,11 +232,16 @@ impl Member {
         let now = member(sources, &self.taken, one)?;
         let missing: Vec<String> =
             order.accepted.missing(now.hazards()).iter().map(|it| it.acceptance()).collect();
+        let was_back = self.fate == Fate::Back;
         *self = now;
-        if self.fate != Fate::Open {
+        if was_back && self.fate != Fate::Back {
+            self.leave("dom0 does not have it any more".to_owned());
+        }
+        let is_back = was_back && self.is_back_but_assigned(order.act);
+        if self.fate != Fate::Open && !is_back {
             return Ok(None);
         }
-        if !missing.is_empty() {
+        if !is_back && !missing.is_empty() {
             self.leave(format!("new since it was reviewed: {}", missing.join(", ")));
             return Ok(None);
         }
@@ -232,10 +265,11 @@ impl Member {
         let qubes = one.dom0.qubes_said();
         let run = Order { function, start, plan, accepted, known_rom, qubes, timeout };
         perform(order.context, sources, run, record, signals, |operation| {
-            if order.unassign {
-                operation.reattach_unassigned(order.act.qube.as_deref())
-            } else {
-                operation.reattach()
+            let only = order.act.qube.as_deref();
+            match (is_back, order.unassign) {
+                (true, _) => operation.unassigned(only),
+                (false, true) => operation.reattach_unassigned(only),
+                (false, false) => operation.reattach(),
             }
         })
         .map(Some)
