@@ -35,6 +35,22 @@ pub struct Journal {
     segment_bytes: u64,
 }
 
+/// Whether a writer could append to the journal in `folder`, as far as that is seen without writing: it and its last
+/// segment are this user's alone and open for writing. One that is not there yet could be made.
+///
+/// # Errors
+/// [`Kind::NotPrivate`], [`Kind::Permission`], [`Kind::Io`].
+pub fn appendable(folder: &Path) -> Result<()> {
+    let folder = match Folder::open_private(folder) {
+        Err(error) if error.kind() == Kind::Absent => return Ok(()),
+        opened => opened?,
+    };
+    match folder.segments()?.last() {
+        Some(&last) => folder.write_segment(last).map(drop),
+        None => Ok(()),
+    }
+}
+
 impl Journal {
     /// Opens the journal in `folder` for a writer of the boot `boot`, creating it where there is none, and keeps
     /// [`RESERVED_BYTES`] of space for what is to come.

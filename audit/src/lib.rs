@@ -39,7 +39,7 @@ pub use clock::text as time_text;
 pub use error::{Error, Kind, Result};
 pub use follow::{boots, numbered, Follow};
 pub use head::Head;
-pub use journal::{Journal, RESERVED_BYTES, SEGMENT_BYTES};
+pub use journal::{appendable, Journal, RESERVED_BYTES, SEGMENT_BYTES};
 pub use mend::{last_repair, prunable, prune, repair, Prune};
 pub use query::{export, newest_first, operations, select, Operation, Query, Skipped};
 pub use record::{escape, Draft, Record};

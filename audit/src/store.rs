@@ -115,6 +115,11 @@ impl Folder {
                 .and_then(|opened| opened.sync_all())
                 .map_err(|error| Error::io("cannot sync the folder above the journal", parent, &error))?;
         }
+        Self::open_private(path)
+    }
+
+    /// Opens an existing folder that is this user's alone. Nothing is written.
+    pub(crate) fn open_private(path: &Path) -> Result<Self> {
         let folder = Self::open(path)?;
         private(&folder.file, path, false)?;
         Ok(folder)

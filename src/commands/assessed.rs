@@ -2,7 +2,9 @@
 
 use super::history::{past_of, unseen};
 use super::Context;
-use crate::assess::{advice, of_return, siblings, state_of, Hazard, Past, Reboot, State, Verdict};
+use crate::assess::{
+    advice, of_return, siblings, state_of, way_out, Hazard, Kind, Past, Reboot, State, Verdict,
+};
 use crate::error::{Code, Exit, Failure};
 use crate::names::{DriverName, Sbdf};
 use crate::observe::qubes::QubesSource;
@@ -88,6 +90,22 @@ impl Assessed {
     #[must_use]
     pub fn known_rom(&self) -> Option<&str> {
         self.past.of.get(&self.function.sbdf)?.rom_sha256.as_deref()
+    }
+
+    /// What the admin can do where this hazard stops a return. Where it is only not known who has it, that comes first.
+    #[must_use]
+    pub fn way_out(&self, stop: &str) -> &'static str {
+        let seen = self.dom0.uses.is_ok() && self.dom0.qubes_known.is_ok();
+        if stop != "in-use" || seen || matches!(self.state.kind, Kind::InUse(_)) {
+            return way_out(stop);
+        }
+        if !nix::unistd::geteuid().is_root() {
+            return "run it as root, who sees which qube has it";
+        }
+        if self.dom0.uses.is_err() {
+            return "see whether xenstored answers (on Qubes: systemctl status xenstored)";
+        }
+        "see whether qubesd answers (systemctl status qubesd)"
     }
 
     /// Names of the functions of its slot and behind its bridge.

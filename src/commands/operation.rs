@@ -19,13 +19,22 @@ use serde_json::json;
 /// Exit 10.
 pub fn open_all(context: &Context) -> Result<Sources, Failure> {
     let sources = Sources::open(&context.root)?;
+    all_open(&sources)?;
+    Ok(sources)
+}
+
+/// Whether Xen and xenstore can be asked.
+///
+/// # Errors
+/// Exit 10.
+pub fn all_open(sources: &Sources) -> Result<(), Failure> {
     if let Err(failure) = &sources.xen {
         return Err(failure.clone());
     }
-    if let Err(failure) = &sources.xenstore {
-        return Err(failure.clone());
+    match &sources.xenstore {
+        Err(failure) => Err(failure.clone()),
+        Ok(_) => Ok(()),
     }
-    Ok(sources)
 }
 
 /// Refuses beside an operation that was interrupted and is not settled yet.

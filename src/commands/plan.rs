@@ -2,7 +2,8 @@
 //! exits as `reattach` would.
 
 use super::assessed::{named_driver, names_of, Assessed};
-use super::history::{is_for_root_alone, usable};
+use super::history::{is_for_root_alone, takes_records, usable};
+use super::operation::all_open;
 use super::script::{command, to_accept};
 use super::Context;
 use crate::assess::Verdict;
@@ -25,15 +26,22 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let sbdf = Sources::find(&context.root, &args.device)?;
     let driver = named_driver(context, args.driver.as_deref())?;
     let mut sources = Sources::open(&context.root)?;
-    let one = Assessed::of(context, &mut sources, sbdf, driver.as_ref())?;
-    usable(&one.past)?;
+    // Without root nobody could change anything; what only shows goes on.
+    let lacking = all_open(&sources).err().filter(|_| nix::unistd::geteuid().is_root());
+    let one = Assessed::of(context, &mut sources, sbdf, driver.as_ref());
+    let one = one.map_err(|failure| lacking.clone().unwrap_or(failure))?;
+    if lacking.is_none() {
+        takes_records(context)?;
+        usable(&one.past)?;
+    }
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
     let missing = accepted.missing(&one.hazards);
     let pending = match pending(&context.journal) {
-        Err(failure) if is_for_root_alone(&failure) => None,
+        Err(failure) if lacking.is_some() || is_for_root_alone(&failure) => None,
         other => other?,
     };
     let exit = match &one.verdict {
+        _ if lacking.is_some() => lacking.as_ref().map_or(Exit::NotDom0, |failure| failure.exit),
         _ if pending.is_some() => Exit::Pending,
         Verdict::Nothing => Exit::Done,
         Verdict::Refused(_) => Exit::Refused,
@@ -63,14 +71,18 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
         text.push('\n');
     }
     match &one.verdict {
+        _ if lacking.is_some() => {
+            let failures = lacking.iter().map(|failure| format!("{}; {}", failure.message, failure.hint));
+            text.push_str(&wrapped("", &format!("It would fail: {}.", failures.collect::<String>())));
+        }
         Verdict::Nothing => text.push_str("dom0 drives it; there is nothing to do.\n"),
         Verdict::Refused(ids) => {
-            let way_out = if ids.contains(&"in-use") {
-                "Shut the qube down first".to_owned()
-            } else {
-                format!("What a reboot would do: {}", one.reboot.words())
-            };
-            text.push_str(&wrapped("", &format!("It would be refused: {}. {way_out}.", ids.join(", "))));
+            let way_out = ids.first().map_or("", |id| one.way_out(id));
+            let mut refused = format!("It would be refused: {}; {way_out}.", ids.join(", "));
+            if !ids.contains(&"in-use") {
+                refused.push_str(&format!(" What a reboot would do: {}.", one.reboot.words()));
+            }
+            text.push_str(&wrapped("", &refused));
             text.push_str(&reboot_block(&one.reboot));
         }
         Verdict::Ask(_) => {

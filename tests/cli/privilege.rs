@@ -1,6 +1,6 @@
 //! What the recorder and `audit` have given up while they run, and what a person sees who is not root.
 
-use crate::model::{missing, Dom0, Function, Said};
+use crate::model::{missing, Dom0, Function, Said, QUBES_43};
 use landlock::{AccessFs, LandlockStatus, Ruleset, RulesetAttr};
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
@@ -219,6 +219,14 @@ fn without_root_everything_is_shown_but_what_is_hidden_which_is_said_and_counts_
         let document = somebody.run(&[&["--json"], arguments].concat()).exits(status).json();
         assert_eq!(document["unseen"].as_array().unwrap().len(), 3, "{document}");
     }
+    somebody.run(&["plan", NIC]).says("run it as root, who sees which qube has it").never_says("shut");
+    // That a right is missing is no fault of qubesd.
+    dom0.qubes(QUBES_43);
+    dom0.write("var/lib/qubes/qubes.xml", "");
+    for path in ["run/qubesd.sock", "var/lib/qubes/qubes.xml"] {
+        std::fs::set_permissions(dom0.path(path), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    somebody.run(&["show", NIC]).says("it cannot be told without root").never_says("restart qubesd");
 }
 
 #[test]
