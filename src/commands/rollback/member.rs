@@ -193,8 +193,8 @@ impl Member {
         })
     }
 
-    /// Gives it back, or takes back the assignment of what is back already. What was consented to is held against the machine once more: the functions before it took time,
-    /// and changed its siblings.
+    /// Gives it back, or takes back the assignment of what is back already. What was consented to is held against the
+    /// machine once more: the functions before it took time, and changed its siblings.
     pub fn bring_back(
         &mut self,
         order: &Return<'_>,
