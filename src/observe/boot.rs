@@ -2,11 +2,10 @@
 
 use crate::error::Failure;
 use crate::names::Sbdf;
+use crate::system::modprobe;
 use crate::system::root::{names_in, read_optional, Sysroot};
 use std::collections::BTreeMap;
 
-/// Where modprobe reads its options, as `modprobe.d(5)` has it.
-const MODPROBE: [&str; 4] = ["/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
 const DRIVERCTL: &str = "/etc/driverctl.d";
 const GRUB: &str = "/etc/default/grub";
 
@@ -66,7 +65,7 @@ pub fn read(root: &Sysroot) -> Boot {
         boot.release = Release::Qubes42;
     }
     boot.grub = noted(text(GRUB));
-    for folder in MODPROBE {
+    for folder in modprobe::FOLDERS {
         let names = names_in(&root.path(folder)).unwrap_or_else(|failure| {
             noted(Err(failure));
             Vec::new()

@@ -8,8 +8,8 @@ use crate::names::{escape, ModuleName};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Where its files are. Of several with one name the first counts alone.
-const FOLDERS: [&str; 5] = [
+/// Where its files are, as `modprobe.d(5)` has it. Of several with one name the first counts alone.
+pub const FOLDERS: [&str; 5] = [
     "/etc/modprobe.d",
     "/run/modprobe.d",
     "/usr/local/lib/modprobe.d",

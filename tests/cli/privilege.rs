@@ -182,9 +182,7 @@ impl<'a> Somebody<'a> {
             return None;
         }
         // The build may lie where only root gets.
-        let program = dom0.path("usr/bin/qubes-dom0-pci");
-        std::fs::create_dir_all(dom0.path("usr/bin")).unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_qubes-dom0-pci"), &program).unwrap();
+        let program = dom0.copy_of_program("usr/bin/qubes-dom0-pci");
         for (path, mode) in
             [("", 0o755), ("run/xenstored/socket", 0o600), ("dev/kmsg", 0o600), ("proc/xen/model", 0o700)]
         {

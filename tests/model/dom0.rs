@@ -7,7 +7,7 @@ use super::xenstored::{Fault, Xenstored};
 use super::{Function, Said};
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{symlink, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -340,6 +340,18 @@ impl Dom0 {
         let said = self.run(arguments);
         assert_eq!(before, self.contents(), "{arguments:?} changed something");
         said
+    }
+
+    /// A copy of the program below the root, for everybody to run. Made by a process of its own: a test beside this one that
+    /// starts a program would inherit the file while it is written, and the kernel runs none that somebody may write
+    /// (execve(2), ETXTBSY).
+    pub fn copy_of_program(&self, path: &str) -> PathBuf {
+        let copy = self.path(path);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        let program = env!("CARGO_BIN_EXE_qubes-dom0-pci");
+        assert!(Command::new("cp").arg(program).arg(&copy).status().unwrap().success());
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+        copy
     }
 
     /// The same, and the only document's member.
