@@ -103,7 +103,8 @@ impl Configuration {
             let text = read_optional(&root.path(&file))?.unwrap_or_default();
             found.extend(lines(&file, &text));
         }
-        let cmdline = read_text(&root.path("/proc/cmdline")).unwrap_or_default();
+        let path = root.path("/proc/cmdline");
+        let cmdline = read_text(&path).map_err(|error| Failure::unreadable(&path, &error))?;
         Ok(Self { lines: found, cmdline })
     }
 

@@ -188,6 +188,10 @@ fn what_dom0_itself_uses_is_not_held() {
     dom0.node(vbd, "8:a");
     dom0.write(&format!("{folder}/block/sda/dev"), "8:10\n");
     needed(&dom0, "/dev/sda is given to domain 7");
+    // One that makes no sense may be any.
+    dom0.node(vbd, "disk");
+    let said = dom0.run_changing_nothing(&["--json", "hold", NIC]).fails(11, "unreadable");
+    assert!(said.json()["error"]["message"].to_string().contains("physical-device names no block device"));
     dom0.node(vbd, "8:b");
     dom0.write(&format!("{folder}/block/sda/holders/dm-0"), "");
     needed(&dom0, "/dev/sda is held by dm-0");

@@ -2,7 +2,7 @@
 //! mount of another mount namespace, a volume group show in no list. So the kernel is asked for each disk, too.
 
 use super::of_class;
-use crate::error::Failure;
+use crate::error::{Code, Exit, Failure};
 use crate::names::escape;
 use crate::system::root::{names_in, read_text, Sysroot};
 use crate::system::xenstore::Xenstore;
@@ -49,8 +49,8 @@ pub fn read(root: &Sysroot, folder: &Path) -> Result<Vec<String>, Failure> {
         if let Some(holder) = names_in(&real.join("holders"))?.first() {
             say(&format!("is held by {}", escape(holder.as_bytes())));
         }
-        let number = numbers(&number, 10);
-        if let Some((_, domain)) = given.iter().find(|(given, _)| Some(*given) == number) {
+        let of_disk = numbers(&number, 10).ok_or_else(|| no_device(&number_path.to_string_lossy()))?;
+        if let Some((_, domain)) = given.iter().find(|(given, _)| *given == of_disk) {
             say(&format!("is given to domain {}", escape(domain.as_bytes())));
         }
         if uses.len() == before && is_claimed(&root.path(&node))? {
@@ -66,12 +66,20 @@ fn given_to_qubes(root: &Sysroot) -> Result<Vec<(Numbers, String)>, Failure> {
     let mut given = Vec::new();
     for domain in store.list(BACKENDS)? {
         for disk in store.list(&format!("{BACKENDS}/{domain}"))? {
-            let value = store.read(&format!("{BACKENDS}/{domain}/{disk}/physical-device"))?;
-            let numbers = value.and_then(|value| numbers(std::str::from_utf8(&value).ok()?, 16));
-            given.extend(numbers.map(|numbers| (numbers, domain.clone())));
+            let node = format!("{BACKENDS}/{domain}/{disk}/physical-device");
+            // Not written yet, or no longer: then the qube does not have it.
+            let Some(value) = store.read(&node)? else { continue };
+            let numbers = numbers(&String::from_utf8_lossy(&value), 16).ok_or_else(|| no_device(&node))?;
+            given.push((numbers, domain.clone()));
         }
     }
     Ok(given)
+}
+
+/// What names a device makes no sense: then nobody knows which it is.
+fn no_device(place: &str) -> Failure {
+    let message = format!("{} names no block device", escape(place.as_bytes()));
+    Failure::new(Exit::Io, Code::Unreadable, message, "try again; if it stays, reboot")
 }
 
 /// Major and minor number of a device.
