@@ -28,41 +28,46 @@ pub struct Operation {
 /// So many groups are kept whole where all are wanted, some 4 MiB.
 const FEW: usize = 4096;
 
+type Each<'a> = &'a mut dyn FnMut(&Operation) -> ControlFlow<()>;
+
 /// Gives the wanted records, grouped by operation, in the order in which the operations began. With `newest`, only that
-/// many, and where nothing has to be searched for, read from the end: how long the journal is does not matter. Without it
-/// and where they are many the journal is read twice, and only the operations' ends are kept meanwhile.
+/// many, and where nothing has to be searched for, read from the end: how long the journal is does not matter. Without
+/// it, and where they are many, the journal is read again, and only the operations' ends are kept meanwhile.
 ///
 /// # Errors
 /// As [`select`](crate::select).
-pub fn operations(
-    path: &Path,
-    query: &Query,
-    newest: Option<usize>,
-    each: &mut dyn FnMut(&Operation) -> ControlFlow<()>,
-) -> Result<Skipped> {
+pub fn operations(path: &Path, query: &Query, newest: Option<usize>, each: Each<'_>) -> Result<Skipped> {
     let snapshot = Snapshot::take(path)?;
+    let query = Query { with_operation: true, ..query.clone() };
+    match newest {
+        Some(most) => latest(&snapshot, &query, most, each),
+        None => every(&snapshot, &query, each),
+    }
+}
+
+fn every(snapshot: &Snapshot, query: &Query, each: Each<'_>) -> Result<Skipped> {
+    // Few are kept whole: a search that finds little reads the journal once.
+    let mut few = Newest::of(FEW);
+    let skipped = select_in(snapshot, query, &mut |line| few.add(line))?;
+    if few.before == 0 {
+        let _ = few.list.iter().try_for_each(each);
+        return Ok(skipped);
+    }
+    let mut ends = Ends::default();
+    let skipped = select_in(snapshot, query, &mut |line| ends.add(line))?;
+    select_in(snapshot, query, &mut |line| {
+        ends.group(line).map_or(ControlFlow::Continue(()), |it| each(&it))
+    })?;
+    Ok(skipped)
+}
+
+fn latest(snapshot: &Snapshot, query: &Query, most: usize, each: Each<'_>) -> Result<Skipped> {
+    let mut groups = Newest::of(most);
+    let mut skipped = Skipped::default();
     let plain =
         query.values.is_empty() && query.any.is_empty() && query.since.is_none() && query.until.is_none();
-    let query = Query { with_operation: true, ..query.clone() };
-    let mut skipped = Skipped::default();
-    let Some(most) = newest else {
-        // Few are kept whole: a search that finds little reads the journal once.
-        let mut few = Newest::of(FEW);
-        let skipped = select_in(&snapshot, &query, &mut |line| few.add(line))?;
-        if few.before == 0 {
-            let _ = few.list.iter().try_for_each(each);
-            return Ok(skipped);
-        }
-        let mut ends = Ends::default();
-        let skipped = select_in(&snapshot, &query, &mut |line| ends.add(line))?;
-        select_in(&snapshot, &query, &mut |line| {
-            ends.group(line).map_or(ControlFlow::Continue(()), |it| each(&it))
-        })?;
-        return Ok(skipped);
-    };
-    let mut groups = Newest::of(most);
     if plain {
-        let mut lines = newest_lines(&snapshot, most)?;
+        let mut lines = newest_lines(snapshot, most)?;
         lines.reverse();
         for line in lines {
             if whole(&line).is_some() {
@@ -72,7 +77,7 @@ pub fn operations(
             }
         }
     } else {
-        skipped = select_in(&snapshot, &query, &mut |line| {
+        skipped = select_in(snapshot, query, &mut |line| {
             let _ = groups.add(line);
             ControlFlow::Continue(())
         })?;

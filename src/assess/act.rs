@@ -39,6 +39,14 @@ pub struct Act {
     given: bool,
 }
 
+impl Act {
+    /// Whether it may have been done for this qube: for whom is not always known.
+    #[must_use]
+    pub fn may_be_for(&self, qube: &str) -> bool {
+        self.qube.as_deref().is_none_or(|of| of == qube)
+    }
+}
+
 /// The acts of one boot, put together record by record.
 #[derive(Default, Debug)]
 pub struct Acts {

@@ -28,13 +28,8 @@ pub fn open_all(context: &Context) -> Result<Sources, Failure> {
 /// # Errors
 /// Exit 10.
 pub fn all_open(sources: &Sources) -> Result<(), Failure> {
-    if let Err(failure) = &sources.xen {
-        return Err(failure.clone());
-    }
-    match &sources.xenstore {
-        Err(failure) => Err(failure.clone()),
-        Ok(_) => Ok(()),
-    }
+    sources.xen.as_ref().map_err(Clone::clone)?;
+    sources.xenstore.as_ref().map(drop).map_err(Clone::clone)
 }
 
 /// Refuses beside an operation that was interrupted and is not settled yet.

@@ -40,13 +40,13 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
         Err(failure) if lacking.is_some() || is_for_root_alone(&failure) => None,
         other => other?,
     };
-    let exit = match &one.verdict {
-        _ if lacking.is_some() => lacking.as_ref().map_or(Exit::NotDom0, |failure| failure.exit),
+    let exit = match (&lacking, &one.verdict) {
+        (Some(failure), _) => failure.exit,
         _ if pending.is_some() => Exit::Pending,
-        Verdict::Nothing => Exit::Done,
-        Verdict::Refused(_) => Exit::Refused,
-        Verdict::Ask(_) if missing.is_empty() => Exit::Done,
-        Verdict::Ask(_) => Exit::Consent,
+        (None, Verdict::Nothing) => Exit::Done,
+        (None, Verdict::Refused(_)) => Exit::Refused,
+        (None, Verdict::Ask(_)) if missing.is_empty() => Exit::Done,
+        (None, Verdict::Ask(_)) => Exit::Consent,
     };
     let names = names_of(context, std::iter::once(&one.function));
     let description = names.describe(one.function.class, one.function.vendor, one.function.device);
@@ -70,13 +70,13 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
         text.push_str(&hazards_block(&one.hazards));
         text.push('\n');
     }
-    match &one.verdict {
-        _ if lacking.is_some() => {
-            let failures = lacking.iter().map(|failure| format!("{}; {}", failure.message, failure.hint));
-            text.push_str(&wrapped("", &format!("It would fail: {}.", failures.collect::<String>())));
+    match (&lacking, &one.verdict) {
+        (Some(failure), _) => {
+            let why = format!("It would fail: {}; {}.", failure.message, failure.hint);
+            text.push_str(&wrapped("", &why));
         }
-        Verdict::Nothing => text.push_str("dom0 drives it; there is nothing to do.\n"),
-        Verdict::Refused(ids) => {
+        (None, Verdict::Nothing) => text.push_str("dom0 drives it; there is nothing to do.\n"),
+        (None, Verdict::Refused(ids)) => {
             let way_out = ids.first().map_or("", |id| one.way_out(id));
             let mut refused = format!("It would be refused: {}; {way_out}.", ids.join(", "));
             if !ids.contains(&"in-use") {
@@ -85,7 +85,7 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
             text.push_str(&wrapped("", &refused));
             text.push_str(&reboot_block(&one.reboot));
         }
-        Verdict::Ask(_) => {
+        (None, Verdict::Ask(_)) => {
             text.push_str(&wrapped("", &format!("Recommended: reboot; {}.", one.reboot.words())));
             text.push_str(&reboot_block(&one.reboot));
             text.push('\n');

@@ -260,10 +260,10 @@ impl Undo<'_> {
         for member in members.iter().filter(|member| matches!(member.fate, Fate::Back | Fate::Returned)) {
             match member.assigned() {
                 // As it was before this run.
-                Some(assigned) => takers.extend(assigned.into_iter().filter(|qube| {
-                    let meant = self.act.qube.as_ref().is_none_or(|of| of == qube);
-                    !(member.unassigned && meant)
-                })),
+                Some(assigned) => {
+                    let stays = |qube: &String| !(member.unassigned && self.act.may_be_for(qube));
+                    takers.extend(assigned.into_iter().filter(stays));
+                }
                 None if member.fate == Fate::Returned && !member.unassigned => {
                     takers.insert(self.act.qube.clone().unwrap_or_else(|| "the qube".to_owned()));
                 }

@@ -92,19 +92,16 @@ impl Guard {
     /// left alone, and that is said.
     fn restore(&mut self, act: &mut Acts<'_>) -> Result<Option<String>, Trouble> {
         let Some(global) = self.global.clone() else { return Ok(None) };
-        let note = match read_text(&global.path) {
-            // A write that was refused changed nothing: there is nothing to put back.
-            Ok(is) if is == global.before => Some(None),
-            Ok(is) if !global.is_ours(&is) => Some(Some(format!(
-                "another set {} to {}: it is left alone",
-                global.path.display(),
-                escape(is.as_bytes())
-            ))),
-            _ => None,
-        };
-        if let Some(note) = note {
+        let is = read_text(&global.path).ok();
+        // A write that was refused changed nothing: there is nothing to put back.
+        if is.as_ref() == Some(&global.before) {
             self.global = None;
-            return Ok(note);
+            return Ok(None);
+        }
+        if let Some(is) = is.filter(|is| !global.is_ours(is)) {
+            self.global = None;
+            let path = global.path.display();
+            return Ok(Some(format!("another set {path} to {}: it is left alone", escape(is.as_bytes()))));
         }
         let Global { path, before, .. } = global;
         act(&Act::Write(path.clone(), before.clone()))?;

@@ -84,13 +84,16 @@ impl Operation<'_> {
             let began = Instant::now();
             let proved = self.unassign_one(&known, qube, assignment);
             let (outcome, detail) = match &proved {
-                Ok(what) => (Outcome::Done, format!("{what}: Qubes does not list it any more")),
-                Err(failure) => (Outcome::Failed, failure.message.clone()),
+                Ok(what) => {
+                    let detail = format!("{what}: Qubes does not list it any more");
+                    self.record.done(STEP, self.plan.sbdf, &detail);
+                    (Outcome::Done, detail)
+                }
+                Err(failure) => {
+                    self.record.failed(STEP, self.plan.sbdf, &failure.message);
+                    (Outcome::Failed, failure.message.clone())
+                }
             };
-            match outcome {
-                Outcome::Failed => self.record.failed(STEP, self.plan.sbdf, &detail),
-                _ => self.record.done(STEP, self.plan.sbdf, &detail),
-            }
             self.report(STEP, outcome, detail, began.elapsed());
             proved?;
         }

@@ -74,6 +74,15 @@ fn device(context: &Context, text: &str) -> Result<Sbdf, Failure> {
     })
 }
 
+/// What is said of lines that are no records. What tells which they are stands behind "line", and behind "lines".
+fn no_records(lines: u64, [one, several]: [&str; 2]) -> String {
+    let said = match lines {
+        1 => format!("1 line{one} is no record"),
+        _ => format!("{lines} lines{several} are no records"),
+    };
+    said + ": see `audit verify`"
+}
+
 /// A time that was given, as the journal writes it, or the beginning of one.
 fn moment(text: &str) -> Result<Moment, Failure> {
     Moment::beginning(text).ok_or_else(|| {

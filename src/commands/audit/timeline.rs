@@ -1,6 +1,6 @@
 //! `audit timeline`: who had which function when, as a picture.
 
-use super::{boot, device, failure, moment, Context};
+use super::{boot, device, failure, moment, no_records, Context};
 use crate::assess::Point;
 use crate::audit_cli::TimelineArgs;
 use crate::error::{Exit, Failure};
@@ -48,12 +48,7 @@ pub fn run(context: &Context, args: &TimelineArgs) -> Result<Exit, Failure> {
         emit(&(picture(&story, &view).join("\n") + "\n"))?;
     }
     if skipped > 0 {
-        let lines = if skipped == 1 {
-            "1 line is no record".to_owned()
-        } else {
-            format!("{skipped} lines are no records")
-        };
-        warn(&format!("{lines}: see `audit verify`"));
+        warn(&no_records(skipped, ["", ""]));
     }
     Ok(Exit::Done)
 }

@@ -143,8 +143,8 @@ impl Member {
 
     /// Whether dom0 has it, and the qube of the act, or any where none is known, is assigned it still.
     pub fn is_back_but_assigned(&self, act: &Act) -> bool {
-        let meant = |qube: &String| act.qube.as_ref().is_none_or(|of| of == qube);
-        self.fate == Fate::Back && self.assigned().is_some_and(|assigned| assigned.iter().any(meant))
+        let meant = |assigned: BTreeSet<String>| assigned.iter().any(|qube| act.may_be_for(qube));
+        self.fate == Fate::Back && self.assigned().is_some_and(meant)
     }
 
     /// Why it is not, or was not, given back.
