@@ -26,7 +26,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
     let Some(found) = pending(&context.journal)? else {
         return nothing(context);
     };
-    let mut record = Record::resume(&context.journal, &boot, found.id.clone())?;
+    let mut record = Record::resume(&context.journal, &boot, found.id.clone(), found.sbdf)?;
     let words = found.words();
     if journal_boot(&boot) != found.boot {
         let message = format!("{words} was ended by a reboot; the device was not touched");
@@ -34,10 +34,10 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
         let end = closed(context, &mut record, &found, Exit::Done, Code::Rebooted, message, state);
         return conclude(context, "recover", &end);
     }
-    found.is_clear()?;
+    let sbdf = found.clear()?;
     let timeout = Duration::from_secs(args.timeout);
     let dom0 = sources.observe()?;
-    let Some(function) = dom0.functions.get(&found.sbdf) else {
+    let Some(function) = dom0.functions.get(&sbdf) else {
         let guard = match settle_gone(&context.root, &found, &mut record, timeout) {
             Ok(said) => said.map(|said| format!("; {said}")).unwrap_or_default(),
             Err(failure) => format!(
@@ -53,11 +53,11 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
         return Err(Failure::new(
             Exit::Io,
             Code::OwnerUnknown,
-            format!("Xen does not say who owns {}; nothing was changed", found.sbdf),
+            format!("Xen does not say who owns {sbdf}; nothing was changed"),
             "try again; if it stays, reboot",
         ));
     };
-    let plan = plan_recovery(found.sbdf);
+    let plan = plan_recovery(sbdf);
     let accepted = Accepted::default();
     let qubes = dom0.qubes_said();
     let order = Order { function, start, plan: &plan, accepted: &accepted, known_rom: None, qubes, timeout };

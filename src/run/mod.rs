@@ -180,7 +180,7 @@ impl<'a> Operation<'a> {
     fn take(&mut self, planned: &Planned, perform: Perform<'a>) -> Result<(), Trouble> {
         let step = planned.step.name();
         if let Some(why) = &planned.skip {
-            self.record.skipped(step, why);
+            self.record.skipped(step, self.plan.sbdf, why);
             self.report(step, Outcome::Skipped, why.clone(), Duration::ZERO);
             return Ok(());
         }

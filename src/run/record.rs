@@ -38,8 +38,13 @@ impl Record {
     ///
     /// # Errors
     /// Exit 7 where the journal is broken, 10 where the right is missing, 11 where others could have written it.
-    pub fn resume(folder: &Path, boot_id: &str, operation: String) -> Result<Self, Failure> {
-        let draft = Draft::new("op").op(&operation).text("phase", "recover");
+    pub fn resume(
+        folder: &Path,
+        boot_id: &str,
+        operation: String,
+        sbdf: Option<Sbdf>,
+    ) -> Result<Self, Failure> {
+        let draft = at(Draft::new("op").op(&operation).text("phase", "recover"), sbdf);
         let (journal, lost) = match Journal::open(folder, &journal_boot(boot_id)) {
             Ok(journal) => (Some(journal), None),
             Err(error) => match Failure::of_journal(&error) {
@@ -124,12 +129,8 @@ impl Record {
     }
 
     /// A step that was not needed.
-    pub fn skipped(&mut self, step: &str, why: &str) {
-        let draft = Draft::new("step")
-            .op(&self.operation)
-            .text("step", step)
-            .text("phase", "skipped")
-            .text("why", why);
+    pub fn skipped(&mut self, step: &str, sbdf: Sbdf, why: &str) {
+        let draft = self.step(step, "skipped", sbdf).text("why", why);
         self.waiting.push(draft);
     }
 
@@ -141,13 +142,15 @@ impl Record {
     pub fn finish(
         &mut self,
         root: &Sysroot,
-        sbdf: Sbdf,
+        sbdf: impl Into<Option<Sbdf>>,
         outcome: &str,
         state: &str,
     ) -> Result<String, Failure> {
-        self.ended(outcome, state).map_err(|failure| {
+        let sbdf = sbdf.into();
+        self.ended(sbdf, outcome, state).map_err(|failure| {
+            let device = sbdf.map_or_else(|| "a device that is not known".to_owned(), |it| it.to_string());
             let words = format!(
-                "operation {} on {sbdf} ended as {outcome}; now {state}; the journal does not say so: {}",
+                "operation {} on {device} ended as {outcome}; now {state}; the journal does not say so: {}",
                 self.operation, failure.message
             );
             match kernel_log::notice(root, &words) {
@@ -160,13 +163,9 @@ impl Record {
         })
     }
 
-    fn ended(&mut self, outcome: &str, state: &str) -> Result<String, Failure> {
-        let draft = Draft::new("op")
-            .op(&self.operation)
-            .text("phase", "end")
-            .text("outcome", outcome)
-            .text("state", state);
-        self.waiting.push(draft);
+    fn ended(&mut self, sbdf: Option<Sbdf>, outcome: &str, state: &str) -> Result<String, Failure> {
+        let draft = at(Draft::new("op").op(&self.operation).text("phase", "end"), sbdf);
+        self.waiting.push(draft.text("outcome", outcome).text("state", state));
         self.flush()?;
         Ok(self.journal.as_ref().map_or_else(String::new, |journal| journal.head().short()))
     }
@@ -193,5 +192,13 @@ impl Record {
             self.lost = Some(failure.clone());
             failure
         })
+    }
+}
+
+/// Names the device, where it is known.
+fn at(draft: Draft, sbdf: Option<Sbdf>) -> Draft {
+    match sbdf {
+        Some(sbdf) => draft.text("bdf", &sbdf.to_string()),
+        None => draft,
     }
 }

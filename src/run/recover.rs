@@ -70,8 +70,8 @@ pub struct Interrupted {
     pub id: String,
     /// The command.
     pub command: String,
-    /// The function.
-    pub sbdf: Sbdf,
+    /// The device; `None` where no record of it that is left says so.
+    pub sbdf: Option<Sbdf>,
     /// The boot it began in, as the journal names it.
     pub boot: String,
     /// `None` where the journal does not have its start: a power cut can have torn it off, a repair have given it up.
@@ -102,7 +102,7 @@ struct Trail {
 /// time, and none begins beside one that is pending.
 ///
 /// # Errors
-/// The journal cannot be read, or does not say what the operation is of.
+/// The journal cannot be read.
 pub fn pending(journal: &Path) -> Result<Option<Interrupted>, Failure> {
     let mut newest = None;
     let found = audit::newest_first(journal, &mut |line| {
@@ -130,8 +130,8 @@ pub fn pending(journal: &Path) -> Result<Option<Interrupted>, Failure> {
         ControlFlow::Continue(())
     })
     .map_err(|error| Failure::of_journal(&error))?;
-    let found = Interrupted::of(id, &records).or_else(|| Interrupted::without_start(id, &newest));
-    found.ok_or_else(|| unclear(id)).map(Some)
+    let found = Interrupted::of(id, &records);
+    Ok(Some(found.unwrap_or_else(|| Interrupted::without_start(id, &records, &newest))))
 }
 
 fn unclear(id: &str) -> Failure {
@@ -154,7 +154,10 @@ impl Interrupted {
     /// In words.
     #[must_use]
     pub fn words(&self) -> String {
-        format!("operation {} ({} {})", self.id, self.command, self.sbdf)
+        match self.sbdf {
+            Some(sbdf) => format!("operation {} ({} {sbdf})", self.id, self.command),
+            None => format!("operation {} ({} a device that is not known)", self.id, self.command),
+        }
     }
 
     fn of(id: &str, records: &[Line]) -> Option<Self> {
@@ -196,21 +199,21 @@ impl Interrupted {
         Some(Self {
             id: id.to_owned(),
             command,
-            sbdf: first.text("bdf").and_then(Sbdf::from_sysfs)?,
+            sbdf: Some(first.text("bdf").and_then(Sbdf::from_sysfs)?),
             boot: first.text("boot")?.to_owned(),
             trail: Some(trail),
         })
     }
 
-    /// All that is known is the newest record: enough to say that a reboot ended it.
-    fn without_start(id: &str, newest: &Line) -> Option<Self> {
-        Some(Self {
+    /// What it began with is not known: its newest record is enough to say that a reboot ended it.
+    fn without_start(id: &str, records: &[Line], newest: &Line) -> Self {
+        Self {
             id: id.to_owned(),
             command: "of unknown purpose,".to_owned(),
-            sbdf: newest.text("bdf").and_then(Sbdf::from_sysfs)?,
-            boot: newest.text("boot")?.to_owned(),
+            sbdf: records.iter().rev().find_map(|record| record.text("bdf").and_then(Sbdf::from_sysfs)),
+            boot: newest.text("boot").unwrap_or_default().to_owned(),
             trail: None,
-        })
+        }
     }
 
     /// What it took back in Qubes, or may have: in words, and how it is made again.
@@ -220,12 +223,12 @@ impl Interrupted {
         lost.map(|lost| (lost.words(), lost.advice())).collect()
     }
 
-    /// Whether the journal says what it began with.
+    /// The device, where the journal says what the operation began with.
     ///
     /// # Errors
     /// It does not.
-    pub fn is_clear(&self) -> Result<(), Failure> {
-        self.trail.as_ref().map(|_| ()).ok_or_else(|| unclear(&self.id))
+    pub fn clear(&self) -> Result<Sbdf, Failure> {
+        self.sbdf.filter(|_| self.trail.is_some()).ok_or_else(|| unclear(&self.id))
     }
 }
 
@@ -344,11 +347,12 @@ pub fn settle_gone(
     timeout: Duration,
 ) -> Result<Option<String>, Failure> {
     let Some(trail) = found.trail.as_ref().filter(|trail| trail.guarded) else { return Ok(None) };
+    let sbdf = found.clear()?;
     let what = "what was set for all devices is put back";
-    record.intent(Step::Unguard.name(), found.sbdf, what, |draft| draft)?;
+    record.intent(Step::Unguard.name(), sbdf, what, |draft| draft)?;
     let global = trail.global.as_ref().map(|(path, before)| (path.as_str(), before.as_str()));
     // Whether it was a USB controller cannot be read any more: a rule that is not there is not removed.
-    let mut guard = guard::Guard::interrupted(root, found.sbdf, global, false);
+    let mut guard = guard::Guard::interrupted(root, sbdf, global, false);
     let mut worker = Worker::start(root, timeout)?;
     let undone = guard.undo(&mut |act| match worker.carry_out(act) {
         Answer::Accepted => Ok(()),
@@ -359,12 +363,12 @@ pub fn settle_gone(
     match undone {
         Ok(note) => {
             let said = note.unwrap_or_else(|| what.to_owned());
-            record.done(Step::Unguard.name(), found.sbdf, &said);
+            record.done(Step::Unguard.name(), sbdf, &said);
             Ok(Some(said))
         }
         Err(trouble) => {
             let why = trouble.message();
-            record.failed(Step::Unguard.name(), found.sbdf, &why);
+            record.failed(Step::Unguard.name(), sbdf, &why);
             Err(Failure::new(Exit::NotUndone, Code::Gone, why, "put it back by hand, or reboot"))
         }
     }
@@ -374,7 +378,7 @@ pub fn settle_gone(
 /// after bind; the operation was prepared with what the interrupted one began with.
 pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
     let was = format!("{} was interrupted", found.words());
-    let sbdf = found.sbdf;
+    let sbdf = operation.plan.sbdf;
     let Some(found) = found.trail else {
         let failure = unclear(&found.id);
         return operation.end(failure.exit, failure.code, failure.message, failure.hint);

@@ -127,7 +127,7 @@ impl<'a> Operation<'a> {
             // Without a journal the way back is still the safer one.
             let _ = self.record.intent(name, self.plan.sbdf, &goal.to_string(), |draft| draft);
             match step(self, goal) {
-                Ok(None) => self.record.skipped(name, "nothing to do"),
+                Ok(None) => self.record.skipped(name, self.plan.sbdf, "nothing to do"),
                 Ok(Some(proof)) => {
                     self.record.done(name, self.plan.sbdf, &proof);
                     self.report(name, Outcome::Done, proof, began.elapsed());

@@ -154,12 +154,38 @@ fn two_at_once_the_second_says_who_is_first() {
 }
 
 #[test]
-fn a_plan_exits_as_a_return_would_beside_records_that_say_nothing() {
+fn records_that_name_no_device_block_nothing_for_longer_than_this_boot() {
     let dom0 = held();
-    let draft = Draft::new("step").op("0badcafe").text("step", "pin").text("phase", "intent");
+    let draft = Draft::new("step").op("0badcafe").text("step", "load").text("phase", "skipped");
     journal(&dom0, &[draft]);
-    for command in ["reattach", "plan"] {
-        dom0.run_changing_nothing(&["--json", command, NIC]).fails(11, "journal");
+    for command in ["reattach", "hold", "plan"] {
+        dom0.run_changing_nothing(&["--json", command, NIC]).exits(8);
+    }
+    dom0.run_changing_nothing(&["--json", "recover"]).fails(11, "journal");
+    dom0.reboots();
+    let said = dom0.run_changing_nothing(&["recover"]).exits(0);
+    said.says("a device that is not known").says("ended by a reboot");
+    dom0.run_changing_nothing(&["recover"]).exits(0).says("there is nothing to do");
+    dom0.run_changing_nothing(&["plan", NIC]).exits(4);
+}
+
+#[test]
+fn an_earlier_record_names_the_device_where_the_newest_does_not() {
+    let dom0 = held();
+    journal(&dom0, &[step("unbind"), Draft::new("op").op("0badcafe").text("phase", "recover")]);
+    dom0.run_changing_nothing(&["hold", NIC]).exits(8).says(NIC);
+}
+
+#[test]
+fn every_record_of_an_operation_names_its_device() {
+    let dom0 = held();
+    interrupted(&dom0);
+    dom0.run(&["recover"]).exits(0);
+    let records = dom0.run(&["--json", "audit", "log", "--operation", "0badcafe"]).records();
+    let of = |phase: &str| records.iter().filter(|record| record["phase"] == phase).count();
+    assert!(of("recover") == 1 && of("skipped") > 0 && of("end") == 1, "{records:?}");
+    for record in records.iter().filter(|record| record["kind"] == "op" || record["kind"] == "step") {
+        assert_eq!(record["bdf"], NIC, "{record}");
     }
 }
 
