@@ -9,7 +9,7 @@ mod error;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 mod fuzz;
-mod history;
+mod journal;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod manual;

@@ -3,7 +3,7 @@
 //! The recorder journals each seizure by itself. What belongs together is told from what is around it: seizures follow
 //! each other closely, and the qube that is given one of them is the qube of all.
 
-use crate::history::{seconds, DeviceEvent, Entry, QubeEvent, StayEvent};
+use crate::journal::{seconds, DeviceEvent, Entry, QubeEvent, StayEvent};
 use crate::names::{DriverName, Sbdf};
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ const TOGETHER: i64 = 60;
 pub struct Taken {
     /// Where it stood.
     pub bdf: Sbdf,
-    /// What it was ([`crate::history::Identity::id`]); empty where that was not recorded.
+    /// What it was ([`crate::journal::Identity::id`]); empty where that was not recorded.
     pub id: String,
     /// The driver it was taken from.
     pub driver: DriverName,
@@ -148,7 +148,7 @@ impl Acts {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::history::{Device, Identity, Qube, Stay};
+    use crate::journal::{Device, Identity, Qube, Stay};
 
     fn bdf(text: &str) -> Sbdf {
         Sbdf::from_sysfs(text).unwrap()

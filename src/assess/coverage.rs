@@ -16,7 +16,7 @@
 
 mod unheard;
 
-use crate::history::{Entry, Moment, Recorder, RecorderPhase};
+use crate::journal::{Entry, Moment, Recorder, RecorderPhase};
 pub use unheard::Point;
 use unheard::Unheard;
 

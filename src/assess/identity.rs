@@ -1,6 +1,6 @@
 //! Is it still the same device? Pure comparison of what was recorded with what reads now.
 
-use crate::history::Identity;
+use crate::journal::Identity;
 use std::borrow::Cow;
 
 /// What stands for a serial number that could not be read.

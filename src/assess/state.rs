@@ -1,7 +1,7 @@
 //! The state a function is found in, in words.
 
-use crate::names::DriverName;
-use crate::observe::{Dom0, Function, Owner, Use};
+use crate::names::{DriverName, Owner};
+use crate::observe::{Dom0, Function, Use};
 
 /// Where a function stands between dom0 and a qube.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 //! Times of the past in words, the same wherever they are shown.
 
 use super::exposure::{Ended, Gap};
-use crate::history::Moment;
+use crate::journal::Moment;
 
 /// `2026-11-22 13:47:51 UTC`.
 #[must_use]

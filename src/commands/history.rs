@@ -3,7 +3,7 @@
 use super::Context;
 use crate::assess::{of_one_device, same, Candidate, Fold, Past};
 use crate::error::{Exit, Failure};
-use crate::history::{journal_boot, Uptime};
+use crate::journal::{journal_boot, Uptime};
 use crate::names::Sbdf;
 use crate::observe::past::{self, Journal, Named};
 use crate::observe::{boot_began, identity, Dom0, Sources};

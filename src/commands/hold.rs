@@ -1,17 +1,17 @@
 //! `hold`: give a function to pciback, quarantined.
 
 use super::assessed::gone;
-use super::operation::{by, carry_out, nothing_pending, nothing_to_do, open_all};
+use super::operation::{carry_out, nothing_pending, nothing_to_do, open_all, started};
 use super::Context;
 use crate::assess::{of_hold, state_of, stops, way_out, Severity};
 use crate::cli::HoldArgs;
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
-use crate::observe::{Snapshot, Sources};
+use crate::names::Standing;
+use crate::observe::Sources;
 use crate::plan::plan_hold;
 use crate::run::{new_operation_id, Order, Record};
 use crate::system::lock::OperationLock;
-use crate::system::who::Who;
 use std::time::Duration;
 
 /// Runs it.
@@ -48,15 +48,8 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
     if plan.steps.is_empty() {
         return nothing_to_do(context, "hold", sbdf, &state);
     }
-    let start = Snapshot::observed(&dom0, function).ok_or_else(|| gone(sbdf))?;
-    let who = Who::runs(&context.root);
-    record.start("hold", sbdf, &start, |draft| {
-        let draft = draft
-            .text("device", &format!("{:04x}:{:04x}", function.vendor, function.device))
-            .text("class", &format!("{:06x}", function.class))
-            .text("found", &state.words());
-        by(draft, &who)
-    });
+    let start = Standing::observed(&dom0, function).ok_or_else(|| gone(sbdf))?;
+    record.start(sbdf, started(context, "hold", function, &start, &state));
     let accepted = Accepted::default();
     let order = Order {
         function,

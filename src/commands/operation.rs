@@ -3,14 +3,14 @@
 use super::Context;
 use crate::assess::State;
 use crate::error::{Code, Exit, Failure};
-use crate::names::Sbdf;
-use crate::observe::Sources;
+use crate::journal::Start;
+use crate::names::{escape, Sbdf, Standing};
+use crate::observe::{Function, Sources};
 use crate::report::text::wrapped;
 use crate::report::{complain, emit, ending_block, json, note, step_line};
 use crate::run::{pending, Ending, Operation, Order, Record, StepReport};
 use crate::system::signals::HeldSignals;
 use crate::system::who::Who;
-use audit::Draft;
 use serde_json::json;
 
 /// Opens Xen and xenstore, which a changing command cannot do without.
@@ -46,10 +46,24 @@ pub fn nothing_pending(context: &Context) -> Result<(), Failure> {
     ))
 }
 
-/// Writes down who runs an operation.
+/// What the journal is to know of an operation that begins now, but for the consent.
 #[must_use]
-pub fn by(draft: Draft, who: &Who) -> Draft {
-    draft.text("loginuid", &who.loginuid).text("sudo_user", &who.sudo_user).text("tty", &who.tty)
+pub fn started(
+    context: &Context,
+    command: &str,
+    function: &Function,
+    standing: &Standing,
+    state: &State,
+) -> Start {
+    Start {
+        command: command.to_owned(),
+        standing: Some(standing.clone()),
+        device: format!("{:04x}:{:04x}", function.vendor, function.device),
+        class: format!("{:06x}", function.class),
+        found: escape(state.words().as_bytes()),
+        consent: None,
+        who: Who::runs(&context.root),
+    }
 }
 
 /// Says that there is nothing to do.

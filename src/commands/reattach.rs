@@ -1,22 +1,22 @@
 //! `reattach`: the guarded sequence for one function.
 
 use super::assessed::{gone, named_driver, names_of, Assessed};
-use super::operation::{by, carry_out, nothing_pending, nothing_to_do, open_all};
+use super::operation::{carry_out, nothing_pending, nothing_to_do, open_all, started};
 use super::script::{options, to_accept};
 use super::Context;
 use crate::assess::{Severity, Verdict};
 use crate::cli::{PlanArgs, ReattachArgs};
 use crate::consent::{ask, can_ask, Accepted, Asked};
 use crate::error::{Code, Exit, Failure};
-use crate::names::{escape, DriverName};
-use crate::observe::{Snapshot, Sources};
+use crate::journal::{Consent, Start};
+use crate::names::{escape, DriverName, Standing};
+use crate::observe::Sources;
 use crate::plan::{plan_return, Plan};
 use crate::report::text::wrapped;
 use crate::report::{dossier, hazards_block, note, show};
 use crate::run::{new_operation_id, Order, Record};
 use crate::system::lock::OperationLock;
 use crate::system::terminal;
-use crate::system::who::Who;
 use std::time::Duration;
 
 /// Runs it.
@@ -58,18 +58,11 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     still_holds(context, &mut sources, &one, driver.as_ref(), &plan, &accepted, &args.plan.accept)?;
 
     let function = &one.function;
-    let start = Snapshot::observed(&one.dom0, function).ok_or_else(|| gone(sbdf))?;
-    let who = Who::runs(&context.root);
-    record.start("reattach", sbdf, &start, |draft| {
-        let draft = draft
-            .text("device", &format!("{:04x}:{:04x}", function.vendor, function.device))
-            .text("class", &format!("{:06x}", function.class))
-            .text("found", &one.state.words())
-            .text("plan", &plan.id)
-            .list("accepted", accepted.words())
-            .text("consent", if asks { "prompt" } else { "accept" });
-        by(draft, &who)
-    });
+    let start = Standing::observed(&one.dom0, function).ok_or_else(|| gone(sbdf))?;
+    let consent =
+        Consent { plan: plan.id.clone(), act: None, accepted: accepted.words().to_vec(), asked: asks };
+    let started = started(context, "reattach", function, &start, &one.state);
+    record.start(sbdf, Start { consent: Some(consent), ..started });
     let order = Order {
         function,
         start,

@@ -5,8 +5,9 @@ use super::Context;
 use crate::cli::RecoverArgs;
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
-use crate::history::journal_boot;
-use crate::observe::{boot_id, Snapshot};
+use crate::journal::journal_boot;
+use crate::names::Standing;
+use crate::observe::boot_id;
 use crate::plan::plan_recovery;
 use crate::report::{emit, json};
 use crate::run::{pending, settle, settle_gone, Ending, Interrupted, Order, Record};
@@ -49,7 +50,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
         let end = closed(context, &mut record, &found, Exit::NotUndone, Code::Gone, message, "gone");
         return conclude(context, "recover", &end);
     };
-    let Some(start) = Snapshot::observed(&dom0, function) else {
+    let Some(start) = Standing::observed(&dom0, function) else {
         return Err(Failure::new(
             Exit::Io,
             Code::OwnerUnknown,

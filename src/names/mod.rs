@@ -7,10 +7,16 @@ mod driver;
 mod escape;
 #[cfg(test)]
 mod fuzz;
+mod owner;
 mod qube;
 mod sbdf;
+mod standing;
+mod step;
 
 pub use driver::{DriverName, ModuleName};
 pub use escape::{escape, unescape, Untrusted};
+pub use owner::Owner;
 pub use qube::QubeName;
 pub use sbdf::{DeviceArgument, Hop, Sbdf};
+pub use standing::Standing;
+pub use step::Step;

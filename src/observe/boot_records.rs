@@ -1,7 +1,7 @@
 //! The journal's records of this boot.
 
 use crate::error::Failure;
-use crate::history::journal_boot;
+use crate::journal::journal_boot;
 use audit::{Query, Record};
 use std::ops::ControlFlow;
 use std::path::Path;

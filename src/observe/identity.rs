@@ -3,7 +3,7 @@
 
 use super::config_space::{extended, Extended};
 use super::Function;
-use crate::history::Identity;
+use crate::journal::Identity;
 use crate::names::Sbdf;
 use crate::system::sysfs::PciSysfs;
 

@@ -18,14 +18,14 @@ mod owners;
 pub mod past;
 mod policy;
 pub mod qubes;
-mod snapshot;
+mod standing;
 mod starting;
 pub mod traces;
 mod usage;
 
 use crate::error::{Code, Exit, Failure};
-use crate::history::Moment;
-use crate::names::{DeviceArgument, ModuleName, Sbdf};
+use crate::journal::Moment;
+use crate::names::{DeviceArgument, ModuleName, Owner, Sbdf, Standing};
 use crate::system::modules::Modules;
 use crate::system::root::{read_text, Sysroot};
 use crate::system::sysfs::PciSysfs;
@@ -42,10 +42,9 @@ pub use crate::system::modprobe::Barred;
 pub use claims::Named;
 pub use claims::{Claim, Claims, Taken, TakenBy};
 pub use functions::{reset_method_in_force, usb_defaults, Function, Storage};
-pub use owners::{Owner, Owners};
+pub use owners::Owners;
 pub use policy::{Policy, Rule, Says};
 pub use qubes::Qubes;
-pub use snapshot::Snapshot;
 pub use starting::Starting;
 pub use usage::{node_of_function, Live, Use, Uses};
 
@@ -230,8 +229,8 @@ impl Sources {
     ///
     /// # Errors
     /// sysfs or Xen cannot be read.
-    pub fn snapshot(&self, sbdf: Sbdf) -> Result<Snapshot, Failure> {
-        snapshot::read(self, sbdf)
+    pub fn standing(&self, sbdf: Sbdf) -> Result<Standing, Failure> {
+        standing::read(self, sbdf)
     }
 
     /// Xen's owner of one function, asked anew.

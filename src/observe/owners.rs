@@ -3,58 +3,10 @@
 //! The lines are printed by Xen's `xen/drivers/passthrough/pci.c`,
 //! `_dump_pci_devices`: `(XEN) 0000:00:07.0 - d0 - node -1  - MSIs < 30 31 >`.
 
-use crate::names::Sbdf;
+use crate::names::{Owner, Sbdf};
 use crate::system::xen::Xen;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
-
-/// Who owns a function in Xen's eyes: who its DMA and interrupts go to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Owner {
-    /// dom0.
-    Dom0,
-    /// DomIO: quarantined, its DMA goes nowhere.
-    Quarantine,
-    /// Xen itself keeps it.
-    Xen,
-    /// Another domain.
-    Domain(u16),
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dom0 => f.write_str("dom0"),
-            Self::Quarantine => f.write_str("DomIO"),
-            Self::Xen => f.write_str("Xen"),
-            Self::Domain(id) => write!(f, "d{id}"),
-        }
-    }
-}
-
-impl Owner {
-    /// Reads it as it is displayed.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "dom0" => Self::Dom0,
-            "DomIO" => Self::Quarantine,
-            "Xen" => Self::Xen,
-            _ => Self::Domain(text.strip_prefix('d')?.parse().ok()?),
-        })
-    }
-
-    /// Quarantine, where either is that; else the other.
-    #[must_use]
-    pub fn max_contained(self, other: Self) -> Self {
-        if self == Self::Quarantine {
-            self
-        } else {
-            other
-        }
-    }
-}
 
 /// Owners by function.
 pub type Owners = BTreeMap<Sbdf, Owner>;

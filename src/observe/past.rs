@@ -2,7 +2,7 @@
 
 use super::identity::UNREAD;
 use crate::error::Failure;
-use crate::history::Told;
+use crate::journal::Told;
 use crate::names::Sbdf;
 use audit::{Kind, Query, Record};
 use std::ops::ControlFlow;

@@ -1,8 +1,9 @@
 //! The sequence the other way: from dom0 to pciback, quarantined.
 
 use super::identity::identified;
-use super::{Load, Plan, Planned, Step};
+use super::{Load, Plan, Planned};
 use crate::assess::{Hazard, State};
+use crate::names::Step;
 use crate::names::{DriverName, ModuleName};
 use crate::observe::{Dom0, Function};
 

@@ -5,16 +5,16 @@
 
 mod hold;
 mod identity;
-mod step;
+mod planned;
 mod steps;
 #[cfg(test)]
 mod tests;
 
 pub use hold::plan_hold;
-pub use step::{Planned, Step};
+pub use planned::Planned;
 pub use steps::plan_return;
 
-use crate::names::{DriverName, ModuleName, Sbdf};
+use crate::names::{DriverName, ModuleName, Sbdf, Step};
 
 /// The steps that come after bind: all that `recover` goes forward by.
 #[must_use]

@@ -1,8 +1,9 @@
 //! The sequence that brings a function back.
 
 use super::identity::identified;
-use super::{Candidate, Load, Plan, Planned, Step};
+use super::{Candidate, Load, Plan, Planned};
 use crate::assess::{Hazard, State};
+use crate::names::Step;
 use crate::names::{escape, DriverName};
 use crate::observe::{Claims, Dom0, Function};
 

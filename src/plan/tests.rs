@@ -6,8 +6,8 @@ use super::{plan_hold, plan_return, Plan};
 use crate::assess::tests::is_as_written;
 use crate::assess::tests::situation::{sbdf, Situation, NIC};
 use crate::assess::{of_hold, of_return, state_of};
-use crate::names::{DriverName, ModuleName};
-use crate::observe::{Claim, Named, Owner};
+use crate::names::{DriverName, ModuleName, Owner};
+use crate::observe::{Claim, Named};
 
 const NET: u32 = 0x02_0000;
 const USB: u32 = 0x0c_0330;

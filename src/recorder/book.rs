@@ -4,7 +4,7 @@
 use super::backoff::Backoff;
 use super::limits::Now;
 use crate::error::Failure;
-use crate::history::{Entry, Lost, Moment, Uptime};
+use crate::journal::{Entry, Lost, Moment, Uptime};
 use crate::system::space;
 use audit::{Draft, Journal, Kind};
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 //!
 //! Each has a bucket of 60 records, which gets one back every ten seconds. What does not fit is counted.
 
-use crate::history::{Lost, Moment};
+use crate::journal::{Lost, Moment};
 use crate::names::Sbdf;
 use std::collections::BTreeMap;
 use std::time::Duration;

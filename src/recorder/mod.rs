@@ -12,9 +12,9 @@ mod sources;
 mod story;
 
 use crate::error::{Code, Exit, Failure};
-use crate::history::{journal_boot, Entry, Moment, Recorder as Own, RecorderPhase, Told};
-use crate::names::Sbdf;
-use crate::observe::{boot_id, identity, traces, Function, Owner, Sources, Use};
+use crate::journal::{journal_boot, Entry, Moment, Recorder as Own, RecorderPhase, Told};
+use crate::names::{Owner, Sbdf};
+use crate::observe::{boot_id, identity, traces, Function, Sources, Use};
 use crate::system::confine::{confine, Capabilities, Needs};
 use crate::system::lock::RecorderMark;
 use crate::system::root::Sysroot;

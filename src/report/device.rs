@@ -2,7 +2,8 @@
 
 use super::text::wrapped;
 use crate::assess::{Hazard, Past, Reboot, Severity, State, Verdict};
-use crate::observe::{Dom0, Function, Owner};
+use crate::names::Owner;
+use crate::observe::{Dom0, Function};
 use crate::plan::Plan;
 use console::style;
 

@@ -3,7 +3,7 @@
 use super::text::wrapped;
 use super::Described;
 use crate::assess::{gap_words, had, span, when, Ended, Exposure, Had};
-use crate::history::{Identity, Moment};
+use crate::journal::{Identity, Moment};
 use serde_json::{json, Value};
 
 /// How many lines of one sort are shown to people; JSON has all that is kept.

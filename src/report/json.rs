@@ -114,7 +114,7 @@ pub fn ending(ending: &Ending) -> Value {
         .iter()
         .map(|step| {
             json!({
-                "step": step.step,
+                "step": step.step.name(),
                 "outcome": step.outcome.word(),
                 "detail": step.detail,
                 "microseconds": u64::try_from(step.took.as_micros()).unwrap_or(u64::MAX),

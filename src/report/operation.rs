@@ -12,7 +12,7 @@ pub fn step_line(report: &StepReport) -> String {
         Outcome::Skipped => style("skipped").dim(),
         Outcome::Failed => style("failed ").red().bold(),
     };
-    wrapped(&format!("  {:<13} {word} ", report.step), &report.detail).trim_end().to_owned()
+    wrapped(&format!("  {:<13} {word} ", report.step.name()), &report.detail).trim_end().to_owned()
 }
 
 /// How it ended.

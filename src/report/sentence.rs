@@ -1,7 +1,8 @@
 //! One sentence for what a record says. Texts of records are escaped as the journal keeps them.
 
-use crate::history::{
-    Device, DeviceEvent, Entry, Lost, Qube, QubeEvent, Recorder, RecorderPhase, Stay, StayEvent,
+use crate::journal::{
+    Device, DeviceEvent, Entry, Lost, OperationPhase, OperationRecord, Qube, QubeEvent, Recorder,
+    RecorderPhase, Stay, StayEvent, StepRecord,
 };
 use audit::Record;
 
@@ -11,8 +12,8 @@ pub fn of_record(record: &Record) -> String {
     match Entry::read(record) {
         Some(entry) => of_entry(&entry, record.get("approximate").is_some()),
         None => match record.kind() {
-            "op" => of_operation(record),
-            "step" => of_step(record),
+            "op" => OperationRecord::read(record).map_or_else(String::new, |it| operation(&it, record)),
+            "step" => StepRecord::read(record).map_or_else(String::new, |it| step(&it)),
             "genesis" => "the journal begins".to_owned(),
             "segment" | "torn" | "gap" | "pruned" => of_journal(record),
             _ => members(record),
@@ -134,24 +135,24 @@ fn lost(it: &Lost) -> String {
     format!("{what}{of} {was} not recorded by {}{why}{since}", it.source)
 }
 
-fn of_operation(record: &Record) -> String {
-    let text = |key: &str| record.text(key).unwrap_or("");
-    match record.text("phase") {
-        Some("start") => format!("{} began; it was {}", text("command"), text("found"))
-            .trim_end_matches("; it was ")
-            .to_owned(),
-        Some("end") => {
-            format!("ended: {}, {}", text("outcome"), text("state")).trim_end_matches(", ").to_owned()
-        }
-        _ => members(record),
+fn operation(it: &OperationRecord, record: &Record) -> String {
+    match &it.phase {
+        OperationPhase::Start(start) if start.found.is_empty() => format!("{} began", start.command),
+        OperationPhase::Start(start) => format!("{} began; it was {}", start.command, start.found),
+        OperationPhase::End { outcome, state } if state.is_empty() => format!("ended: {outcome}"),
+        OperationPhase::End { outcome, state } => format!("ended: {outcome}, {state}"),
+        OperationPhase::Recover | OperationPhase::Other => members(record),
     }
 }
 
-fn of_step(record: &Record) -> String {
-    let said = ["what", "proof", "why"].iter().find_map(|key| record.text(key)).unwrap_or("");
-    let step = record.text("step").unwrap_or("?");
-    let phase = record.text("phase").unwrap_or("");
-    format!("{step} {phase}: {said}").trim_end_matches(": ").to_owned()
+fn step(it: &StepRecord) -> String {
+    let name = if it.step.word().is_empty() { "?" } else { it.step.word() };
+    let text = format!("{name} {}", it.phase.word());
+    if it.said.is_empty() {
+        text
+    } else {
+        format!("{text}: {}", it.said)
+    }
 }
 
 /// What the journal says of itself.

@@ -2,8 +2,7 @@
 
 use super::outcome::Trouble;
 use super::Operation;
-use crate::names::DriverName;
-use crate::plan::Step;
+use crate::names::{DriverName, Step};
 use crate::system::worker::Act;
 
 impl Operation<'_> {

@@ -2,8 +2,9 @@
 //! against it.
 
 use super::Operation;
-use crate::history::{Device, DeviceEvent, Entry, Identity};
-use crate::observe::{identity, Owner};
+use crate::journal::{Device, DeviceEvent, Entry, Identity};
+use crate::names::Owner;
+use crate::observe::identity;
 
 impl Operation<'_> {
     /// It is about to be changed. Waits for the first intent.

@@ -1,7 +1,6 @@
 //! What a reading may show if only this run touched the function.
 
-use crate::names::DriverName;
-use crate::observe::{Owner, Snapshot};
+use crate::names::{DriverName, Owner, Standing};
 
 /// Values this run left, or may have left where a change got no clear answer.
 /// Any other value is another actor's.
@@ -20,7 +19,7 @@ pub struct Left {
 impl Left {
     /// Before anything was changed.
     #[must_use]
-    pub fn as_found(found: &Snapshot) -> Self {
+    pub fn as_found(found: &Standing) -> Self {
         Self {
             drivers: vec![found.driver.clone()],
             overrides: vec![found.driver_override.clone()],
@@ -40,7 +39,7 @@ impl Left {
     /// Who else took the function, in words; `None` where nobody did. Override and
     /// slot alone take nothing: another's are left as they are when their turn comes.
     #[must_use]
-    pub fn foreign(&self, now: &Snapshot) -> Option<String> {
+    pub fn foreign(&self, now: &Standing) -> Option<String> {
         if !self.owners.contains(&now.owner) {
             return Some(format!("Xen's owner is {}", now.owner));
         }

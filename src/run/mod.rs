@@ -24,9 +24,10 @@ pub use unassign::can_unassign;
 
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
+use crate::names::{Owner, Standing, Step};
 use crate::observe::qubes::Qubes;
-use crate::observe::{Function, Owner, Snapshot, Sources, Starting};
-use crate::plan::{Plan, Planned, Step};
+use crate::observe::{Function, Sources, Starting};
+use crate::plan::{Plan, Planned};
 use crate::system::kernel_log::KernelLog;
 use crate::system::signals::HeldSignals;
 use crate::system::worker::{Act, Answer, Worker};
@@ -47,7 +48,7 @@ pub struct Operation<'a> {
     kernel_log: KernelLog,
     starting: Starting,
     xen_log: Option<LogMark>,
-    start: Snapshot,
+    start: Standing,
     left: Left,
     guard: guard::Guard,
     /// The reset methods to put back, while they are narrowed.
@@ -73,7 +74,7 @@ pub struct Order<'a> {
     /// The function, as it was observed.
     pub function: &'a Function,
     /// The state the plan was made for; undo goes back to it.
-    pub start: Snapshot,
+    pub start: Standing,
     /// The plan that was consented to.
     pub plan: &'a Plan,
     /// The hazards that were accepted.
@@ -178,7 +179,7 @@ impl<'a> Operation<'a> {
     }
 
     fn take(&mut self, planned: &Planned, perform: Perform<'a>) -> Result<(), Trouble> {
-        let step = planned.step.name();
+        let step = planned.step;
         if let Some(why) = &planned.skip {
             self.record.skipped(step, self.plan.sbdf, why);
             self.report(step, Outcome::Skipped, why.clone(), Duration::ZERO);
@@ -189,17 +190,16 @@ impl<'a> Operation<'a> {
         }
         let began = Instant::now();
         let sbdf = self.plan.sbdf;
-        if planned.step.changes() || planned.step == Step::Verify {
+        if step.changes() || step == Step::Verify {
             // Before verify, so that the proof of bind is on disk while it waits.
-            let details = self.details(planned.step).map_err(|trouble| trouble.at(step))?;
-            let described = |draft| details.onto(draft);
-            self.record.intent(step, sbdf, &planned.what, described).map_err(Trouble::Journal)?;
+            let details = self.details(step).map_err(|trouble| trouble.at(step))?;
+            self.record.intent(step, sbdf, &planned.what, details).map_err(Trouble::Journal)?;
         } else {
             self.record.reading(step, sbdf, &planned.what);
         }
         match perform(self, planned.step) {
             Ok(detail) => {
-                let rom = if planned.step == Step::Settle { self.rom_sha256.as_str() } else { "" };
+                let rom = if step == Step::Settle { self.rom_sha256.as_str() } else { "" };
                 self.record.proved(step, sbdf, &detail, rom);
                 self.report(step, Outcome::Done, detail, began.elapsed());
                 Ok(())
@@ -212,7 +212,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    fn report(&mut self, step: &'static str, outcome: Outcome, detail: String, took: Duration) {
+    fn report(&mut self, step: Step, outcome: Outcome, detail: String, took: Duration) {
         let report = StepReport { step, outcome, detail, took };
         (self.progress)(&report);
         self.reports.push(report);
@@ -412,7 +412,7 @@ impl<'a> Operation<'a> {
         } else if self.is_gone() {
             "gone".to_owned()
         } else {
-            let snapshot = self.sources.snapshot(self.plan.sbdf);
+            let snapshot = self.sources.standing(self.plan.sbdf);
             snapshot.map_or_else(|failure| failure.message, |snapshot| snapshot.to_string())
         };
         let head = self.record.finish(&self.sources.root, self.plan.sbdf, code.word(), &state);

@@ -1,6 +1,7 @@
 //! How a step and an operation end.
 
 use crate::error::{Exit, Failure};
+use crate::names::Step;
 use std::time::Duration;
 
 /// How one step ended.
@@ -29,8 +30,8 @@ impl Outcome {
 /// One step, as it went.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StepReport {
-    /// Its fixed name; undo steps start with `undo-`.
-    pub step: &'static str,
+    /// Which.
+    pub step: Step,
     /// How it ended.
     pub outcome: Outcome,
     /// What was proved, why it was skipped, or what failed.
@@ -110,7 +111,8 @@ impl Trouble {
 
     /// The same, naming the step.
     #[must_use]
-    pub fn at(self, step: &str) -> Self {
+    pub fn at(self, step: Step) -> Self {
+        let step = step.name();
         match self {
             Self::Failed { message, hint, errno } => {
                 Self::Failed { message: format!("{step}: {message}"), hint, errno }

@@ -5,9 +5,10 @@
 //! machine anyway.
 
 use crate::error::{Code, Exit, Failure};
-use crate::history::{journal_boot, Entry};
-use crate::names::Sbdf;
-use crate::observe::Snapshot;
+use crate::journal::{
+    journal_boot, Details, Entry, OperationPhase, OperationRecord, Start, StepPhase, StepRecord,
+};
+use crate::names::{escape, Sbdf, Step};
 use crate::system::kernel_log;
 use crate::system::root::Sysroot;
 use audit::{Draft, Journal};
@@ -44,7 +45,8 @@ impl Record {
         operation: String,
         sbdf: Option<Sbdf>,
     ) -> Result<Self, Failure> {
-        let draft = at(Draft::new("op").op(&operation).text("phase", "recover"), sbdf);
+        let draft =
+            OperationRecord { id: operation.clone(), bdf: sbdf, phase: OperationPhase::Recover }.draft();
         let (journal, lost) = match Journal::open(folder, &journal_boot(boot_id)) {
             Ok(journal) => (Some(journal), None),
             Err(error) => match Failure::of_journal(&error) {
@@ -60,44 +62,23 @@ impl Record {
     /// Begins: what is going to be done, to what, from which state, and what was
     /// accepted. It waits for the first intent. The state is where every undo leads
     /// back to: this record is the intent of all of them.
-    pub fn start(
-        &mut self,
-        command: &str,
-        sbdf: Sbdf,
-        found: &Snapshot,
-        describe: impl FnOnce(Draft) -> Draft,
-    ) {
-        let draft = Draft::new("op")
-            .op(&self.operation)
-            .text("phase", "start")
-            .text("command", command)
-            .text("bdf", &sbdf.to_string())
-            .text("driver", found.driver.as_ref().map_or("", |driver| driver.as_str()))
-            .text("override", found.driver_override.as_deref().unwrap_or(""))
-            .flag("slot", found.slot)
-            .text("owner", &found.owner.to_string());
-        self.waiting.push(describe(draft));
+    pub fn start(&mut self, sbdf: Sbdf, start: Start) {
+        self.says(Some(sbdf), OperationPhase::Start(Box::new(start)));
     }
 
     /// A step that is going to be done; on disk when this returns.
     ///
     /// # Errors
     /// The journal cannot be written: the step must not be done.
-    pub fn intent(
-        &mut self,
-        step: &str,
-        sbdf: Sbdf,
-        what: &str,
-        describe: impl FnOnce(Draft) -> Draft,
-    ) -> Result<(), Failure> {
-        self.waiting.push(describe(self.step(step, "intent", sbdf).text("what", what)));
+    pub fn intent(&mut self, step: Step, sbdf: Sbdf, what: &str, details: Details) -> Result<(), Failure> {
+        let record = self.step(step, StepPhase::Intent, sbdf, what);
+        self.waiting.push(StepRecord { details, ..record }.draft());
         self.flush()
     }
 
     /// A step that only reads: its intent goes to disk with the next append.
-    pub fn reading(&mut self, step: &str, sbdf: Sbdf, what: &str) {
-        let draft = self.step(step, "intent", sbdf).text("what", what);
-        self.waiting.push(draft);
+    pub fn reading(&mut self, step: Step, sbdf: Sbdf, what: &str) {
+        self.waiting.push(self.step(step, StepPhase::Intent, sbdf, what).draft());
     }
 
     /// What the history is to know of the function.
@@ -106,32 +87,24 @@ impl Record {
     }
 
     /// A step that was proved.
-    pub fn done(&mut self, step: &str, sbdf: Sbdf, proof: &str) {
-        let draft = self.step(step, "done", sbdf).text("proof", proof);
-        self.waiting.push(draft);
+    pub fn done(&mut self, step: Step, sbdf: Sbdf, proof: &str) {
+        self.proved(step, sbdf, proof, "");
     }
 
-    /// The same, with the hash of the ROM that it read; empty where it read none.
-    pub fn proved(&mut self, step: &str, sbdf: Sbdf, proof: &str, rom_sha256: &str) {
-        self.done(step, sbdf, proof);
-        if rom_sha256.is_empty() {
-            return;
-        }
-        if let Some(draft) = self.waiting.pop() {
-            self.waiting.push(draft.text("rom_sha256", rom_sha256));
-        }
+    /// A step that was proved, with the hash of the ROM that it read; empty where it read none.
+    pub fn proved(&mut self, step: Step, sbdf: Sbdf, proof: &str, rom_sha256: &str) {
+        let record = self.step(step, StepPhase::Done, sbdf, proof);
+        self.waiting.push(StepRecord { rom_sha256: rom_sha256.to_owned(), ..record }.draft());
     }
 
     /// A step that failed.
-    pub fn failed(&mut self, step: &str, sbdf: Sbdf, why: &str) {
-        let draft = self.step(step, "failed", sbdf).text("why", why);
-        self.waiting.push(draft);
+    pub fn failed(&mut self, step: Step, sbdf: Sbdf, why: &str) {
+        self.waiting.push(self.step(step, StepPhase::Failed, sbdf, why).draft());
     }
 
     /// A step that was not needed.
-    pub fn skipped(&mut self, step: &str, sbdf: Sbdf, why: &str) {
-        let draft = self.step(step, "skipped", sbdf).text("why", why);
-        self.waiting.push(draft);
+    pub fn skipped(&mut self, step: Step, sbdf: Sbdf, why: &str) {
+        self.waiting.push(self.step(step, StepPhase::Skipped, sbdf, why).draft());
     }
 
     /// Ends the operation and gives the head in short form. What the journal does not take is said in the kernel's log,
@@ -164,18 +137,18 @@ impl Record {
     }
 
     fn ended(&mut self, sbdf: Option<Sbdf>, outcome: &str, state: &str) -> Result<String, Failure> {
-        let draft = at(Draft::new("op").op(&self.operation).text("phase", "end"), sbdf);
-        self.waiting.push(draft.text("outcome", outcome).text("state", state));
+        let [outcome, state] = [outcome, state].map(|text| escape(text.as_bytes()));
+        self.says(sbdf, OperationPhase::End { outcome, state });
         self.flush()?;
         Ok(self.journal.as_ref().map_or_else(String::new, |journal| journal.head().short()))
     }
 
-    fn step(&self, step: &str, phase: &str, sbdf: Sbdf) -> Draft {
-        Draft::new("step")
-            .op(&self.operation)
-            .text("step", step)
-            .text("phase", phase)
-            .text("bdf", &sbdf.to_string())
+    fn says(&mut self, bdf: Option<Sbdf>, phase: OperationPhase) {
+        self.waiting.push(OperationRecord { id: self.operation.clone(), bdf, phase }.draft());
+    }
+
+    fn step(&self, step: Step, phase: StepPhase, sbdf: Sbdf, said: &str) -> StepRecord {
+        StepRecord::new(&self.operation, step, phase, sbdf, said)
     }
 
     /// After one failure nothing is written any more: what the disk holds is then
@@ -192,13 +165,5 @@ impl Record {
             self.lost = Some(failure.clone());
             failure
         })
-    }
-}
-
-/// Names the device, where it is known.
-fn at(draft: Draft, sbdf: Option<Sbdf>) -> Draft {
-    match sbdf {
-        Some(sbdf) => draft.text("bdf", &sbdf.to_string()),
-        None => draft,
     }
 }

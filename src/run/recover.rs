@@ -9,58 +9,36 @@ use super::outcome::Trouble;
 use super::unassign::Lost;
 use super::{guard, Ending, Operation};
 use crate::error::{Code, Exit, Failure};
-use crate::names::{unescape, DriverName, Sbdf};
-use crate::observe::{Owner, Snapshot};
-use crate::plan::Step;
+use crate::journal::{Details, OperationPhase, OperationRecord, Start, StepPhase, StepRecord};
+use crate::names::{DriverName, Owner, Sbdf, Standing, Step};
 use crate::system::kernel_log::KernelLog;
 use crate::system::root::Sysroot;
 use crate::system::worker::{Answer, Worker};
 use crate::system::xen::LogMark;
-use audit::{Draft, Query, Record as Line};
+use audit::{Query, Record as Line};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-/// Members of a step's intent that `recover` needs: what is read before the step
-/// changes it.
-#[derive(Default)]
-pub(super) struct Details {
-    texts: Vec<(&'static str, String)>,
-    lists: Vec<(&'static str, Vec<String>)>,
-    numbers: Vec<(&'static str, i64)>,
-}
-
-impl Details {
-    pub(super) fn onto(self, draft: Draft) -> Draft {
-        let draft = self.texts.iter().fold(draft, |draft, (key, text)| draft.text(key, text));
-        let draft = self.lists.iter().fold(draft, |draft, (key, list)| draft.list(key, list));
-        self.numbers.iter().fold(draft, |draft, (key, number)| draft.number(key, *number))
-    }
-}
-
 impl Operation<'_> {
-    /// What the intent of a step has to hold besides its name.
+    /// What the intent of a step has to hold besides its name: what is read before the step changes it.
     pub(super) fn details(&self, step: Step) -> Result<Details, Trouble> {
-        let mut details = Details::default();
-        match step {
+        Ok(match step {
             Step::Settle if self.narrows_reset() => {
                 let methods = self.function.reset_methods.as_deref().unwrap_or_default();
-                details.texts.push(("methods", methods.join(" ")));
+                Details::Settle { methods: methods.join(" ") }
             }
-            Step::Guard => {
-                if let Some((path, before)) = self.guard_before() {
-                    details.texts.extend([("global", path.to_owned()), ("before", before)]);
-                }
-            }
+            Step::Guard => match self.guard_before() {
+                Some((path, before)) => Details::Guard { global: path.to_owned(), before },
+                None => Details::None,
+            },
             Step::Bind => {
-                let drivers = self.drivers_to_try()?.into_iter().map(|(driver, _)| driver.to_string());
-                details.lists.push(("drivers", drivers.collect()));
-                let end = self.sources.xen.as_ref().ok().and_then(|xen| xen.log_end().ok());
-                details.numbers.extend(end.map(|end| ("xen_log", end.number())));
+                let drivers = self.drivers_to_try()?.into_iter().map(|(driver, _)| driver).collect();
+                let xen_log = self.sources.xen.as_ref().ok().and_then(|xen| xen.log_end().ok());
+                Details::Bind { drivers, xen_log }
             }
-            _ => {}
-        }
-        Ok(details)
+            _ => Details::None,
+        })
     }
 }
 
@@ -82,7 +60,7 @@ pub struct Interrupted {
 #[derive(Clone)]
 struct Trail {
     holds: bool,
-    start: Snapshot,
+    start: Standing,
     left: Left,
     back: Left,
     opened: bool,
@@ -121,7 +99,8 @@ pub fn pending(journal: &Path) -> Result<Option<Interrupted>, Failure> {
     }
     let Some(newest) = newest else { return Ok(None) };
     // A hang is an end nobody knows: the write may have come through since.
-    let ended = newest.text("phase") == Some("end") && newest.text("outcome") != Some("hung");
+    let phase = OperationRecord::read(&newest).map(|record| record.phase);
+    let ended = matches!(phase, Some(OperationPhase::End { outcome, .. }) if outcome != Code::Hung.word());
     let Some(id) = newest.text("op").filter(|_| !ended) else { return Ok(None) };
     let mut records = Vec::new();
     let query = Query { values: vec![(Some("op".to_owned()), id.to_owned())], ..Query::default() };
@@ -134,6 +113,15 @@ pub fn pending(journal: &Path) -> Result<Option<Interrupted>, Failure> {
     Ok(Some(found.unwrap_or_else(|| Interrupted::without_start(id, &records, &newest))))
 }
 
+/// What an operation began with, where the record is that of its start.
+fn started(record: &Line) -> Option<(Option<Sbdf>, Start)> {
+    let record = OperationRecord::read(record)?;
+    match record.phase {
+        OperationPhase::Start(start) => Some((record.bdf, *start)),
+        _ => None,
+    }
+}
+
 fn unclear(id: &str) -> Failure {
     Failure::new(
         Exit::Io,
@@ -141,13 +129,6 @@ fn unclear(id: &str) -> Failure {
         format!("the records of operation {id} do not say what it began with; nothing was changed"),
         "reboot, then run `recover`; `audit show` and `audit verify` say more",
     )
-}
-
-/// A string as it was before the journal escaped it; `None` where it was cut.
-fn whole(record: &Line, key: &str) -> Option<String> {
-    let shown = record.text(key)?;
-    let bytes = unescape(shown);
-    (shown.len() < 512).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 impl Interrupted {
@@ -162,15 +143,12 @@ impl Interrupted {
 
     fn of(id: &str, records: &[Line]) -> Option<Self> {
         // Ids are eight digits: should one come twice, the later is meant.
-        let begin = records.iter().rposition(|record| record.text("phase") == Some("start"))?;
+        let (begin, started) =
+            records.iter().enumerate().rev().find_map(|(at, record)| Some((at, started(record)?)))?;
+        let (bdf, started) = started;
         let (first, rest) = records.get(begin..)?.split_first()?;
-        let start = Snapshot {
-            driver: first.text("driver").and_then(DriverName::parse),
-            driver_override: whole(first, "override").filter(|text| !text.is_empty()),
-            slot: first.get("slot").and_then(serde_json::Value::as_bool)?,
-            owner: first.text("owner").and_then(Owner::parse)?,
-        };
-        let command = crate::names::escape(first.text("command")?.as_bytes());
+        let start = started.standing?;
+        let command = crate::names::escape(started.command.as_bytes());
         let mut trail = Trail {
             holds: command == "hold",
             left: Left::as_found(&start),
@@ -189,17 +167,18 @@ impl Interrupted {
         };
         trail.may_have_gone_back();
         for record in rest {
-            match (record.text("step"), record.text("phase")) {
-                (Some(step), Some("intent")) => trail.intended(step, record),
-                (Some(step), Some("done")) => trail.done(step),
-                (Some(_), Some("failed")) => trail.backwards = true,
+            let Some(record) = StepRecord::read(record) else { continue };
+            match (record.step.known(), &record.phase) {
+                (Some(step), StepPhase::Intent) => trail.intended(step, &record),
+                (Some(step), StepPhase::Done) => trail.done(step),
+                (_, StepPhase::Failed) => trail.backwards = true,
                 _ => {}
             }
         }
         Some(Self {
             id: id.to_owned(),
             command,
-            sbdf: Some(first.text("bdf").and_then(Sbdf::from_sysfs)?),
+            sbdf: Some(bdf?),
             boot: first.text("boot")?.to_owned(),
             trail: Some(trail),
         })
@@ -247,69 +226,70 @@ impl Trail {
     }
 
     /// What the machine may read after this intent, whether it was acted on or not.
-    fn intended(&mut self, step: &str, record: &Line) {
+    fn intended(&mut self, step: Step, record: &StepRecord) {
         let pinned = if self.holds { "pciback" } else { "none" };
         let left = &mut self.left;
-        match step {
-            "unassign" => self.lost.push(Lost {
-                what: whole(record, "what").unwrap_or_default(),
-                again: whole(record, "again").unwrap_or_default(),
+        match (step, &record.details) {
+            (Step::Unassign, Details::Unassign { again, .. }) => self.lost.push(Lost {
+                what: record.whole().unwrap_or_default(),
+                again: again.clone(),
                 proved: false,
             }),
-            "pin" => left.overrides.push(Some(pinned.to_owned())),
-            "unbind" => left.drivers.push(None),
-            "settle" => self.narrowed = whole(record, "methods"),
-            "remove-slot" => left.slots.push(false),
-            "guard" => {
+            (Step::Pin, _) => left.overrides.push(Some(pinned.to_owned())),
+            (Step::Unbind, _) => left.drivers.push(None),
+            (Step::Settle, Details::Settle { methods }) => self.narrowed = Some(methods.clone()),
+            (Step::Settle, _) => self.narrowed = None,
+            (Step::RemoveSlot, _) => left.slots.push(false),
+            (Step::Guard, details) => {
                 self.guarded = true;
-                self.global = whole(record, "global").zip(whole(record, "before"));
+                self.global = match details {
+                    Details::Guard { global, before } => Some((global.clone(), before.clone())),
+                    _ => None,
+                };
             }
-            "quarantine" => left.owners.push(Owner::Quarantine),
-            "dequarantine" => {
+            (Step::Quarantine, _) => left.owners.push(Owner::Quarantine),
+            (Step::Dequarantine, _) => {
                 left.owners.push(Owner::Dom0);
                 self.opened = true;
             }
-            "bind" => {
-                let names = record.get("drivers").and_then(serde_json::Value::as_array).into_iter().flatten();
-                let names = names.filter_map(|name| name.as_str().and_then(DriverName::parse));
+            (Step::Bind, Details::Bind { drivers, xen_log }) => {
                 let holder = DriverName::parse("pciback").filter(|_| self.holds);
-                let names = names.chain(holder);
-                for driver in names {
+                for driver in drivers.iter().cloned().chain(holder) {
                     left.overrides.push(Some(driver.to_string()));
                     left.drivers.push(Some(driver));
                 }
                 left.overrides.extend([None, Some("none".to_owned())]);
                 left.drivers.push(None);
                 left.slots = vec![true, false];
-                self.xen_log = record.number("xen_log").and_then(LogMark::from_number);
+                self.xen_log = *xen_log;
             }
-            "unpin" => left.overrides.push(None),
+            (Step::Unpin, _) => left.overrides.push(None),
             // The way back from a hold leads out of quarantine: what is open is closed first.
-            "undo-owner" => self.opened |= self.start.owner == Owner::Dom0,
+            (Step::UndoOwner, _) => self.opened |= self.start.owner == Owner::Dom0,
             _ => {}
         }
-        self.backwards |= step.starts_with("undo-");
+        self.backwards |= step.is_undo();
     }
 
     /// What was proved is all the machine may read; what another changed since is
     /// told from it.
-    fn done(&mut self, step: &str) {
+    fn done(&mut self, step: Step) {
         let left = &mut self.left;
         match step {
-            "pin" | "unpin" => keep_last(&mut left.overrides),
-            "unbind" => left.drivers = vec![None],
-            "unassign" => self.lost.iter_mut().for_each(|lost| lost.proved = true),
-            "settle" => self.narrowed = None,
-            "remove-slot" => left.slots = vec![false],
-            "quarantine" | "dequarantine" => keep_last(&mut left.owners),
-            "bind" => {
+            Step::Pin | Step::Unpin => keep_last(&mut left.overrides),
+            Step::Unbind => left.drivers = vec![None],
+            Step::Unassign => self.lost.iter_mut().for_each(|lost| lost.proved = true),
+            Step::Settle => self.narrowed = None,
+            Step::RemoveSlot => left.slots = vec![false],
+            Step::Quarantine | Step::Dequarantine => keep_last(&mut left.owners),
+            Step::Bind => {
                 // A driver that probes in the background may have let it go since.
                 left.drivers.retain(|driver| !self.holds || driver.is_some());
                 self.bound = true;
             }
-            "verify" => self.verified = true,
+            Step::Verify => self.verified = true,
             // What another sets from now on is not this run's. The rule for its disks stays, and goes with the rest.
-            "unguard" => {
+            Step::Unguard => {
                 self.unguarded = true;
                 self.global = None;
             }
@@ -318,7 +298,7 @@ impl Trail {
     }
 
     /// Whether all that is missing comes after bind, and bind's proof still holds.
-    fn leads_on(&self, now: &Snapshot, has_iommu: bool) -> bool {
+    fn leads_on(&self, now: &Standing, has_iommu: bool) -> bool {
         let held = self.holds;
         let owner = if held && has_iommu { Owner::Quarantine } else { Owner::Dom0 };
         let driver = now.driver.as_ref().is_some_and(|driver| driver.is_holder() == held);
@@ -349,7 +329,7 @@ pub fn settle_gone(
     let Some(trail) = found.trail.as_ref().filter(|trail| trail.guarded) else { return Ok(None) };
     let sbdf = found.clear()?;
     let what = "what was set for all devices is put back";
-    record.intent(Step::Unguard.name(), sbdf, what, |draft| draft)?;
+    record.intent(Step::Unguard, sbdf, what, Details::None)?;
     let global = trail.global.as_ref().map(|(path, before)| (path.as_str(), before.as_str()));
     // Whether it was a USB controller cannot be read any more: a rule that is not there is not removed.
     let mut guard = guard::Guard::interrupted(root, sbdf, global, false);
@@ -363,12 +343,12 @@ pub fn settle_gone(
     match undone {
         Ok(note) => {
             let said = note.unwrap_or_else(|| what.to_owned());
-            record.done(Step::Unguard.name(), sbdf, &said);
+            record.done(Step::Unguard, sbdf, &said);
             Ok(Some(said))
         }
         Err(trouble) => {
             let why = trouble.message();
-            record.failed(Step::Unguard.name(), sbdf, &why);
+            record.failed(Step::Unguard, sbdf, &why);
             Err(Failure::new(Exit::NotUndone, Code::Gone, why, "put it back by hand, or reboot"))
         }
     }
@@ -395,7 +375,7 @@ pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
         let usb = operation.function.is_usb();
         operation.guard = guard::Guard::interrupted(&operation.sources.root, sbdf, global, usb);
     }
-    let now = match operation.sources.snapshot(sbdf) {
+    let now = match operation.sources.standing(sbdf) {
         Ok(now) => now,
         Err(_) if operation.is_gone() => return operation.gone(&was),
         Err(failure) => return operation.unreadable(&was, failure),

@@ -3,10 +3,9 @@
 use super::outcome::Trouble;
 use super::Operation;
 use crate::error::Failure;
-use crate::names::{DriverName, ModuleName};
+use crate::names::{DriverName, ModuleName, Owner, Step};
 use crate::observe::config_space::{ConfigSpace, CONVENTIONAL_SIZE};
-use crate::observe::Owner;
-use crate::plan::{Candidate, Step};
+use crate::plan::Candidate;
 use crate::system::worker::Act;
 use nix::errno::Errno;
 
@@ -43,6 +42,14 @@ impl Operation<'_> {
                 Ok("driver_override is clear".to_owned())
             }
             Step::Quarantine => self.quarantine(),
+            Step::Unassign
+            | Step::UndoUnbind
+            | Step::UndoOwner
+            | Step::UndoBind
+            | Step::UndoSlot
+            | Step::UndoOverride => {
+                Err(Trouble::failed(format!("{} is not a step of a plan", step.name()), "report this"))
+            }
         }
     }
 

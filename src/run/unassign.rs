@@ -7,14 +7,14 @@ use super::outcome::Outcome;
 use super::{Ending, Operation};
 use crate::assess::assign_again;
 use crate::error::{Code, Exit, Failure};
-use crate::names::{escape, Untrusted};
+use crate::journal::Details;
+use crate::names::{escape, Step, Untrusted};
 use crate::observe::qubes::{self, Assignment, Identity, Port, Qube, Qubes, QubesSource};
 use crate::observe::{Function, Sources};
 use crate::system::qubesd::Qubesd;
 use std::time::Instant;
 
-/// The step's name in the journal.
-const STEP: &str = "unassign";
+const STEP: Step = Step::Unassign;
 
 /// An assignment that this run took back, or may have.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -111,7 +111,8 @@ impl Operation<'_> {
         let what = words(qube, assignment);
         let again = assign_again(known, qube, assignment, self.function).unwrap_or_default();
         let (sbdf, text) = (self.plan.sbdf, again.clone());
-        self.record.intent(STEP, sbdf, &what, |draft| draft.text("qube", &name).text("again", &text))?;
+        let details = Details::Unassign { qube: name.clone(), again: text };
+        self.record.intent(STEP, sbdf, &what, details)?;
         self.lost.push(Lost { what: what.clone(), again, proved: false });
         let answered = Qubesd::new(&self.sources.root).call(request.method, &request.argument, &name, b"");
         // Whatever it answered: it may have done it, or not.

@@ -7,14 +7,13 @@
 use super::outcome::{Outcome, StepReport, Trouble};
 use super::{free_of, Ending, Operation};
 use crate::error::{Code, Exit, Failure};
-use crate::names::DriverName;
-use crate::observe::{Owner, Snapshot};
-use crate::plan::Step;
+use crate::journal::Details;
+use crate::names::{DriverName, Owner, Standing, Step};
 use crate::system::worker::Act;
 use std::time::Instant;
 
 /// One step of the way back: `None` where there was nothing to do, else its proof.
-type UndoStep<'a> = fn(&mut Operation<'a>, &Snapshot) -> Result<Option<String>, Trouble>;
+type UndoStep<'a> = fn(&mut Operation<'a>, &Standing) -> Result<Option<String>, Trouble>;
 
 impl<'a> Operation<'a> {
     /// Ends an operation that met trouble.
@@ -33,7 +32,7 @@ impl<'a> Operation<'a> {
             // A function that was only pinned until then is untouched once the pin is off: that is a refusal.
             Trouble::InUse { hint, .. } => {
                 let changed =
-                    |report: &StepReport| report.outcome == Outcome::Done && report.step != Step::Pin.name();
+                    |report: &StepReport| report.outcome == Outcome::Done && report.step != Step::Pin;
                 let refused = if self.reports.iter().any(changed) { Exit::Undone } else { Exit::Refused };
                 self.undo(&message, hint, refused)
             }
@@ -75,13 +74,13 @@ impl<'a> Operation<'a> {
         let mut troubles = Vec::new();
         if self.opened {
             // These come first and need to know nothing else: driver off, then DomIO.
-            let close: [(&'static str, UndoStep<'a>); 2] =
-                [("undo-unbind", Self::driver_off), ("undo-owner", Self::close)];
+            let close: [(Step, UndoStep<'a>); 2] =
+                [(Step::UndoUnbind, Self::driver_off), (Step::UndoOwner, Self::close)];
             if let Err(trouble) = self.walk(&close, &self.start.clone(), &mut troubles) {
                 return self.stopped(&trouble);
             }
         }
-        let now = match self.sources.snapshot(self.plan.sbdf) {
+        let now = match self.sources.standing(self.plan.sbdf) {
             Ok(now) => now,
             Err(_) if self.is_gone() => return self.gone(message),
             Err(failure) => return self.unreadable(message, failure),
@@ -90,12 +89,12 @@ impl<'a> Operation<'a> {
             return self.hands_off(&format!("{message}; meanwhile {foreign}"));
         }
         let goal = goal(&self.start, &now, self.sources.sysfs.has_pciback(), self.has_iommu());
-        let rest: [(&'static str, UndoStep<'a>); 5] = [
-            ("undo-unbind", Self::undo_driver),
-            ("undo-owner", Self::undo_owner),
-            ("undo-bind", Self::undo_bind),
-            ("undo-slot", Self::undo_slot),
-            ("undo-override", Self::undo_override),
+        let rest: [(Step, UndoStep<'a>); 5] = [
+            (Step::UndoUnbind, Self::undo_driver),
+            (Step::UndoOwner, Self::undo_owner),
+            (Step::UndoBind, Self::undo_bind),
+            (Step::UndoSlot, Self::undo_slot),
+            (Step::UndoOverride, Self::undo_override),
         ];
         if let Err(trouble) = self.walk(&rest, &goal, &mut troubles) {
             return self.stopped(&trouble);
@@ -118,25 +117,25 @@ impl<'a> Operation<'a> {
     /// being tried; only a hang or another actor ends it.
     fn walk(
         &mut self,
-        steps: &[(&'static str, UndoStep<'a>)],
-        goal: &Snapshot,
+        steps: &[(Step, UndoStep<'a>)],
+        goal: &Standing,
         troubles: &mut Vec<String>,
     ) -> Result<(), Trouble> {
-        for (name, step) in steps {
+        for &(step, undo) in steps {
             let began = Instant::now();
             // Without a journal the way back is still the safer one.
-            let _ = self.record.intent(name, self.plan.sbdf, &goal.to_string(), |draft| draft);
-            match step(self, goal) {
-                Ok(None) => self.record.skipped(name, self.plan.sbdf, "nothing to do"),
+            let _ = self.record.intent(step, self.plan.sbdf, &goal.to_string(), Details::None);
+            match undo(self, goal) {
+                Ok(None) => self.record.skipped(step, self.plan.sbdf, "nothing to do"),
                 Ok(Some(proof)) => {
-                    self.record.done(name, self.plan.sbdf, &proof);
-                    self.report(name, Outcome::Done, proof, began.elapsed());
+                    self.record.done(step, self.plan.sbdf, &proof);
+                    self.report(step, Outcome::Done, proof, began.elapsed());
                 }
                 Err(trouble) => {
-                    self.record.failed(name, self.plan.sbdf, &trouble.message());
-                    self.report(name, Outcome::Failed, trouble.message(), began.elapsed());
+                    self.record.failed(step, self.plan.sbdf, &trouble.message());
+                    self.report(step, Outcome::Failed, trouble.message(), began.elapsed());
                     match trouble {
-                        Trouble::Hung(_) | Trouble::HandsOff(_) => return Err(trouble.at(name)),
+                        Trouble::Hung(_) | Trouble::HandsOff(_) => return Err(trouble.at(step)),
                         other => troubles.push(other.message()),
                     }
                 }
@@ -181,7 +180,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Takes off the driver this run bound; one that gave up by itself is off.
-    fn driver_off(&mut self, _: &Snapshot) -> Result<Option<String>, Trouble> {
+    fn driver_off(&mut self, _: &Standing) -> Result<Option<String>, Trouble> {
         let sbdf = self.plan.sbdf;
         if self.sources.sysfs.driver(sbdf)?.is_none() {
             return Ok(None);
@@ -198,7 +197,7 @@ impl<'a> Operation<'a> {
 
     /// Into quarantine again; where the owner cannot be read it is asked for all
     /// the same: Xen refuses it for a function that a domain owns.
-    fn close(&mut self, _: &Snapshot) -> Result<Option<String>, Trouble> {
+    fn close(&mut self, _: &Standing) -> Result<Option<String>, Trouble> {
         match self.sources.owner(self.plan.sbdf) {
             Ok(Owner::Quarantine) => Ok(None),
             Ok(Owner::Domain(id)) => Err(Trouble::HandsOff(format!("Xen gave it to domain {id}"))),
@@ -224,10 +223,10 @@ impl<'a> Operation<'a> {
         message: &str,
         hint: String,
         undone: Exit,
-        goal: &Snapshot,
+        goal: &Standing,
         troubles: &[String],
     ) -> Ending {
-        let is = self.sources.snapshot(self.plan.sbdf);
+        let is = self.sources.standing(self.plan.sbdf);
         match is {
             Ok(is) if is == *goal && troubles.is_empty() => {
                 let how =
@@ -251,7 +250,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Driver off, where another or none belongs there.
-    fn undo_driver(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
+    fn undo_driver(&mut self, goal: &Standing) -> Result<Option<String>, Trouble> {
         let bound = self.sources.sysfs.driver(self.plan.sbdf)?;
         let Some(driver) = bound.filter(|bound| Some(bound) != goal.driver.as_ref()) else {
             return Ok(None);
@@ -264,7 +263,7 @@ impl<'a> Operation<'a> {
 
     /// Xen's owner: back into quarantine, or (undoing a hold) back to dom0, on the
     /// way to dom0's driver and not otherwise.
-    fn undo_owner(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
+    fn undo_owner(&mut self, goal: &Standing) -> Result<Option<String>, Trouble> {
         let driven = goal.driver.as_ref().is_some_and(|driver| !driver.is_holder());
         match (self.sources.owner(self.plan.sbdf)?, goal.owner) {
             (Owner::Dom0, Owner::Quarantine) => self.quarantine().map(Some),
@@ -285,7 +284,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    fn undo_bind(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
+    fn undo_bind(&mut self, goal: &Standing) -> Result<Option<String>, Trouble> {
         let sbdf = self.plan.sbdf;
         let bound = self.sources.sysfs.driver(sbdf)?;
         let Some(driver) = goal.driver.clone().filter(|_| bound != goal.driver) else { return Ok(None) };
@@ -322,7 +321,7 @@ impl<'a> Operation<'a> {
         ))
     }
 
-    fn undo_slot(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
+    fn undo_slot(&mut self, goal: &Standing) -> Result<Option<String>, Trouble> {
         let sbdf = self.plan.sbdf;
         let listed = self.sources.sysfs.slots()?.contains(&sbdf);
         if listed == goal.slot || !self.left.slots.contains(&listed) {
@@ -346,7 +345,7 @@ impl<'a> Operation<'a> {
         Ok(Some(words.to_owned()))
     }
 
-    fn undo_override(&mut self, goal: &Snapshot) -> Result<Option<String>, Trouble> {
+    fn undo_override(&mut self, goal: &Standing) -> Result<Option<String>, Trouble> {
         if self.sources.driver_override(self.plan.sbdf)? == goal.driver_override {
             return Ok(None);
         }
@@ -361,17 +360,17 @@ impl<'a> Operation<'a> {
 /// bound in quarantine, dom0's without a driver) and something was changed, held
 /// by pciback and quarantined; without pciback, driverless and quarantined; without
 /// an IOMMU there is no quarantine.
-fn goal(start: &Snapshot, now: &Snapshot, has_pciback: bool, has_iommu: bool) -> Snapshot {
+fn goal(start: &Standing, now: &Standing, has_pciback: bool, has_iommu: bool) -> Standing {
     let quarantined = start.owner == Owner::Quarantine;
     let driven = start.driver.as_ref().is_some_and(|driver| !driver.is_holder());
     let broken = (driven && quarantined) || (start.driver.is_none() && !quarantined);
     if !broken || now == start {
         // What a hold quarantined stays so, unless a driver of dom0 gets it back.
         let owner = if driven { start.owner } else { now.owner.max_contained(start.owner) };
-        return Snapshot { owner, ..start.clone() };
+        return Standing { owner, ..start.clone() };
     }
     let pciback = DriverName::parse("pciback").filter(|_| has_pciback);
-    Snapshot {
+    Standing {
         slot: pciback.is_some(),
         driver: pciback,
         driver_override: None,
@@ -384,8 +383,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn state(driver: Option<&str>, owner: Owner) -> Snapshot {
-        Snapshot {
+    fn state(driver: Option<&str>, owner: Owner) -> Standing {
+        Standing {
             driver: driver.map(|name| DriverName::parse(name).unwrap()),
             driver_override: None,
             slot: driver == Some("pciback"),

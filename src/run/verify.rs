@@ -3,9 +3,8 @@
 
 use super::outcome::Trouble;
 use super::Operation;
-use crate::names::Sbdf;
+use crate::names::{Owner, Sbdf};
 use crate::observe::evidence::{look, Evidence};
-use crate::observe::Owner;
 use std::time::{Duration, Instant};
 
 /// An nvme controller that cannot do DMA says so after 62 s.

@@ -45,7 +45,7 @@ pub struct Domain {
 }
 
 /// A place in Xen's log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogMark(u32);
 
 impl LogMark {

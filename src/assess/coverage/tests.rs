@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::history::{Lost, Qube, QubeEvent, Uptime};
+use crate::journal::{Lost, Qube, QubeEvent, Uptime};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! What passed without being heard, in times of the wall clock, which may have passed the same times before and may pass
 //! them again.
 
-use crate::history::{Moment, Uptime};
+use crate::journal::{Moment, Uptime};
 
 /// When a recorder wrote something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

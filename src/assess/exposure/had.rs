@@ -2,7 +2,7 @@
 
 use super::stays::is_loose;
 use super::{Ended, Exposure, Stayed};
-use crate::history::Moment;
+use crate::journal::Moment;
 use crate::names::Sbdf;
 use crate::observe::{Dom0, Use};
 

@@ -20,12 +20,11 @@ pub use recorded::{Gap, Place, Why};
 pub use stays::{Before, Ended, Stayed};
 
 use super::identity::{differences, fill, same};
-use crate::history::{
+use crate::journal::{
     Device, DeviceEvent, Entry, Identity, Moment, QubeEvent, RecorderPhase, Stay, Told, Uptime, What,
 };
-use crate::names::{DriverName, Sbdf};
+use crate::names::{DriverName, Owner, Sbdf};
 use crate::observe::past::{Journal, Named};
-use crate::observe::Owner;
 use recorded::Recorded;
 use stays::Stays;
 use std::collections::BTreeMap;

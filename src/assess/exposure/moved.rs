@@ -5,7 +5,7 @@
 
 use super::Known;
 use crate::assess::identity::{agree, same};
-use crate::history::{DeviceEvent, Entry, Told, What};
+use crate::journal::{DeviceEvent, Entry, Told, What};
 use crate::names::Sbdf;
 use crate::observe::past::Named;
 

@@ -5,7 +5,7 @@
 //! [`coverage`](crate::assess::coverage), which draws the same for people over all boots.
 
 use crate::assess::coverage::{hears, silence};
-use crate::history::{Lost, Moment, Recorder, RecorderPhase, Uptime};
+use crate::journal::{Lost, Moment, Recorder, RecorderPhase, Uptime};
 
 /// A place in the journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 //! Stays with qubes: those of this boot one by one, those of earlier boots by qube.
 
 use super::Place;
-use crate::history::{Moment, Stay, StayEvent};
+use crate::journal::{Moment, Stay, StayEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many stays of this boot are kept.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::history::{Lost, Qube, Recorder, RecorderPhase, StayEvent};
+use crate::journal::{Lost, Qube, Recorder, RecorderPhase, StayEvent};
 use proptest::prelude::*;
 use RecorderPhase::{Heartbeat, Source, Start, Stop};
 

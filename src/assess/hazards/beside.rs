@@ -7,8 +7,8 @@ use crate::assess::exposure::{had, Past};
 use crate::assess::hazard::Hazard;
 use crate::assess::state::state_of;
 use crate::assess::{of_one_device, siblings};
-use crate::names::Sbdf;
-use crate::observe::{Dom0, Function, Owner};
+use crate::names::{Owner, Sbdf};
+use crate::observe::{Dom0, Function};
 
 /// One thing to say of a function beside it.
 struct Beside {

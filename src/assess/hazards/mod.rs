@@ -14,8 +14,8 @@ use super::exposure::Past;
 use super::hazard::{Hazard, Severity};
 use super::policy;
 use super::state::State;
-use crate::names::{DriverName, Sbdf};
-use crate::observe::{Claims, Dom0, Function, Owner};
+use crate::names::{DriverName, Owner, Sbdf};
+use crate::observe::{Claims, Dom0, Function};
 
 fn stop(id: &'static str, sentence: impl Into<String>, evidence: impl Into<String>) -> Hazard {
     Hazard {

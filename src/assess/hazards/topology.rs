@@ -2,8 +2,8 @@
 
 use super::{owner, stop, warn};
 use crate::assess::hazard::Hazard;
-use crate::names::Sbdf;
-use crate::observe::{Dom0, Function, Owner};
+use crate::names::{Owner, Sbdf};
+use crate::observe::{Dom0, Function};
 
 /// PCI Express port type of a bridge to conventional PCI (base specification,
 /// PCI Express capabilities register).

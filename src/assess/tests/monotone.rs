@@ -7,9 +7,10 @@ use super::situation::{failed, function, sbdf, Situation, NIC};
 use crate::assess::exposure::{Before, Change, Known};
 use crate::assess::exposure::{Gap, Why};
 use crate::assess::Verdict;
-use crate::history::Identity;
+use crate::journal::Identity;
+use crate::names::Owner;
 use crate::observe::past::Journal;
-use crate::observe::{Owner, Says};
+use crate::observe::Says;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 

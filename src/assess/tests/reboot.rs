@@ -3,10 +3,10 @@
 
 use super::situation::{function, sbdf, Situation, NIC};
 use crate::assess::{advice, state_of};
-use crate::names::Untrusted;
+use crate::names::{Owner, Untrusted};
 use crate::observe::boot::{HideOption, Release};
 use crate::observe::qubes::{Assignment, Identity, Mode, Port, Qube, QubeState, Qubes, QubesSource};
-use crate::observe::{Bar, Barred, Live, Owner};
+use crate::observe::{Bar, Barred, Live};
 
 const NET: u32 = 0x02_0000;
 const USB: u32 = 0x0c_0330;

@@ -2,12 +2,12 @@
 
 use crate::assess::{of_return, state_of, Exposure, Hazard, Past, Severity, State, Verdict};
 use crate::error::{Code, Exit, Failure};
-use crate::history::Identity;
-use crate::names::{DriverName, ModuleName, Sbdf, Untrusted};
+use crate::journal::Identity;
+use crate::names::{DriverName, ModuleName, Owner, Sbdf, Untrusted};
 use crate::observe::boot::{Boot, Release};
 use crate::observe::config_space::{ConfigSpace, Express};
 use crate::observe::past::Journal;
-use crate::observe::{Claim, Claims, Dom0, Function, Owner, Owners, Policy, Rule, Says, Use, Uses};
+use crate::observe::{Claim, Claims, Dom0, Function, Owners, Policy, Rule, Says, Use, Uses};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The function every situation is about.

@@ -2,11 +2,11 @@
 
 use super::situation::{failed, function, sbdf, Situation, NIC};
 use crate::assess::exposure::{Before, Change, Ended, Gap, Known, Seizure, Stayed, Why};
-use crate::history::{Identity, Stay, StayEvent};
-use crate::names::{DriverName, ModuleName, Untrusted};
+use crate::journal::{Identity, Stay, StayEvent};
+use crate::names::{DriverName, ModuleName, Owner, Untrusted};
 use crate::observe::past::Journal;
 use crate::observe::qubes::{Qube, QubeState, Qubes, QubesSource};
-use crate::observe::{Bar, Barred, Claim, Named, Owner, Says, Taken, TakenBy};
+use crate::observe::{Bar, Barred, Claim, Named, Says, Taken, TakenBy};
 use std::collections::BTreeSet;
 
 const NET: u32 = 0x02_0000;

@@ -258,9 +258,9 @@ fn text(args: &ImportArgs, sources: &[Source], fresh: &[Found], head: Option<&st
     if args.dry_run {
         for found in fresh {
             let bdf = match &found.entry {
-                crate::history::Entry::Device(it) => it.bdf.to_string(),
-                crate::history::Entry::Stay(it) => it.bdf.to_string(),
-                crate::history::Entry::Qube(it) => it.bdf.map(|bdf| bdf.to_string()).unwrap_or_default(),
+                crate::journal::Entry::Device(it) => it.bdf.to_string(),
+                crate::journal::Entry::Stay(it) => it.bdf.to_string(),
+                crate::journal::Entry::Qube(it) => it.bdf.map(|bdf| bdf.to_string()).unwrap_or_default(),
                 _ => String::new(),
             };
             text.push_str(&wrapped(
@@ -298,8 +298,8 @@ fn document(args: &ImportArgs, sources: &[Source], fresh: &[Found], head: Option
         "entries": if args.dry_run {
             fresh.iter().map(|found| json!({
                 "kind": match &found.entry {
-                    crate::history::Entry::Stay(_) => "stay",
-                    crate::history::Entry::Device(_) => "device",
+                    crate::journal::Entry::Stay(_) => "stay",
+                    crate::journal::Entry::Device(_) => "device",
                     _ => "qube",
                 },
                 "at": found.at(),

@@ -15,7 +15,7 @@ mod verify;
 use super::Context;
 use crate::audit_cli::{AuditCommand, PruneArgs};
 use crate::error::{Exit, Failure};
-use crate::history::Moment;
+use crate::journal::Moment;
 use crate::names::Sbdf;
 use crate::observe;
 use crate::system::confine::{confine, Needs};

@@ -2,6 +2,7 @@
 
 use super::{failure, Context};
 use crate::error::{Code, Exit, Failure};
+use crate::journal::{OperationPhase, OperationRecord, StepName, StepPhase, StepRecord};
 use crate::report::text::wrapped;
 use crate::report::{emit, json, sentence};
 use audit::{Query, Record};
@@ -78,16 +79,16 @@ fn operation(context: &Context, operation: &str, records: &[Record]) -> Result<E
     if context.json {
         let members = json!({
             "op": operation,
-            "unfinished": unfinished.iter().map(|record| record.text("step")).collect::<Vec<_>>(),
-            "finished": records.iter().any(|record| record.kind() == "op" && record.text("phase") == Some("end")),
+            "unfinished": unfinished.iter().map(|(step, _)| step.word()).collect::<Vec<_>>(),
+            "finished": records.iter().any(is_end),
             "records": records.iter().map(|record| Value::Object(record.members().clone())).collect::<Vec<_>>(),
         });
         emit(&json::document("audit-show", members))?;
         return Ok(Exit::Done);
     }
     let mut text = String::new();
-    for record in &unfinished {
-        let step = record.text("step").unwrap_or("?");
+    for (step, record) in &unfinished {
+        let step = step.word();
         text.push_str(&format!(
             "UNFINISHED  {step}: it was intended at {}; nothing says what came of it\n",
             moment(record)
@@ -100,14 +101,18 @@ fn operation(context: &Context, operation: &str, records: &[Record]) -> Result<E
     Ok(Exit::Done)
 }
 
+fn is_end(record: &Record) -> bool {
+    OperationRecord::read(record).is_some_and(|it| matches!(it.phase, OperationPhase::End { .. }))
+}
+
 /// The intents that no later record of the same step answers.
-fn unfinished(records: &[Record]) -> Vec<&Record> {
-    let mut open: Vec<&Record> = Vec::new();
-    for record in records.iter().filter(|record| record.kind() == "step") {
-        let step = record.text("step");
-        match record.text("phase") {
-            Some("intent") => open.push(record),
-            _ => open.retain(|intent| intent.text("step") != step),
+fn unfinished(records: &[Record]) -> Vec<(StepName, &Record)> {
+    let mut open: Vec<(StepName, &Record)> = Vec::new();
+    for record in records {
+        let Some(StepRecord { step, phase, .. }) = StepRecord::read(record) else { continue };
+        match phase {
+            StepPhase::Intent => open.push((step, record)),
+            _ => open.retain(|(intended, _)| *intended != step),
         }
     }
     open
@@ -121,7 +126,8 @@ fn moment(record: &Record) -> &str {
 fn block(record: &Record) -> String {
     let own = ["v", "prev", "seq", "time", "boot", "op", "kind", "hash", "step", "phase"];
     let what = match record.kind() {
-        "step" => format!("{} {}", record.text("step").unwrap_or("?"), record.text("phase").unwrap_or("")),
+        "step" => StepRecord::read(record)
+            .map_or_else(String::new, |it| format!("{} {}", it.step.word(), it.phase.word())),
         kind => format!("{kind} {}", record.text("phase").unwrap_or("")),
     };
     let mut members = String::new();

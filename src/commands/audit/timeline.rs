@@ -4,7 +4,7 @@ use super::{boot, device, failure, moment, no_records, Context};
 use crate::assess::Point;
 use crate::audit_cli::TimelineArgs;
 use crate::error::{Exit, Failure};
-use crate::history::{up, Entry, Moment, Uptime};
+use crate::journal::{up, Entry, Moment, OperationPhase, OperationRecord, Uptime};
 use crate::names::Sbdf;
 use crate::report::timeline::{picture, Drawn, Operation, Span, Story, Told, View};
 use crate::report::{emit, json, warn};
@@ -88,22 +88,16 @@ fn tell(story: &mut Story, record: &Record, wanted: Option<Sbdf>) {
         }
         return;
     }
-    let id = record.text("op").unwrap_or("");
-    match record.text("phase") {
-        Some("start") => {
-            let bdf = record.text("bdf").and_then(Sbdf::from_sysfs);
-            if wanted.is_some() && bdf != wanted {
-                return;
-            }
-            story.began(Operation {
-                id: id.to_owned(),
-                time,
-                command: record.text("command").unwrap_or("operation").to_owned(),
-                bdf,
-                outcome: "not finished".to_owned(),
-            });
+    let Some(OperationRecord { id, bdf, phase }) = OperationRecord::read(record) else { return };
+    match phase {
+        OperationPhase::Start(start) if wanted.is_none() || bdf == wanted => {
+            let command = if start.command.is_empty() { "operation".to_owned() } else { start.command };
+            let outcome = "not finished".to_owned();
+            story.began(Operation { id, time, command, bdf, outcome });
         }
-        Some("end") => story.ended(id, record.text("outcome").unwrap_or("ended")),
+        OperationPhase::End { outcome, .. } => {
+            story.ended(&id, if outcome.is_empty() { "ended" } else { &outcome });
+        }
         _ => {}
     }
 }

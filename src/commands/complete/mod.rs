@@ -9,7 +9,7 @@ mod words;
 
 use crate::cli::Cli;
 use crate::error::{Exit, Failure};
-use crate::history::{Entry, Told, What};
+use crate::journal::{Entry, Told, What};
 use crate::names::{DeviceArgument, QubeName, Sbdf};
 use crate::observe::boot_records;
 use crate::report::emit;

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::assess::{when, Act, Acts};
 use crate::error::{Code, Failure};
-use crate::history::{Entry, Moment};
+use crate::journal::{Entry, Moment, OperationPhase, OperationRecord};
 use crate::names::Sbdf;
 use crate::observe::boot_records;
 use crate::report::text::wrapped;
@@ -13,9 +13,8 @@ use serde_json::{json, Value};
 pub fn find(context: &Context, boot_id: &str, wanted: Option<Sbdf>) -> Result<Option<Act>, Failure> {
     let mut acts = Acts::default();
     let read = boot_records::read(&context.journal, boot_id, &mut |record| {
-        if record.kind() == "op" {
-            let bdf = record.text("bdf").and_then(Sbdf::from_sysfs);
-            acts.operation(record.text("op").unwrap_or_default(), bdf, record.text("phase") == Some("start"));
+        if let Some(it) = OperationRecord::read(record) {
+            acts.operation(&it.id, it.bdf, matches!(it.phase, OperationPhase::Start(_)));
         }
         if let Some(entry) = Entry::read(record) {
             acts.take(record.seq(), record.text("time").unwrap_or_default(), &entry);

@@ -2,18 +2,18 @@
 
 use super::super::assessed::{gone, Assessed};
 use super::super::history::past_of;
-use super::super::operation::{by, perform};
+use super::super::operation::{perform, started};
 use super::Context;
 use crate::assess::{Act, Hazard, Taken, Verdict};
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
-use crate::names::DriverName;
-use crate::observe::{identity, Snapshot, Sources};
+use crate::journal::{Consent, Start};
+use crate::names::{DriverName, Standing};
+use crate::observe::{identity, Sources};
 use crate::plan::{plan_return, Plan};
 use crate::report::json;
 use crate::run::{new_operation_id, Ending, Order, Record};
 use crate::system::signals::HeldSignals;
-use crate::system::who::Who;
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -247,20 +247,16 @@ impl Member {
         }
         let (Some(one), Some(plan)) = (&self.assessed, &self.plan) else { return Ok(None) };
         let function = &one.function;
-        let start = Snapshot::observed(&one.dom0, function).ok_or_else(|| gone(function.sbdf))?;
+        let start = Standing::observed(&one.dom0, function).ok_or_else(|| gone(function.sbdf))?;
         let mut record = Record::open(&order.context.journal, order.boot_id, new_operation_id(sources)?)?;
-        let who = Who::runs(&order.context.root);
-        record.start("rollback", function.sbdf, &start, |draft| {
-            let draft = draft
-                .text("device", &format!("{:04x}:{:04x}", function.vendor, function.device))
-                .text("class", &format!("{:06x}", function.class))
-                .text("found", &one.state.words())
-                .text("plan", &plan.id)
-                .number("act", i64::try_from(order.act.seq).unwrap_or(-1))
-                .list("accepted", order.accepted.words())
-                .text("consent", if order.asked { "prompt" } else { "accept" });
-            by(draft, &who)
-        });
+        let consent = Consent {
+            plan: plan.id.clone(),
+            act: Some(i64::try_from(order.act.seq).unwrap_or(-1)),
+            accepted: order.accepted.words().to_vec(),
+            asked: order.asked,
+        };
+        let started = started(order.context, "rollback", function, &start, &one.state);
+        record.start(function.sbdf, Start { consent: Some(consent), ..started });
         let (accepted, timeout, known_rom) = (order.accepted, order.timeout, one.known_rom());
         let qubes = one.dom0.qubes_said();
         let run = Order { function, start, plan, accepted, known_rom, qubes, timeout };

@@ -3,7 +3,7 @@
 //! ran: the assignment is what is told, with the first file that has it, and its end with the first that lacks it.
 
 use super::{time, Found, Tally};
-use crate::history::{self, Entry, Moment, QubeEvent};
+use crate::journal::{self, Entry, Moment, QubeEvent};
 use crate::names::Sbdf;
 use crate::observe::qubes::{Assignment, Qube};
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ pub fn assignments(backups: &[Backup], place: &dyn Fn(&Assignment) -> Option<Sbd
             let (count, stands, bdf) = known.entry(identified.clone()).or_default();
             if !*stands {
                 (*count, *stands, *bdf) = (*count + 1, true, place(assignment));
-                let mut it = history::Qube::new(QubeEvent::Assigned, &identified.0, SOURCE);
+                let mut it = journal::Qube::new(QubeEvent::Assigned, &identified.0, SOURCE);
                 it.uuid.clone_from(&one.uuid);
                 it.label.clone_from(&one.label);
                 it.bdf = *bdf;
@@ -62,7 +62,7 @@ pub fn assignments(backups: &[Backup], place: &dyn Fn(&Assignment) -> Option<Sbd
             known.iter_mut().filter(|(it, (_, stands, _))| *stands && !seen.contains(it))
         {
             *stands = false;
-            let mut it = history::Qube::new(QubeEvent::Unassigned, &identified.0, SOURCE);
+            let mut it = journal::Qube::new(QubeEvent::Unassigned, &identified.0, SOURCE);
             it.bdf = *bdf;
             tally.push(found(it, identified, *count, backup.moment));
         }
@@ -70,7 +70,7 @@ pub fn assignments(backups: &[Backup], place: &dyn Fn(&Assignment) -> Option<Sbd
     tally
 }
 
-fn found(mut it: crate::history::Qube, identified: &Identified, count: u64, moment: Option<Moment>) -> Found {
+fn found(mut it: journal::Qube, identified: &Identified, count: u64, moment: Option<Moment>) -> Found {
     let (_, port, identity, options) = identified;
     it.port.clone_from(port);
     it.options.clone_from(options);

@@ -10,7 +10,7 @@
 
 use super::journald::kernel_line;
 use super::{stay, Found, Reader, Tally};
-use crate::history::{Entry, Moment, StayEvent};
+use crate::journal::{Entry, Moment, StayEvent};
 use crate::names::Sbdf;
 
 const SOURCE: &str = "import:xen-console";

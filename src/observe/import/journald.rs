@@ -3,7 +3,7 @@
 //! (core-admin `qubes/vm/qubesvm.py`: `Starting NAME`, after `vm.NAME: `). A release is never logged.
 
 use super::{device, stay, time, Found, Reader, Tally};
-use crate::history::{DeviceEvent, Entry, Moment, Qube, QubeEvent, StayEvent};
+use crate::journal::{DeviceEvent, Entry, Moment, Qube, QubeEvent, StayEvent};
 use crate::names::{QubeName, Sbdf};
 use serde_json::{Map, Value};
 

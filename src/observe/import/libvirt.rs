@@ -4,7 +4,7 @@
 //! Its neighbours have: messages of libxl, `2020-11-15 19:06:33.880+0000: libxl: …`, in UTC.
 
 use super::{stay, Found, Reader, Tally};
-use crate::history::{Entry, Moment, StayEvent};
+use crate::journal::{Entry, Moment, StayEvent};
 use crate::names::{escape, Sbdf};
 use serde_json::{Map, Value};
 

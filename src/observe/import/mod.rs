@@ -17,7 +17,7 @@ pub use journald::Journald;
 pub use libvirt::Libvirt;
 pub use lines::each_line;
 
-use crate::history::{Device, DeviceEvent, Entry, Identity, Moment, Stay, StayEvent};
+use crate::journal::{Device, DeviceEvent, Entry, Identity, Moment, Stay, StayEvent};
 use crate::names::Sbdf;
 use audit::Draft;
 use sha2::{Digest, Sha256};

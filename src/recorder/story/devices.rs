@@ -1,7 +1,7 @@
 //! What is told of functions in dom0: who drives them.
 
 use super::{Driver, Look, Seen, Story};
-use crate::history::{Device, DeviceEvent, Entry};
+use crate::journal::{Device, DeviceEvent, Entry};
 use crate::names::{DriverName, Sbdf};
 use crate::recorder::limits::{Key, Now};
 use crate::system::uevents::{Action, Uevent};

@@ -10,7 +10,7 @@ mod stays;
 mod tests;
 
 use super::limits::{Key, Limits, Now};
-use crate::history::{Entry, Identity, Lost, Stay};
+use crate::journal::{Entry, Identity, Lost, Stay};
 use crate::names::Sbdf;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! What is told of qubes.
 
 use super::{About, Story};
-use crate::history::{Entry, Qube, QubeEvent};
+use crate::journal::{Entry, Qube, QubeEvent};
 use crate::names::Sbdf;
 use crate::observe::qubes::{Device, Happened, Happening, Port};
 use crate::recorder::limits::{Key, Now};

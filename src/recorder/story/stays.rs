@@ -1,7 +1,7 @@
 //! What is told of functions with qubes.
 
 use super::{Place, Story, Using};
-use crate::history::{Entry, Lost, Moment, Stay, StayEvent, Told, What};
+use crate::journal::{Entry, Lost, Moment, Stay, StayEvent, Told, What};
 use crate::recorder::limits::{Key, Now};
 use std::collections::{BTreeMap, BTreeSet};
 

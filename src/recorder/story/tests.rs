@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::history::{DeviceEvent, Moment, StayEvent};
+use crate::journal::{DeviceEvent, Moment, StayEvent};
 use crate::names::DriverName;
 use crate::system::uevents::{Action, Uevent};
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! The scale of a picture: which column a moment falls into, and the times written above.
 
 use super::View;
-use crate::history::Moment;
+use crate::journal::Moment;
 
 /// Steps between written times, in seconds: what people count in.
 const STEPS: [u64; 24] = [

@@ -1,7 +1,7 @@
 //! Records to lanes: when which qube had a function, and when a driver of dom0.
 
 use crate::assess::Point;
-use crate::history::{DeviceEvent, Entry, Moment, RecorderPhase, Stay, StayEvent};
+use crate::journal::{DeviceEvent, Entry, Moment, RecorderPhase, Stay, StayEvent};
 use crate::names::Sbdf;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

@@ -10,7 +10,7 @@ pub use lanes::{Lane, Span};
 pub use picture::picture;
 
 use crate::assess::{Coverage, Point};
-use crate::history::{Entry, Moment};
+use crate::journal::{Entry, Moment};
 use crate::names::Sbdf;
 use std::collections::{BTreeMap, HashMap};
 

@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::{Drawn, Lane, Operation, View};
-use crate::history::Moment;
+use crate::journal::Moment;
 use crate::names::Sbdf;
 use crate::report::text::wrapped;
 use console::Style;

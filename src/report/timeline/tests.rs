@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::history::{Device, DeviceEvent, Identity, Recorder, RecorderPhase, Stay, StayEvent, Uptime};
+use crate::journal::{Device, DeviceEvent, Identity, Recorder, RecorderPhase, Stay, StayEvent, Uptime};
 use proptest::prelude::*;
 
 fn at(clock: &str) -> Moment {

@@ -3,6 +3,7 @@
 use super::{failure, print, Context};
 use crate::audit_cli::{LogArgs, LogForm};
 use crate::error::Failure;
+use crate::journal::StepPhase;
 use crate::report::{reader_is_gone, taken};
 use crate::system::signals::HeldSignals;
 use audit::{Follow, Query, Record, Skipped};
@@ -27,7 +28,8 @@ pub fn run(context: &Context, args: &LogArgs, query: &Query, form: LogForm) -> R
         None => BEFORE,
     };
     let wanted = |line: &[u8]| {
-        !args.failed || Record::parse(line).is_some_and(|record| record.text("phase") == Some("failed"))
+        !args.failed
+            || Record::parse(line).is_some_and(|record| StepPhase::of(&record) == Some(StepPhase::Failed))
     };
     let mut follow = Follow::new(&context.journal, query.clone());
     let mut skipped = Skipped::default();

@@ -8,6 +8,7 @@ mod shown;
 use super::{failure, no_records, Context};
 use crate::audit_cli::{LogArgs, LogForm};
 use crate::error::{Exit, Failure};
+use crate::journal::StepPhase;
 use crate::report::warn;
 use audit::{Query, Record, Skipped};
 use output::Output;
@@ -84,7 +85,8 @@ fn records(context: &Context, args: &LogArgs, query: &Query, form: LogForm) -> R
     let print = |out: &mut dyn Write, line: &[u8]| print(out, line, form);
     let mut output = Output::new(limit.is_some() || args.reverse, limit, &print);
     let failed_only = |line: &[u8]| {
-        !args.failed || Record::parse(line).is_some_and(|record| record.text("phase") == Some("failed"))
+        !args.failed
+            || Record::parse(line).is_some_and(|record| StepPhase::of(&record) == Some(StepPhase::Failed))
     };
     let skipped = audit::select(&context.journal, query, &mut |line| {
         if failed_only(line) {

@@ -1,5 +1,6 @@
 //! Records and operations as lines of a table: when, which function, what.
 
+use crate::journal::{OperationPhase, OperationRecord, StepPhase, StepRecord};
 use crate::report::sentence;
 use crate::report::text::wrapped;
 use audit::{Operation, Record};
@@ -17,7 +18,7 @@ pub fn operation(operation: &Operation) -> String {
 /// One record.
 pub fn record(record: &Record) -> String {
     let operation = record.text("op").map(|id| format!(" ({id})")).unwrap_or_default();
-    let failed = record.kind() == "lost" || record.text("phase") == Some("failed");
+    let failed = record.kind() == "lost" || StepPhase::of(record) == Some(StepPhase::Failed);
     let says = Some(sentence::of_record(record)).filter(|says| !says.is_empty());
     row(record, &(says.unwrap_or_else(|| record.kind().to_owned()) + &operation), failed)
 }
@@ -43,14 +44,13 @@ fn row(record: &Record, says: &str, loud: bool) -> String {
 /// How an operation ended, as far as it got.
 pub fn outcome(operation: &Operation) -> String {
     let Some(last) = Record::parse(&operation.last) else { return String::new() };
-    match (last.kind(), last.text("phase")) {
-        ("op", Some("end")) => last.text("outcome").unwrap_or("ended").to_owned(),
-        (_, phase) => {
-            let step =
-                last.text("step").map(|step| format!(": {step} {}", phase.unwrap_or(""))).unwrap_or_default();
-            format!("not finished{step}")
-        }
+    if let Some(OperationRecord { phase: OperationPhase::End { outcome, .. }, .. }) =
+        OperationRecord::read(&last)
+    {
+        return if outcome.is_empty() { "ended".to_owned() } else { outcome };
     }
+    let step = StepRecord::read(&last).map(|it| format!(": {} {}", it.step.word(), it.phase.word()));
+    format!("not finished{}", step.unwrap_or_default())
 }
 
 /// The time to the second, in UTC.

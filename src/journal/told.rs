@@ -1,6 +1,6 @@
 //! One thing the journal tells, with its place: for everything that looks back.
 
-use super::{Entry, Moment, Uptime};
+use super::{Entry, Moment, OperationPhase, OperationRecord, Uptime};
 use crate::names::Sbdf;
 use audit::Record;
 
@@ -51,9 +51,11 @@ impl Told {
         let what = match record.kind() {
             "gap" => What::Gap,
             "pruned" => What::Pruned,
-            "op" if record.text("phase") == Some("start") => What::Operation {
-                command: record.text("command").unwrap_or_default().to_owned(),
-                bdf: record.text("bdf").and_then(Sbdf::from_sysfs)?,
+            "op" => match OperationRecord::read(record)? {
+                OperationRecord { phase: OperationPhase::Start(start), bdf: Some(bdf), .. } => {
+                    What::Operation { command: start.command, bdf }
+                }
+                _ => return None,
             },
             _ => What::Entry(Entry::read(record)?),
         };

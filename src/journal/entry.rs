@@ -18,6 +18,7 @@
 //!
 //! Texts are kept escaped, as the journal shows them and as `names::escape` makes them: no field can act on a terminal.
 
+use super::shown::{known, list, text};
 use crate::names::{unescape, Sbdf};
 use audit::{Draft, Record};
 
@@ -259,21 +260,6 @@ words!(QubeEvent {
     Assigned = "assigned",
     Unassigned = "unassigned",
 });
-
-/// Adds what is known. The journal escapes by itself.
-fn known(draft: Draft, members: &[(&str, &str)]) -> Draft {
-    let known = members.iter().filter(|(_, value)| !value.is_empty());
-    known.fold(draft, |draft, (key, value)| draft.bytes(key, &unescape(value)))
-}
-
-fn text(record: &Record, key: &str) -> String {
-    record.text(key).unwrap_or_default().to_owned()
-}
-
-fn list(record: &Record, key: &str) -> Vec<String> {
-    let items = record.get(key).and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
-}
 
 fn bdf(record: &Record) -> Option<Sbdf> {
     record.text("bdf").and_then(Sbdf::from_sysfs)

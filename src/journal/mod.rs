@@ -1,0 +1,24 @@
+//! Journal: the records in which it is kept what happened to PCI functions, each written and read in one file. The
+//! recorder, imports and operations write them, everything that looks back reads them.
+
+#![forbid(unsafe_code)]
+
+mod entry;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fuzz;
+mod moment;
+mod operation;
+mod shown;
+mod step;
+mod told;
+mod uptime;
+
+pub use entry::{
+    Device, DeviceEvent, Entry, Identity, Lost, Qube, QubeEvent, Recorder, RecorderPhase, Stay, StayEvent,
+};
+pub use moment::{seconds, Moment};
+pub use operation::{Consent, OperationPhase, OperationRecord, Start};
+pub use step::{Details, StepName, StepPhase, StepRecord};
+pub use told::{journal_boot, up, Told, What};
+pub use uptime::Uptime;
