@@ -153,7 +153,9 @@ fn another_operation_is_not_disturbed() {
     let dom0 = held();
     dom0.write("run/qubes-dom0-pci.lock", "");
     let file = std::fs::File::open(dom0.path("run/qubes-dom0-pci.lock")).unwrap();
-    file.lock().unwrap();
+    let _lock = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
+        .map_err(|(_, errno)| errno)
+        .unwrap();
     // Reading does not wait for it.
     dom0.run(&["list"]).exits(0);
     dom0.run(&["plan", NIC]).exits(4);

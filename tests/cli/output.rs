@@ -138,7 +138,7 @@ fn a_reader_that_goes_away_is_no_panic() {
         &["--help"],
         &["reattach", NIC],
     ] {
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = nix::unistd::pipe().unwrap();
         drop(reader);
         let mut command = dom0.command(arguments);
         let answer =
