@@ -16,12 +16,14 @@ pub fn in_use(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
     let mut hazards: Vec<Hazard> = Vec::new();
     for (qube, assignment) in known.assigned(function) {
         let Some((sentence, seen)) = runs(dom0, qube) else { continue };
+        let unseen = qube.state == QubeState::NotTold && matches!(dom0.live, Some(Err(_)));
         let told = matches!(&state.kind, Kind::InUse(other) if *other == qube.name.to_string());
         if told || hazards.iter().any(|hazard| hazard.sentence == sentence) {
             continue;
         }
         let evidence = evidence(known, assignment) + &seen;
-        hazards.push(hazard("in-use", Severity::Stop, sentence, evidence, labels(&[qube])));
+        let hazard = hazard("in-use", Severity::Stop, sentence, evidence, labels(&[qube]));
+        hazards.push(hazard.resting_on_the_unseen(unseen));
     }
     hazards
 }
@@ -65,7 +67,8 @@ fn assignments_unknown(dom0: &Dom0, why: &str) -> Option<Hazard> {
         }
     };
     let sentence = "it cannot be ruled out that a qube that runs is assigned it".to_owned();
-    Some(hazard("in-use", Severity::Stop, sentence, format!("{seen}; {why}"), Vec::new()))
+    let hazard = hazard("in-use", Severity::Stop, sentence, format!("{seen}; {why}"), Vec::new());
+    Some(hazard.resting_on_the_unseen(true))
 }
 
 /// Qubes that take the function again at their next start, whatever dom0 does with it until then.
@@ -123,5 +126,5 @@ fn hazard(
     evidence: String,
     labels: Vec<String>,
 ) -> Hazard {
-    Hazard { id, severity, qube: None, labels, sentence, evidence }
+    Hazard { id, severity, qube: None, labels, sentence, evidence, unseen: false }
 }

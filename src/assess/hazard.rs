@@ -38,9 +38,18 @@ pub struct Hazard {
     pub sentence: String,
     /// What it rests on.
     pub evidence: String,
+    /// Whether it rests on nothing but what could not be read.
+    pub unseen: bool,
 }
 
 impl Hazard {
+    /// Marks it as one that rests on nothing but what could not be read.
+    #[must_use]
+    pub fn resting_on_the_unseen(mut self, unseen: bool) -> Self {
+        self.unseen = unseen;
+        self
+    }
+
     /// Where it stands among others, the worst first.
     #[must_use]
     pub fn rank(&self) -> (Severity, usize) {

@@ -41,13 +41,24 @@ pub enum Verdict {
     Refused(Vec<&'static str>),
     /// It can be returned if these hazards are accepted; a reboot is better.
     Ask(Vec<String>),
+    /// Only root could tell: what would refuse it, or not, rests on what this user may not see.
+    Unknown,
+    /// An operation on it was interrupted and is not settled: that comes first.
+    Pending,
+    /// An operation on it is running.
+    Running,
 }
 
 impl Verdict {
     /// The verdict that follows from the hazards.
     #[must_use]
-    pub fn from(state: &State, hazards: &[Hazard]) -> Self {
-        let stops = stops(hazards);
+    pub fn from(state: &State, hazards: &[Hazard], by_root: bool) -> Self {
+        let unseen = hazards.iter().any(|hazard| hazard.unseen);
+        let stops = if by_root { stops(hazards) } else { stops(&seen(hazards.to_vec())) };
+        // What only a return would meet says nothing where there may be nothing to return.
+        if !by_root && unseen && (stops.is_empty() || state.looks_fine()) {
+            return Self::Unknown;
+        }
         if state.is_fine() && stops.is_empty() {
             return Self::Nothing;
         }
@@ -66,8 +77,18 @@ impl Verdict {
             Self::Refused(ids) => format!("refused: {}", ids.join(", ")),
             Self::Ask(accept) if accept.is_empty() => "can be healed".to_owned(),
             Self::Ask(_) => "reboot; or reattach at a risk".to_owned(),
+            Self::Unknown => "not known: run it with sudo".to_owned(),
+            Self::Pending => "an operation on it was interrupted: run `recover` first".to_owned(),
+            Self::Running => "an operation on it is running".to_owned(),
         }
     }
+}
+
+/// Without the stops that rest on nothing but what could not be read: to somebody who may not read it they say nothing.
+#[must_use]
+pub fn seen(mut hazards: Vec<Hazard>) -> Vec<Hazard> {
+    hazards.retain(|hazard| !hazard.unseen || hazard.severity != Severity::Stop);
+    hazards
 }
 
 /// The ids that nobody can accept, in their order; several of one kind are one reason.

@@ -54,6 +54,7 @@ fn forbidden(sentence: &str, evidence: String) -> Hazard {
         labels: Vec::new(),
         sentence: sentence.to_owned(),
         evidence,
+        unseen: false,
     }
 }
 

@@ -68,6 +68,7 @@ impl Reboot {
             labels: Vec::new(),
             sentence: "a reboot would not give it back to dom0".to_owned(),
             evidence: self.why(),
+            unseen: false,
         })
     }
 }

@@ -3,14 +3,16 @@
 use super::history::{past_of, unseen};
 use super::Context;
 use crate::assess::{
-    advice, of_return, siblings, state_of, way_out, Hazard, Kind, Past, Reboot, State, Verdict,
+    advice, of_return, seen, siblings, state_of, way_out, Hazard, Kind, Past, Reboot, Severity, State,
+    Verdict,
 };
 use crate::error::{Code, Exit, Failure};
 use crate::names::{DriverName, Sbdf};
 use crate::observe::qubes::QubesSource;
 use crate::observe::{Claims, Dom0, Function, Qubes, Sources};
 use crate::report::text::wrapped;
-use crate::report::Described;
+use crate::report::{not_root, unsettled_block, Described};
+use crate::run::Unsettled;
 use crate::system::pci_ids::PciIds;
 use crate::system::sysfs::PciSysfs;
 use std::collections::BTreeSet;
@@ -82,8 +84,33 @@ impl Assessed {
         if !state.is_fine() {
             hazards.extend(reboot.note());
         }
-        let verdict = Verdict::from(&state, &hazards);
+        let verdict = Verdict::from(&state, &hazards, dom0.by_root);
+        if !dom0.by_root {
+            hazards = seen(hazards);
+            hazards.retain(|hazard| verdict != Verdict::Unknown || hazard.severity != Severity::Stop);
+        }
         Ok(Self { dom0, function, claims, state, past, hazards, reboot, verdict })
+    }
+
+    /// Puts an operation on it that is not settled before everything else.
+    #[must_use]
+    pub fn beside(mut self, unsettled: &Unsettled) -> Self {
+        if unsettled.is_of(self.function.sbdf) {
+            self.verdict = match unsettled {
+                Unsettled::Running { .. } => Verdict::Running,
+                _ => Verdict::Pending,
+            };
+        }
+        self
+    }
+
+    /// What stands above the answer to `command`.
+    #[must_use]
+    pub fn heading(dom0: &Dom0, unseen: &[String], unsettled: &Unsettled, command: &str) -> String {
+        let hidden = !dom0.by_root && !unseen.is_empty();
+        let first = if hidden { not_root(command) } else { String::new() };
+        let own = matches!(unsettled, Unsettled::Unknown(_)) && hidden;
+        first + &if own { String::new() } else { unsettled_block(unsettled) }
     }
 
     /// The hash of its ROM that was recorded last.
@@ -98,9 +125,6 @@ impl Assessed {
         let seen = self.dom0.uses.is_ok() && self.dom0.qubes_known.is_ok();
         if stop != "in-use" || seen || matches!(self.state.kind, Kind::InUse(_)) {
             return way_out(stop);
-        }
-        if !nix::unistd::geteuid().is_root() {
-            return "run it as root, who sees which qube has it";
         }
         if self.dom0.uses.is_err() {
             return "see whether xenstored answers (on Qubes: systemctl status xenstored)";
@@ -179,10 +203,10 @@ impl Assessed {
     pub fn all(
         context: &Context,
         sources: &mut Sources,
-        wanted: impl Fn(&Dom0, &State) -> bool,
+        wanted: impl Fn(&Dom0, Sbdf, &State) -> bool,
     ) -> Result<All, Failure> {
         let dom0 = Rc::new(sources.observe()?);
-        let wanted = dom0.functions.values().filter(|function| wanted(&dom0, &state_of(&dom0, function)));
+        let wanted = dom0.functions.values().filter(|one| wanted(&dom0, one.sbdf, &state_of(&dom0, one)));
         let wanted: Vec<Sbdf> = wanted.map(|function| function.sbdf).collect();
         let past = Rc::new(past_of(context, sources, &dom0, &wanted));
         let mut all = Vec::new();

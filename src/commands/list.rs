@@ -5,7 +5,8 @@ use super::Context;
 use crate::error::{Exit, Failure};
 use crate::observe::Sources;
 use crate::report::text::wrapped;
-use crate::report::{device_block, emit, json};
+use crate::report::{self, device_block, emit, json};
+use crate::run::Unsettled;
 use serde_json::json;
 
 /// Runs it.
@@ -15,11 +16,14 @@ use serde_json::json;
 pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
     let mut sources = Sources::open(&context.root)?;
     // Where Xen cannot be asked, sysfs has to do; what it cannot show is said below.
-    let All { dom0, past, assessed } = Assessed::all(context, &mut sources, |dom0, state| {
+    let boot_id = crate::observe::boot_id(&context.root)?;
+    let unsettled = Unsettled::read(&context.root, &context.journal, &boot_id);
+    let All { dom0, past, assessed } = Assessed::all(context, &mut sources, |dom0, sbdf, state| {
         let fine =
             if dom0.owners.is_ok() && dom0.uses.is_ok() { state.is_fine() } else { state.looks_fine() };
-        all || !fine
+        all || !fine || unsettled.is_of(sbdf)
     })?;
+    let assessed: Vec<Assessed> = assessed.into_iter().map(|one| one.beside(&unsettled)).collect();
     let names = names_of(context, assessed.iter().map(|one| &one.function));
     let unseen = Assessed::unseen(&dom0, &past);
     let describe =
@@ -27,9 +31,12 @@ pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
     if context.json {
         let functions: Vec<_> =
             assessed.iter().map(|one| one.described(&describe(one), json::device)).collect();
+        let (pending, running) = report::unsettled(&unsettled);
         emit(&json::document(
             "list",
             json!({
+                "pending": pending,
+                "running": running,
                 "functions": functions,
                 "qubes": Assessed::qubes(&dom0),
                 "unseen": unseen,
@@ -37,11 +44,12 @@ pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
         ))?;
         return Ok(Exit::Done);
     }
-    let mut text = String::new();
+    let command = if all { "list --all" } else { "list" };
+    let mut text = Assessed::heading(&dom0, &unseen, &unsettled, command);
     for one in &assessed {
         text.push_str(&one.described(&describe(one), device_block));
     }
-    if assessed.is_empty() && unseen.is_empty() {
+    if assessed.is_empty() && unseen.is_empty() && matches!(unsettled, Unsettled::Nothing) {
         text.push_str("dom0 drives every function.\n");
     }
     text.push_str(&Assessed::of_no_qubes(&dom0));

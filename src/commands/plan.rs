@@ -13,8 +13,8 @@ use crate::error::{Exit, Failure};
 use crate::observe::Sources;
 use crate::plan::plan_return;
 use crate::report::text::wrapped;
-use crate::report::{device_block, emit, hazards_block, json, plan_block, reboot_block};
-use crate::run::{pending, Interrupted};
+use crate::report::{self, device_block, emit, hazards_block, json, plan_block, reboot_block};
+use crate::run::Unsettled;
 use serde_json::json;
 
 /// Runs it.
@@ -34,28 +34,37 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
         takes_records(context)?;
         usable(&one.past)?;
     }
+    let unsettled = Unsettled::read(&context.root, &context.journal, &one.dom0.boot_id);
+    match &unsettled {
+        Unsettled::Unknown(why) if lacking.is_none() && !is_for_root_alone(why) => return Err(why.clone()),
+        _ => {}
+    }
+    let one = one.beside(&unsettled);
     let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
     let missing = accepted.missing(&one.hazards);
-    let pending = match pending(&context.journal) {
-        Err(failure) if lacking.is_some() || is_for_root_alone(&failure) => None,
-        other => other?,
-    };
     let exit = match (&lacking, &one.verdict) {
         (Some(failure), _) => failure.exit,
-        _ if pending.is_some() => Exit::Pending,
+        _ if matches!(unsettled, Unsettled::Pending { .. }) => Exit::Pending,
+        // Somebody else's turn: a return would wait, and then be refused.
+        _ if matches!(unsettled, Unsettled::Running { .. }) => Exit::Undone,
         (None, Verdict::Nothing) => Exit::Done,
         (None, Verdict::Refused(_)) => Exit::Refused,
         (None, Verdict::Ask(_)) if missing.is_empty() => Exit::Done,
         (None, Verdict::Ask(_)) => Exit::Consent,
+        (None, Verdict::Unknown) => Exit::NotDom0,
+        (None, Verdict::Pending) => Exit::Pending,
+        (None, Verdict::Running) => Exit::Undone,
     };
     let names = names_of(context, std::iter::once(&one.function));
     let description = names.describe(one.function.class, one.function.vendor, one.function.device);
     if context.json {
+        let (pending, running) = report::unsettled(&unsettled);
         let members = json!({
             "device": one.described(&description, json::device),
             "accept": missing.iter().map(|hazard| hazard.acceptance()).collect::<Vec<_>>(),
             "plan": json::plan(&plan, &one.reboot),
-            "pending": pending.as_ref().map(Interrupted::words),
+            "pending": pending,
+            "running": running,
             "exit": exit.status(),
             "qubes": Assessed::qubes(&one.dom0),
             "unseen": Assessed::unseen(&one.dom0, &one.past),
@@ -63,7 +72,9 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
         emit(&json::document("plan", members))?;
         return Ok(exit);
     }
-    let mut text = one.described(&description, device_block);
+    let unseen = Assessed::unseen(&one.dom0, &one.past);
+    let mut text = Assessed::heading(&one.dom0, &unseen, &unsettled, &format!("plan {sbdf}"));
+    text.push_str(&one.described(&description, device_block));
     text.push('\n');
     if !one.hazards.is_empty() {
         text.push_str("Hazards\n");
@@ -95,8 +106,21 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
             text.push_str(&format!("\nTo {what} in a script:\n"));
             text.push_str(&command(context, sbdf, args, &plan.id, &accept));
         }
+        (None, Verdict::Unknown) => {
+            let words = format!(
+                "What `reattach` would do rests on what only root sees: run this with sudo. What a reboot would do: {}.",
+                one.reboot.words()
+            );
+            text.push_str(&wrapped("", &words));
+            text.push_str(&reboot_block(&one.reboot));
+        }
+        (None, Verdict::Pending) => {
+            text.push_str("An operation on it was interrupted: run `recover` first.\n");
+        }
+        (None, Verdict::Running) => {
+            text.push_str("An operation on it is running: plan again when it has ended.\n");
+        }
     }
-    let unseen = Assessed::unseen(&one.dom0, &one.past);
     let no_qubes = Assessed::of_no_qubes(&one.dom0);
     if !unseen.is_empty() || !no_qubes.is_empty() {
         text.push('\n');
@@ -104,14 +128,6 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     text.push_str(&no_qubes);
     for what in unseen {
         text.push_str(&wrapped("not seen: ", &what));
-    }
-    if let Some(pending) = pending {
-        text.push('\n');
-        let words = pending.words();
-        text.push_str(&wrapped(
-            "",
-            &format!("{words} was interrupted and is not settled: run `recover` first."),
-        ));
     }
     emit(&text)?;
     Ok(exit)

@@ -5,7 +5,8 @@ use super::Context;
 use crate::error::{Exit, Failure};
 use crate::observe::Sources;
 use crate::report::text::wrapped;
-use crate::report::{device_block, emit, hazards_block, history_block, json, reboot_block};
+use crate::report::{self, device_block, emit, hazards_block, history_block, json, reboot_block};
+use crate::run::Unsettled;
 use serde_json::json;
 
 /// Runs it.
@@ -16,6 +17,8 @@ pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
     let sbdf = Sources::find(&context.root, device)?;
     let mut sources = Sources::open(&context.root)?;
     let one = Assessed::of(context, &mut sources, sbdf, None)?;
+    let unsettled = Unsettled::read(&context.root, &context.journal, &one.dom0.boot_id);
+    let one = one.beside(&unsettled);
     let names = names_of(context, std::iter::once(&one.function));
     let description = names.describe(one.function.class, one.function.vendor, one.function.device);
     let unseen = Assessed::unseen(&one.dom0, &one.past);
@@ -23,7 +26,10 @@ pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
     if context.json {
         let device = one.described(&description, json::device);
         let claims: Vec<String> = one.claims.by_alias.iter().map(|claim| claim.module.to_string()).collect();
+        let (pending, running) = report::unsettled(&unsettled);
         let members = json!({
+            "pending": pending,
+            "running": running,
             "device": device,
             "identity": identity,
             "modalias": crate::names::escape(one.function.modalias.as_bytes()),
@@ -36,7 +42,8 @@ pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
         emit(&json::document("show", members))?;
         return Ok(Exit::Done);
     }
-    let mut text = one.described(&description, device_block);
+    let mut text = Assessed::heading(&one.dom0, &unseen, &unsettled, &format!("show {sbdf}"));
+    text.push_str(&one.described(&description, device_block));
     text.push_str(&one.described(&description, history_block));
     text.push_str(&wrapped("  identity  ", &identity));
     let reset = match &one.function.reset_methods {

@@ -99,6 +99,7 @@ mod tests {
             labels: Vec::new(),
             sentence: String::new(),
             evidence: String::new(),
+            unseen: false,
         }
     }
 

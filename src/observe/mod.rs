@@ -86,6 +86,8 @@ pub struct Dom0 {
     pub qubes_known: Reading<Option<Qubes>>,
     /// The domains Xen lists besides dom0, by name; read where Qubes is there and does not say which qubes run.
     pub live: Option<Reading<Vec<Live>>>,
+    /// Whether root read all this: anybody else may not see everything, and what is not seen then is no fact of dom0.
+    pub by_root: bool,
 }
 
 /// The open connections a command reads through.
@@ -184,6 +186,7 @@ impl Sources {
             boot: boot::read(&self.root),
             qubes_known,
             live,
+            by_root: nix::unistd::geteuid().is_root(),
         })
     }
 

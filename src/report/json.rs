@@ -52,6 +52,9 @@ fn verdict(verdict: &Verdict) -> Value {
         Verdict::Nothing => json!({ "word": "nothing" }),
         Verdict::Refused(ids) => json!({ "word": "refused", "stops": ids }),
         Verdict::Ask(accept) => json!({ "word": "ask", "accept": accept }),
+        Verdict::Unknown => json!({ "word": "unknown" }),
+        Verdict::Pending => json!({ "word": "pending" }),
+        Verdict::Running => json!({ "word": "running" }),
     }
 }
 

@@ -10,11 +10,13 @@ mod operation;
 pub mod sentence;
 pub mod text;
 pub mod timeline;
+mod unsettled;
 
 pub use device::{device_block, hazards_block, plan_block, reboot_block, Described};
 pub use dossier::dossier;
 pub use history::history_block;
 pub use operation::{ending_block, step_line};
+pub use unsettled::{not_root, unsettled, unsettled_block};
 
 use crate::error::{Code, Exit, Failure};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};

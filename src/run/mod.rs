@@ -15,12 +15,14 @@ mod returned;
 mod rom;
 mod unassign;
 mod undo;
+mod unsettled;
 mod verify;
 
 pub use outcome::{Ending, Outcome, StepReport};
 pub use record::Record;
 pub use recover::{pending, settle, settle_gone, Interrupted};
 pub use unassign::can_unassign;
+pub use unsettled::Unsettled;
 
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};

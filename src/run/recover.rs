@@ -9,7 +9,7 @@ use super::outcome::Trouble;
 use super::unassign::Lost;
 use super::{guard, Ending, Operation};
 use crate::error::{Code, Exit, Failure};
-use crate::journal::{Details, OperationPhase, OperationRecord, Start, StepPhase, StepRecord};
+use crate::journal::{Details, Moment, OperationPhase, OperationRecord, Start, StepPhase, StepRecord};
 use crate::names::{DriverName, Owner, Sbdf, Standing, Step};
 use crate::system::kernel_log::KernelLog;
 use crate::system::root::Sysroot;
@@ -52,6 +52,10 @@ pub struct Interrupted {
     pub sbdf: Option<Sbdf>,
     /// The boot it began in, as the journal names it.
     pub boot: String,
+    /// The step that was recorded last; `None` where none was.
+    pub step: Option<String>,
+    /// When that was.
+    pub since: Option<Moment>,
     /// `None` where the journal does not have its start: a power cut can have torn it off, a repair have given it up.
     trail: Option<Trail>,
 }
@@ -122,6 +126,14 @@ fn started(record: &Line) -> Option<(Option<Sbdf>, Start)> {
     }
 }
 
+fn step_of(record: &Line) -> Option<String> {
+    record.text("step").map(|step| crate::names::escape(step.as_bytes()))
+}
+
+fn time_of(record: &Line) -> Option<Moment> {
+    record.text("time").and_then(Moment::parse)
+}
+
 fn unclear(id: &str) -> Failure {
     Failure::new(
         Exit::Io,
@@ -180,6 +192,8 @@ impl Interrupted {
             command,
             sbdf: Some(bdf?),
             boot: first.text("boot")?.to_owned(),
+            step: rest.iter().rev().find_map(step_of),
+            since: records.last().and_then(time_of),
             trail: Some(trail),
         })
     }
@@ -191,6 +205,8 @@ impl Interrupted {
             command: "of unknown purpose,".to_owned(),
             sbdf: records.iter().rev().find_map(|record| record.text("bdf").and_then(Sbdf::from_sysfs)),
             boot: newest.text("boot").unwrap_or_default().to_owned(),
+            step: step_of(newest),
+            since: time_of(newest),
             trail: None,
         }
     }

@@ -22,6 +22,8 @@ pub struct OperationLock {
     held: ManuallyDrop<Flock<File>>,
 }
 
+const LOCK: &str = "/run/qubes-dom0-pci.lock";
+
 /// How long a second operation waits for the first.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -33,7 +35,7 @@ impl OperationLock {
     /// operation holds it (exit 1: nothing was changed), or a kernel write whose
     /// operation is gone does (exit 6).
     pub fn take(root: &Sysroot, command: &str) -> Result<Self, Failure> {
-        let path = root.path("/run/qubes-dom0-pci.lock");
+        let path = root.path(LOCK);
         let open =
             || OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
         let mut file = open().map_err(|error| {
@@ -67,6 +69,61 @@ impl OperationLock {
     }
 }
 
+/// A process that runs an operation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Holder {
+    /// Its number.
+    pub process: u32,
+    /// The command it took the lock for.
+    pub command: String,
+}
+
+impl Holder {
+    /// Who holds the operation's lock; `None` where nobody does that still runs, and where this user cannot see it.
+    #[must_use]
+    pub fn read(root: &Sysroot) -> Option<Self> {
+        let file = File::open(root.path(LOCK)).ok()?;
+        // Shared: others who look at the same time run no operation.
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(ours) => {
+                unlock(ours);
+                None
+            }
+            Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => Words::read(&mut file).holder(),
+            Err(_) => None,
+        }
+    }
+}
+
+/// What whoever took the lock wrote into it.
+struct Words {
+    process: Option<u32>,
+    start: String,
+    command: String,
+}
+
+impl Words {
+    fn read(file: &mut File) -> Self {
+        let mut bytes = Vec::new();
+        let _ = file.take(256).read_to_end(&mut bytes);
+        let words = String::from_utf8_lossy(&bytes).into_owned();
+        let mut words = words.trim_end().splitn(3, ' ');
+        let process = words.next().and_then(|pid| pid.parse::<u32>().ok());
+        let mut word = || escape(words.next().unwrap_or_default().as_bytes());
+        Self { process, start: word(), command: word() }
+    }
+
+    /// The process, where it still runs.
+    fn holder(self) -> Option<Holder> {
+        let process = self.process.filter(|_| !self.is_gone())?;
+        Some(Holder { process, command: self.command })
+    }
+
+    fn is_gone(&self) -> bool {
+        self.process.is_some_and(|pid| started(&pid.to_string()).as_deref() != Some(&self.start))
+    }
+}
+
 /// A lock that cannot be given back panics when it is dropped: then the kernel takes it back at the end of the process.
 fn unlock(held: Flock<File>) {
     if let Err((back, _)) = held.unlock() {
@@ -76,14 +133,8 @@ fn unlock(held: Flock<File>) {
 
 /// Who holds it: the operation itself, or the write it left behind.
 fn refusal(file: &mut File) -> Failure {
-    let mut bytes = Vec::new();
-    let _ = file.take(256).read_to_end(&mut bytes);
-    let words = String::from_utf8_lossy(&bytes).into_owned();
-    let mut words = words.trim_end().splitn(3, ' ');
-    let holder = words.next().and_then(|pid| pid.parse::<u32>().ok());
-    let (start, command) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let gone = holder.is_some_and(|pid| started(&pid.to_string()).as_deref() != Some(start));
-    if gone {
+    let words = Words::read(file);
+    if words.is_gone() {
         return Failure::new(
             Exit::Hung,
             Code::Hung,
@@ -91,8 +142,7 @@ fn refusal(file: &mut File) -> Failure {
             "wait for it; if it stays, reboot: a write that hangs cannot be taken back",
         );
     }
-    let who =
-        holder.map_or_else(String::new, |pid| format!(" ({}, process {pid})", escape(command.as_bytes())));
+    let who = words.process.map_or_else(String::new, |pid| format!(" ({}, process {pid})", words.command));
     Failure::new(
         Exit::Undone,
         Code::Busy,

@@ -2,6 +2,7 @@
 
 use crate::model::{missing, Dom0, Function, Said, QUBES_43};
 use landlock::{AccessFs, LandlockStatus, Ruleset, RulesetAttr};
+use serde_json::json;
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
@@ -201,23 +202,31 @@ impl<'a> Somebody<'a> {
 }
 
 #[test]
-fn without_root_everything_is_shown_but_what_is_hidden_which_is_said_and_counts_as_the_worse_case() {
+fn without_root_everything_is_shown_but_what_is_hidden_which_is_called_not_known() {
     let dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
     dom0.run(&["record", "--once"]).exits(0);
     let Some(somebody) = Somebody::on(&dom0) else { return };
-    for (arguments, status) in [(&["list"][..], 0), (&["show", NIC], 0), (&["plan", NIC], 3)] {
-        somebody
-            .run(arguments)
-            .exits(status)
-            .says("pciback, slot listed; Xen's owner ?")
-            .says("refused: in-use, owner-unknown")
+    for (arguments, status) in [(&["list"][..], 0), (&["show", NIC], 0), (&["plan", NIC], 10)] {
+        let said = somebody.run(arguments).exits(status);
+        let run = format!("sudo qubes-dom0-pci {}\n", arguments.join(" "));
+        assert!(said.out.starts_with("Not root: what follows is incomplete. Run:"), "{}", said.out);
+        assert!(said.out.lines().take(2).collect::<String>().contains(run.trim_end()), "{}", said.out);
+        said.says("pciback, slot listed; Xen's owner ?")
+            .says("not known: run it with sudo")
+            .never_says("in-use")
+            .never_says("owner-unknown")
             .says("not seen: Xen's owners: Xen does not answer: Permission denied")
             .says("not seen: which qubes have devices: xenstore cannot be asked")
             .says("not seen: the journal: cannot open the journal's folder");
         let document = somebody.run(&[&["--json"], arguments].concat()).exits(status).json();
         assert_eq!(document["unseen"].as_array().unwrap().len(), 3, "{document}");
+        assert_eq!((&document["pending"], &document["running"]), (&json!("unknown"), &json!("unknown")));
+        let device = document.get("device").unwrap_or_else(|| &document["functions"][0]);
+        assert_eq!(device["verdict"], json!({ "word": "unknown" }));
+        let hazards = device["hazards"].as_array().unwrap();
+        assert!(hazards.iter().all(|hazard| hazard["severity"] != "stop"), "{document}");
     }
-    somebody.run(&["plan", NIC]).says("run it as root, who sees which qube has it").never_says("shut");
+    somebody.run(&["plan", NIC]).says("run this with sudo").never_says("shut");
     // That a right is missing is no fault of qubesd.
     dom0.qubes(QUBES_43);
     dom0.write("var/lib/qubes/qubes.xml", "");
@@ -228,6 +237,26 @@ fn without_root_everything_is_shown_but_what_is_hidden_which_is_said_and_counts_
         .run(&["show", NIC])
         .says("it cannot be told whether a qube that starts by itself takes it")
         .never_says("restart qubesd");
+}
+
+#[test]
+fn without_root_what_can_be_seen_to_be_a_stop_stays_one_and_the_rest_is_not_guessed() {
+    // What another may not see is not said of the one beside it either.
+    let mut dom0 = Dom0::with(Function::root_port("0000:00:1c.0"));
+    let behind = |bdf| Function::nic(bdf).held().behind(&["0000:00:1c.0"]).conventional();
+    dom0.add(behind("0000:01:00.0")).add(behind("0000:01:01.0")).add(Function::nic(NIC).driven("e1000e"));
+    dom0.add(Function::nic("0000:00:08.0").held().dead());
+    dom0.write("etc/qubes/dom0-pci.conf", "stop unknown-history\nuntrusted-label red\n");
+    let Some(somebody) = Somebody::on(&dom0) else { return };
+    std::os::unix::fs::chown(dom0.path("etc/qubes/dom0-pci.conf"), Some(65534), None).unwrap();
+    let word = |bdf: &str| {
+        let document = somebody.run(&["--json", "show", bdf]).exits(0).json();
+        document["device"]["verdict"].clone()
+    };
+    assert_eq!(word("0000:00:08.0"), json!({ "word": "refused", "stops": ["dead"] }));
+    for bdf in ["0000:01:00.0", "0000:01:01.0", NIC] {
+        assert_eq!(word(bdf), json!({ "word": "unknown" }), "{bdf}");
+    }
 }
 
 #[test]

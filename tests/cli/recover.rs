@@ -3,6 +3,7 @@
 
 use crate::model::{Dom0, Function};
 use audit::{Draft, Journal};
+use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
 use std::io::Write;
 
@@ -31,6 +32,15 @@ fn step(name: &str) -> Draft {
     Draft::new("step").op("0badcafe").text("step", name).text("phase", "intent").text("bdf", NIC)
 }
 
+/// This process holds the lock, as the command would.
+fn locked(dom0: &Dom0, command: &str) -> Flock<File> {
+    let mut lock = File::create(dom0.path("run/qubes-dom0-pci.lock")).unwrap();
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let began = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().to_owned();
+    writeln!(lock, "{} {began} {command}", std::process::id()).unwrap();
+    Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, e)| e).unwrap()
+}
+
 fn end(outcome: &str) -> Draft {
     Draft::new("op").op("0badcafe").text("phase", "end").text("outcome", outcome)
 }
@@ -54,9 +64,66 @@ fn nothing_else_is_changed_until_it_is_settled() {
         let said = dom0.run_changing_nothing(&["--json", command, NIC]).fails(8, "pending");
         assert!(said.out.contains("operation 0badcafe (reattach 0000:00:07.0)"), "{}", said.out);
     }
-    dom0.run_changing_nothing(&["plan", NIC]).exits(8).says("is not settled: run `recover` first");
+    dom0.run_changing_nothing(&["plan", NIC]).exits(8).says("run `recover` first");
     dom0.run(&["list"]).exits(0);
     dom0.run(&["audit", "verify"]).exits(0);
+}
+
+const INTERRUPTED: &str =
+    "! reattach of 0000:00:07.0 was interrupted at \"pin\": run\n  sudo qubes-dom0-pci recover\n";
+
+#[test]
+fn an_operation_that_was_interrupted_stands_above_every_answer_and_nothing_is_called_well() {
+    let dom0 = Dom0::with(Function::nic(NIC).driven("e1000e"));
+    interrupted(&dom0);
+    for (arguments, status) in [(&["list"][..], 0), (&["show", NIC], 0), (&["plan", NIC], 8)] {
+        let said = dom0.run_changing_nothing(arguments).exits(status);
+        assert!(said.out.starts_with(INTERRUPTED), "{}", said.out);
+        let said = said.says("an operation on it was interrupted: run `recover` first");
+        said.never_says("dom0 drives").never_says("nothing to do");
+        let document = dom0.json(arguments);
+        assert_eq!(document["pending"]["operation"], "0badcafe", "{document}");
+        assert_eq!(document["pending"]["step"], "pin");
+        assert_eq!(document["pending"]["bdf"], NIC);
+        assert_eq!(document["pending"]["rebooted"], false);
+        assert!(document["running"].is_null());
+        let device = document.get("device").unwrap_or_else(|| &document["functions"][0]);
+        assert_eq!(device["verdict"]["word"], "pending", "{document}");
+    }
+    // The model is dom0's already, which the start of the operation does not say: somebody else did that.
+    dom0.run(&["recover"]).exits(5);
+    dom0.run(&["list"]).exits(0).says("dom0 drives every function").never_says("!");
+    assert!(dom0.json(&["list"])["pending"].is_null());
+}
+
+#[test]
+fn an_operation_of_a_device_that_is_gone_and_one_that_a_reboot_ended_are_named_too() {
+    let dom0 = Dom0::new();
+    journal(&dom0, &[start(), step("unbind"), end("hung")]);
+    dom0.run(&["list"])
+        .says("! reattach of 0000:00:07.0 was interrupted at \"unbind\": run")
+        .never_says("drives");
+    dom0.reboots();
+    dom0.run(&["list"]).says("was interrupted at \"unbind\" by a reboot: run sudo qubes-dom0-pci recover");
+    assert_eq!(dom0.json(&["list"])["pending"]["rebooted"], true);
+}
+
+#[test]
+fn an_operation_that_runs_is_named_with_its_process_and_step() {
+    let dom0 = Dom0::with(Function::nic(NIC).driven("e1000e"));
+    let _lock = locked(&dom0, "reattach");
+    let process = std::process::id();
+    dom0.run(&["list"]).says(&format!("! reattach is running: process {process}")).never_says("drives");
+    interrupted(&dom0);
+    for (arguments, status) in [(&["list"][..], 0), (&["show", NIC], 0), (&["plan", NIC], 1)] {
+        let line = format!("! reattach of {NIC} is running: process {process}, step pin, ");
+        dom0.run(arguments).exits(status).says(&line).says("an operation on it is running");
+        let document = dom0.json(arguments);
+        assert_eq!(document["running"]["process"], process, "{document}");
+        assert_eq!(document["running"]["step"], "pin");
+        assert!(document["running"]["seconds"].as_u64().unwrap() < 60);
+        assert!(document["pending"].is_null());
+    }
 }
 
 #[test]
@@ -132,8 +199,7 @@ fn the_write_of_a_killed_operation_is_waited_for_and_then_called_hung() {
     let mut lock = File::create(dom0.path("run/qubes-dom0-pci.lock")).unwrap();
     // No process has this number.
     lock.write_all(b"4194305 77 reattach\n").unwrap();
-    let lock =
-        nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, e)| e).unwrap();
+    let lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, e)| e).unwrap();
     dom0.run_changing_nothing(&["--json", "recover"]).fails(6, "hung");
     drop(lock);
     dom0.run(&["recover"]).exits(0);
@@ -142,13 +208,7 @@ fn the_write_of_a_killed_operation_is_waited_for_and_then_called_hung() {
 #[test]
 fn two_at_once_the_second_says_who_is_first() {
     let dom0 = held();
-    let mut lock = File::create(dom0.path("run/qubes-dom0-pci.lock")).unwrap();
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let began = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().to_owned();
-    let words = format!("{} {began} hold\n", std::process::id());
-    lock.write_all(words.as_bytes()).unwrap();
-    let _lock =
-        nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, e)| e).unwrap();
+    let _lock = locked(&dom0, "hold");
     let said = dom0.run_changing_nothing(&["--json", "reattach", NIC]).fails(1, "busy");
     assert!(said.out.contains(&format!("(hold, process {})", std::process::id())), "{}", said.out);
 }

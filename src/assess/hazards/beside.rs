@@ -17,6 +17,8 @@ struct Beside {
     labels: Vec<String>,
     /// It is so now.
     now: bool,
+    /// It rests on nothing but what could not be read.
+    unseen: bool,
 }
 
 /// Who has, or had, what is beside it. `known`: who had the function itself is known; where it is not, that says it all.
@@ -28,7 +30,7 @@ pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Opt
         all.extend(of_sibling(dom0, other, past, one_device.then_some(own.as_slice())));
         if one_device && known && is_unknown(dom0, other, past) {
             let words = format!("{} (who had it is not known for sure)", other.sbdf);
-            all.push(Beside { words, labels: Vec::new(), now: false });
+            all.push(Beside { words, labels: Vec::new(), now: false, unseen: false });
         }
     }
     if all.is_empty() {
@@ -41,6 +43,7 @@ pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Opt
     };
     let words: Vec<&str> = all.iter().map(|one| one.words.as_str()).collect();
     let mut hazard = warn("siblings-elsewhere", sentence, words.join(", "));
+    hazard.unseen = all.iter().all(|one| one.unseen);
     hazard.labels = together(all.into_iter().map(|one| one.labels).collect());
     Some(hazard)
 }
@@ -52,16 +55,26 @@ fn of_sibling(dom0: &Dom0, other: &Function, past: &Past, own: Option<&[Holder]>
         holders(dom0, sbdf, past).into_iter().partition(|holder| holder.live);
     let mut all = Vec::new();
     if !live.is_empty() {
-        all.push(Beside { words: format!("{sbdf} ({})", named(&live)), labels: labels(live), now: true });
+        all.push(Beside {
+            words: format!("{sbdf} ({})", named(&live)),
+            labels: labels(live),
+            now: true,
+            unseen: false,
+        });
     } else if let Some(owner) = foreign_owner(dom0, sbdf) {
-        all.push(Beside { words: format!("{sbdf} ({owner})"), labels: Vec::new(), now: true });
+        all.push(Beside {
+            words: format!("{sbdf} ({owner})"),
+            labels: Vec::new(),
+            now: true,
+            unseen: dom0.owners.is_err(),
+        });
     }
     let Some(own) = own else { return all };
     let unsaid = |holder: &Holder| !own.iter().any(|one| one.says(holder));
     let former: Vec<Holder> = former.into_iter().filter(unsaid).collect();
     if !former.is_empty() {
         let words = format!("{sbdf} (was with {})", named(&former));
-        all.push(Beside { words, labels: labels(former), now: false });
+        all.push(Beside { words, labels: labels(former), now: false, unseen: false });
     }
     all
 }

@@ -19,10 +19,14 @@ pub fn in_use(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
         hazards.push(stop("in-use", format!("{who} has it"), evidence.join("; ")));
     }
     if let Err(why) = &dom0.uses {
-        hazards.push(stop("in-use", "it cannot be ruled out that a qube has it", why.clone()));
+        let stop = stop("in-use", "it cannot be ruled out that a qube has it", why.clone());
+        hazards.push(stop.resting_on_the_unseen(true));
     }
     match &dom0.owners {
-        Err(why) => hazards.push(stop("owner-unknown", "Xen's owner of it is not known", why.clone())),
+        Err(why) => {
+            let stop = stop("owner-unknown", "Xen's owner of it is not known", why.clone());
+            hazards.push(stop.resting_on_the_unseen(true));
+        }
         Ok(owners) if !owners.contains_key(&function.sbdf) => {
             hazards.push(stop("owner-unknown", "Xen's owner of it is not known", "Xen does not list it"))
         }

@@ -25,6 +25,7 @@ fn stop(id: &'static str, sentence: impl Into<String>, evidence: impl Into<Strin
         labels: Vec::new(),
         sentence: sentence.into(),
         evidence: evidence.into(),
+        unseen: false,
     }
 }
 
@@ -36,6 +37,7 @@ fn warn(id: &'static str, sentence: impl Into<String>, evidence: impl Into<Strin
         labels: Vec::new(),
         sentence: sentence.into(),
         evidence: evidence.into(),
+        unseen: false,
     }
 }
 

@@ -78,6 +78,7 @@ fn exposed(dom0: &Dom0, had: &Had) -> Hazard {
         severity: Severity::Warn,
         sentence: format!("{}{details} {grade}", had.who),
         evidence: evidence.join("; "),
+        unseen: false,
         qube: Some(had.name.clone()),
         labels: with_present(dom0, [had.name.as_str()], had.labels.clone()),
     }
@@ -160,11 +161,13 @@ fn known(
     had: &[Had],
 ) -> Option<Hazard> {
     let mut missing = Vec::new();
+    let mut unseen = 0;
     if had.is_empty() && is_unexplained(state, exposure) {
         missing.push("Xen holds it in quarantine, as it does when a qube that had it has ended".to_owned());
     }
     if let Err(why) = &dom0.uses {
         missing.push(format!("which qubes have it cannot be read: {why}"));
+        unseen += 1;
     }
     match (&past.journal, exposure) {
         (Journal::Read { odd: 0 }, Some(exposure)) => {
@@ -182,13 +185,16 @@ fn known(
         }
         (Journal::Read { .. }, _) => missing.push("the journal has lines that are no records".to_owned()),
         (Journal::Broken(_), _) => missing.push("the journal is broken".to_owned()),
-        (Journal::Unreadable(_), _) => missing.push("the journal cannot be read".to_owned()),
+        (Journal::Unreadable(_), _) => {
+            missing.push("the journal cannot be read".to_owned());
+            unseen += 1;
+        }
         (Journal::Absent, _) => missing.extend(missing.is_empty().then(|| NO_RECORD.to_owned())),
     }
-    let unknown =
-        |evidence: String| warn("unknown-history", "which qubes had it is not known for sure", evidence);
     if !missing.is_empty() {
-        return Some(unknown(missing.join("; ")));
+        let sentence = "which qubes had it is not known for sure";
+        let hazard = warn("unknown-history", sentence, missing.join("; "));
+        return Some(hazard.resting_on_the_unseen(missing.len() == unseen));
     }
     if !had.is_empty() {
         return None;
@@ -207,6 +213,7 @@ fn known(
         labels: Vec::new(),
         sentence: "no qube had it since it was taken from dom0".to_owned(),
         evidence: since,
+        unseen: false,
     })
 }
 

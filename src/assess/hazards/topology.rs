@@ -51,6 +51,10 @@ pub fn shared_bridge(dom0: &Dom0, function: &Function) -> Option<Sbdf> {
 
 /// Another domain's DMA could not be told from its own.
 pub fn shared_dma(dom0: &Dom0, function: &Function) -> Option<Hazard> {
+    shared(dom0, function).map(|hazard| hazard.resting_on_the_unseen(dom0.owners.is_err()))
+}
+
+fn shared(dom0: &Dom0, function: &Function) -> Option<Hazard> {
     let foreign = |other: &&Function| owner(dom0, other.sbdf) != Some(Owner::Dom0);
     if let Some(bridge) = shared_bridge(dom0, function) {
         let behind = dom0

@@ -83,7 +83,7 @@ fn strictness(verdict: &Verdict) -> u8 {
         Verdict::Nothing => 0,
         Verdict::Ask(accept) if accept.is_empty() => 1,
         Verdict::Ask(_) => 2,
-        Verdict::Refused(_) => 3,
+        Verdict::Refused(_) | Verdict::Unknown | Verdict::Pending | Verdict::Running => 3,
     }
 }
 
@@ -120,6 +120,25 @@ proptest! {
         let less = (blind.1)(one.clone());
         let (was, is) = (one.judged().1, less.judged().1);
         prop_assert!(strictness(&is) >= strictness(&was), "{}: {} became {}", blind.0, one.line(), less.line());
+    }
+
+    #[test]
+    fn who_may_not_see_everything_is_told_that_it_is_not_known_and_no_stop_but_those_root_is_told(
+        start in start(),
+        before in subsequence(BAD.to_vec(), 0..6),
+    ) {
+        let seen = before.iter().fold(start, |one, (_, change)| change(one));
+        let stops = |verdict: Verdict| if let Verdict::Refused(stops) = verdict { stops } else { Vec::new() };
+        let roots = stops(seen.judged().1);
+        let hidden = seen.but(|one| {
+            one.dom0.by_root = false;
+            one.dom0.owners = Err("no right".to_owned());
+            one.dom0.uses = Err("no right".to_owned());
+            one.past.journal = Journal::Unreadable(failed());
+        });
+        let told = hidden.judged().1;
+        prop_assert!(matches!(told, Verdict::Unknown | Verdict::Refused(_)), "{}", hidden.line());
+        prop_assert!(stops(told).iter().all(|stop| roots.contains(stop)), "{roots:?}: {}", hidden.line());
     }
 
     #[test]

@@ -113,6 +113,7 @@ impl Situation {
                 policy: Ok(Policy::default()),
                 qubes_known: Ok(None),
                 live: None,
+                by_root: true,
             },
             claims: Claims { by_alias: vec![claim], ..Claims::default() },
             past: Past {
@@ -223,7 +224,7 @@ impl Situation {
     pub fn judged(&self) -> (Vec<Hazard>, Verdict) {
         let (state, function) = self.state();
         let hazards = of_return(&self.dom0, function, &state, &self.claims, &self.past, self.named.as_ref());
-        let verdict = Verdict::from(&state, &hazards);
+        let verdict = Verdict::from(&state, &hazards, self.dom0.by_root);
         (hazards, verdict)
     }
 
@@ -242,6 +243,8 @@ impl Situation {
             Verdict::Refused(_) => "refused",
             Verdict::Ask(accept) if accept.is_empty() => "heal",
             Verdict::Ask(_) => "ask",
+            Verdict::Unknown => "unknown",
+            Verdict::Pending | Verdict::Running => "unsettled",
         };
         format!("{} -> {verdict}", words.join(" ")).trim_start().to_owned()
     }

@@ -1,0 +1,70 @@
+//! What stands above an answer: an operation that is not settled, and a view that is not whole.
+
+use super::text::{wrapped, WIDTH};
+use crate::run::{Interrupted, Unsettled};
+use console::style;
+use serde_json::{json, Value};
+
+/// What is to be typed where an operation was interrupted.
+const RECOVER: &str = "sudo qubes-dom0-pci recover";
+
+/// The first lines of an answer that somebody gets who is not root; `command` is what to run instead.
+#[must_use]
+pub fn not_root(command: &str) -> String {
+    let line = format!("Not root: what follows is incomplete. Run: sudo qubes-dom0-pci {command}");
+    if line.len() <= WIDTH {
+        return format!("{line}\n");
+    }
+    format!("Not root: what follows is incomplete. Run:\n  sudo qubes-dom0-pci {command}\n")
+}
+
+/// The operation that is not settled, and the command that settles it; empty where there is none.
+#[must_use]
+pub fn unsettled_block(unsettled: &Unsettled) -> String {
+    let Some(words) = unsettled.words() else { return String::new() };
+    let mark = style("!").red().bold();
+    if !matches!(unsettled, Unsettled::Pending { .. }) {
+        return wrapped(&format!("{mark} "), &words);
+    }
+    // The command is for copying: it is never broken.
+    if "! : run  ".len() + words.len() + RECOVER.len() <= WIDTH {
+        return format!("{mark} {words}: run  {RECOVER}\n");
+    }
+    format!("{}  {RECOVER}\n", wrapped(&format!("{mark} "), &format!("{words}: run")))
+}
+
+/// The same for scripts: the members `pending` and `running`.
+#[must_use]
+pub fn unsettled(unsettled: &Unsettled) -> (Value, Value) {
+    let operation = |one: &Interrupted| {
+        json!({
+            "operation": one.id,
+            "command": one.command,
+            "bdf": one.sbdf.map(|sbdf| sbdf.to_string()),
+            "step": one.step,
+        })
+    };
+    match unsettled {
+        Unsettled::Nothing => (Value::Null, Value::Null),
+        Unsettled::Unknown(_) => (json!("unknown"), json!("unknown")),
+        Unsettled::Pending { operation: one, rebooted } => {
+            let mut pending = operation(one);
+            if let Some(members) = pending.as_object_mut() {
+                members.insert("rebooted".to_owned(), json!(rebooted));
+            }
+            (pending, Value::Null)
+        }
+        Unsettled::Running { holder, operation: found } => {
+            let mut running = found.as_deref().map_or_else(
+                || json!({ "operation": null, "command": null, "bdf": null, "step": null }),
+                operation,
+            );
+            if let Some(members) = running.as_object_mut() {
+                members.insert("command".to_owned(), json!(holder.command));
+                members.insert("process".to_owned(), json!(holder.process));
+                members.insert("seconds".to_owned(), json!(found.as_ref().and_then(|one| one.seconds())));
+            }
+            (Value::Null, running)
+        }
+    }
+}
