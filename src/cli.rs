@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Where the journal lives below the sysroot.
-pub const JOURNAL: &str = "/var/lib/qubes/dom0-pci/journal";
+pub const JOURNAL: &str = "/var/lib/qubes-dom0-pci/journal";
 
 /// Give PCI devices that a qube has used back to dom0, step by step and with proof.
 ///
@@ -26,7 +26,7 @@ pub struct Cli {
     /// Put DIR before every path, to run against a model of a dom0.
     #[arg(long, global = true, value_name = "DIR")]
     pub sysroot: Option<PathBuf>,
-    /// Where the journal is [default: /var/lib/qubes/dom0-pci/journal].
+    /// Where the journal is [default: /var/lib/qubes-dom0-pci/journal].
     #[arg(long, global = true, value_name = "DIR")]
     pub journal: Option<PathBuf>,
     /// What to do.

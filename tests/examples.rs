@@ -128,7 +128,7 @@ fn holds(example: &str, expected: &[Expected]) -> usize {
 /// The example with the model's paths and ids for those that are shown.
 fn on(machine: &Machine, desk: &Desk, example: &str) -> String {
     let journal = machine.dom0.journal();
-    let mut script = example.replace("/var/lib/qubes/dom0-pci/journal", &journal.display().to_string());
+    let mut script = example.replace("/var/lib/qubes-dom0-pci/journal", &journal.display().to_string());
     if let Some((before, behind)) = example.split_once("--plan ") {
         if behind.starts_with(|letter: char| letter.is_ascii_hexdigit()) {
             let asked = if before.contains("rollback") { "rollback --last" } else { "plan 00:1f.6" };

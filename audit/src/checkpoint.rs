@@ -144,7 +144,7 @@ fn last_head(snapshot: &Snapshot) -> Result<Head> {
 /// # Errors
 /// [`Kind::Io`], [`Kind::Permission`], [`Kind::NotPrivate`], [`Kind::Full`], [`Kind::Busy`].
 pub fn remember(path: &Path, head: Head, place: &str) -> Result<()> {
-    let folder = Folder::open(path)?;
+    let folder = Folder::open_private(path)?;
     let _lock = folder.lock(For::Writing, LOCK_WAIT)?;
     if let Some(last) = folder.segments()?.last() {
         folder.read_segment(*last)?.sync()?;

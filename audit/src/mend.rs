@@ -24,14 +24,14 @@ use crate::verify::{verify, Against};
 pub fn repair(path: &Path, boot: &str) -> Result<Option<Head>> {
     let against = Against { from: last_repair(path)?, ..Against::default() };
     let report = verify(path, &against, &|_, _| {})?;
-    let folder = Folder::open(path)?;
+    let folder = Folder::open_private(path)?;
     let lock = folder.lock(For::Writing, LOCK_WAIT)?;
     let place = locate(&folder, None)?;
     let journal_id = report.journal.clone().unwrap_or_else(|| "unknown".to_owned());
     let why = report.findings.first().map(|finding| finding.what.clone());
     let gap = |why: &str| Draft::new("gap").text("why", why).text("journal", &journal_id);
     let segments = folder.segments()?;
-    let opened = Folder::open(path)?;
+    let opened = Folder::open_private(path)?;
     let mut journal = Journal::closed(opened, boot, LOCK_WAIT, SEGMENT_BYTES);
     let head = match place {
         Place::Lost(lost) => {
@@ -141,7 +141,7 @@ pub fn prunable(path: &Path, before: u64) -> Result<Option<Prune>> {
 /// # Errors
 /// As [`Journal::append`]; [`Kind::Permission`] where a segment is append-only, before anything is written.
 pub fn prune(path: &Path, boot: &str, before: u64) -> Result<Option<(Prune, Head)>> {
-    let folder = Folder::open(path)?;
+    let folder = Folder::open_private(path)?;
     let Some(plan) = prunable(path, before)? else { return Ok(None) };
     let segments: Vec<u64> = folder.segments()?.into_iter().filter(|first| *first <= plan.last).collect();
     for first in &segments {

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use nix::unistd::{unlinkat, UnlinkatFlags};
 use crate::chain::Source;
 use crate::error::{Error, Kind, Result};
 use crate::head::{segment_name, segment_number, Mark};
+use crate::place::reach;
 
 /// How long a process waits for another one that has the journal.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -91,38 +92,21 @@ impl Folder {
         }
     }
 
-    /// Opens the folder, creating it (0700) and the folders above it where they are missing. What was created is on
-    /// disk: each parent is synced.
+    /// Opens the folder without following links, creating it (0700) and the folders above it where they are missing. What
+    /// was created is on disk: each parent is synced.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let mut missing = Vec::new();
-        let mut above = Some(path);
-        while let Some(folder) = above {
-            if folder.as_os_str().is_empty() || folder.exists() {
-                break;
-            }
-            missing.push(folder);
-            above = folder.parent();
-        }
-        for folder in missing.into_iter().rev() {
-            match std::fs::DirBuilder::new().mode(0o700).create(folder) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::io("cannot create the journal's folder", folder, &error)),
-            }
-            let parent =
-                folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(parent)
-                .and_then(|opened| opened.sync_all())
-                .map_err(|error| Error::io("cannot sync the folder above the journal", parent, &error))?;
-        }
-        Self::open_private(path)
+        Self::reached(path, true)
     }
 
-    /// Opens an existing folder that is this user's alone. Nothing is written.
+    /// Opens an existing folder that is this user's alone, without following links. Nothing is written.
     pub(crate) fn open_private(path: &Path) -> Result<Self> {
-        let folder = Self::open(path)?;
-        private(&folder.file, path, false)?;
-        Ok(folder)
+        Self::reached(path, false)
+    }
+
+    fn reached(path: &Path, make: bool) -> Result<Self> {
+        let file = reach(path, make)?;
+        private(&file, path, false)?;
+        Ok(Self { path: path.to_path_buf(), file })
     }
 
     /// Where it is.

@@ -46,7 +46,11 @@ pub fn past_of(context: &Context, sources: &Sources, dom0: &Dom0, wanted: &[Sbdf
     let mut fold = Fold::new(&boot, boot_began(&context.root), present, identities);
     // Asked first: a recorder that ends meanwhile may have missed something, one that begins has not.
     let holder = RecorderMark::holder(&context.root);
-    let journal = past::read(&context.journal, &named, &boot, &mut |told| fold.tell(told));
+    // What others could have put in its place is not the past.
+    let journal = match context.journal_is_safe() {
+        Ok(()) => past::read(&context.journal, &named, &boot, &mut |told| fold.tell(told)),
+        Err(failure) => Journal::Unreadable(failure),
+    };
     let candidates = candidates(context, sources, dom0, &mut fold);
     let holder = holder.filter(|run| RecorderMark::holder(&context.root).as_ref() == Some(run));
     fold.finish(Uptime::now(), holder.as_deref(), journal, &candidates)

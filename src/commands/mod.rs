@@ -40,6 +40,18 @@ impl Context {
         self.json || self.quiet
     }
 
+    /// Whether the journal is where only root could have written it.
+    ///
+    /// # Errors
+    /// Exit 11: somebody else could have moved it away, or put another in its place.
+    pub fn journal_is_safe(&self) -> Result<(), Failure> {
+        let doubt = self.root.doubt(&self.journal).map_err(|error| Failure::of_journal(&error))?;
+        let Some(doubt) = doubt else { return Ok(()) };
+        let message = format!("the journal {} is not safe where it is: {doubt}", self.journal.display());
+        let hint = format!("look who changed it; then {}", doubt.remedy());
+        Err(Failure::new(Exit::Io, Code::NotTrusted, message, hint))
+    }
+
     /// Whether this user may change anything.
     ///
     /// # Errors

@@ -13,13 +13,15 @@ use crate::system::signals::HeldSignals;
 use crate::system::who::Who;
 use serde_json::json;
 
-/// Opens Xen and xenstore, which a changing command cannot do without.
+/// Opens Xen and xenstore, which a changing command cannot do without; the journal is where only root could have
+/// written it.
 ///
 /// # Errors
-/// Exit 10.
+/// Exit 10; 11 for the journal.
 pub fn open_all(context: &Context) -> Result<Sources, Failure> {
     let sources = Sources::open(&context.root)?;
     all_open(&sources)?;
+    context.journal_is_safe()?;
     Ok(sources)
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 /// Exit 10: no dom0, no right; 7 or 11: the journal cannot be written; 11: it cannot wait.
 pub fn run(context: &Context, args: &RecordArgs) -> Result<Exit, Failure> {
     context.must_be_root()?;
+    context.journal_is_safe()?;
     let say: fn(&str) = if context.json { |_| {} } else { warn };
     let interval = Duration::from_secs(args.heartbeat.into());
     // Opened before rights are given up.

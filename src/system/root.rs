@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Code, Exit, Failure};
+use audit::Doubt;
 use nix::fcntl::OFlag;
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,10 +23,19 @@ pub struct Sysroot {
 }
 
 impl Sysroot {
-    /// A root; `None` is the real one.
+    /// A root; `None` is the real one. Links on the way to a model are followed here, and below it no more.
     #[must_use]
     pub fn new(prefix: Option<PathBuf>) -> Self {
-        Self { prefix }
+        Self { prefix: prefix.map(|path| path.canonicalize().unwrap_or(path)) }
+    }
+
+    /// Why what stands in a folder may not be what root left there: somebody else can write a folder on the way to it, or
+    /// a link is in the way. In a model root is whoever runs the program, and the way begins there.
+    ///
+    /// # Errors
+    /// A folder on the way cannot be looked at.
+    pub fn doubt(&self, folder: &Path) -> Result<Option<Doubt>, audit::Error> {
+        audit::doubt(self.prefix.as_deref().unwrap_or(Path::new("/")), folder)
     }
 
     /// Whether this is a model, so that no call may reach the real Xen.
@@ -58,15 +68,24 @@ pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 /// It cannot be read, or somebody else could have written it.
 pub fn read_guarded(root: &Sysroot, absolute: &str) -> Result<Option<Vec<u8>>, Failure> {
     let path = root.path(absolute);
+    let not_trusted = |words: String, hint: &str| Failure::new(Exit::Io, Code::NotTrusted, words, hint);
+    // That there is no such file is believed of a folder that only root can write.
+    let doubt = path.parent().map_or(Ok(None), |folder| root.doubt(folder));
+    if let Some(doubt) = doubt.map_err(|error| Failure::of_journal(&error))? {
+        let hint = format!("look who changed it; then {}", doubt.remedy());
+        return Err(not_trusted(format!("{}: {doubt}", path.display()), &hint));
+    }
     let opened = std::fs::OpenOptions::new()
         .read(true)
         // A pipe in its place must not hold the program up.
-        .custom_flags(OFlag::O_NONBLOCK.bits() | OFlag::O_NOCTTY.bits())
+        .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW).bits())
         .open(&path);
     let file = match opened {
         Ok(file) => file,
-        // A link that leads nowhere is no absent file.
-        Err(error) if absent(&error) && path.symlink_metadata().is_err() => return Ok(None),
+        Err(error) if absent(&error) => return Ok(None),
+        Err(_) if path.is_symlink() => {
+            return Err(not_trusted(format!("{} is a link", path.display()), "put the file itself there"));
+        }
         Err(error) => return Err(Failure::unreadable(&path, &error)),
     };
     let data = file.metadata().map_err(|error| Failure::unreadable(&path, &error))?;
@@ -84,7 +103,7 @@ pub fn read_guarded(root: &Sysroot, absolute: &str) -> Result<Option<Vec<u8>>, F
         None
     };
     if let Some((doubt, hint)) = doubt {
-        return Err(Failure::new(Exit::Io, Code::NotTrusted, format!("{} {doubt}", path.display()), hint));
+        return Err(not_trusted(format!("{} {doubt}", path.display()), hint));
     }
     let mut bytes = Vec::new();
     let read = file.take(LARGEST_GUARDED).read_to_end(&mut bytes);

@@ -215,7 +215,7 @@ fn who_accepted_what_is_in_the_journal() {
     let accept = "exposed:sys-net,unknown-history,network";
     let mut command = dom0.command(&["reattach", NIC, "--accept", accept]);
     command.env("SUDO_USER", "user\x1b[2J").output().unwrap();
-    let journal = dom0.path("var/lib/qubes/dom0-pci/journal/000000000000.jsonl");
+    let journal = dom0.path("var/lib/qubes-dom0-pci/journal/000000000000.jsonl");
     let text = std::fs::read_to_string(journal).unwrap();
     let start =
         text.lines().find(|line| line.contains("\"phase\":\"start\"")).unwrap_or_else(|| panic!("{text}"));

@@ -20,7 +20,7 @@ fn dom0() -> Dom0 {
 }
 
 fn folder(dom0: &Dom0) -> std::path::PathBuf {
-    let folder = dom0.path("var/lib/qubes/dom0-pci/journal");
+    let folder = dom0.path("var/lib/qubes-dom0-pci/journal");
     std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
     folder
 }

@@ -109,7 +109,7 @@ fn a_dry_run_shows_and_writes_nothing() {
         .says("odd\\x1b[31m\"name")
         .says("at an unknown time");
     said.says("17 records would be written; nothing was changed");
-    assert!(!dom0.path("var/lib/qubes/dom0-pci/journal").exists());
+    assert!(!dom0.path("var/lib/qubes-dom0-pci/journal").exists());
     let document = dom0.json(&["audit", "import", "--dry-run"]);
     assert_eq!(document["entries"].as_array().unwrap().len(), 17);
 }
@@ -141,7 +141,7 @@ fn what_is_not_there_is_said_and_what_was_named_must_be() {
     let dom0 = Dom0::new();
     dom0.run(&["audit", "import"]).exits(0).says("not there").says("nothing is new; nothing was written");
     dom0.run(&["--json", "audit", "import", "--libvirt", "/nowhere"]).fails(11, "unreadable");
-    assert!(!dom0.path("var/lib/qubes/dom0-pci/journal").exists());
+    assert!(!dom0.path("var/lib/qubes-dom0-pci/journal").exists());
 }
 
 #[test]

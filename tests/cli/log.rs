@@ -187,7 +187,7 @@ fn json_is_the_records_as_they_are() {
     let dom0 = remembering();
     let said = dom0.run(&["--json", "audit", "log", "-n", "0"]).exits(0);
     let journal =
-        std::fs::read_to_string(dom0.path("var/lib/qubes/dom0-pci/journal/000000000000.jsonl")).unwrap();
+        std::fs::read_to_string(dom0.path("var/lib/qubes-dom0-pci/journal/000000000000.jsonl")).unwrap();
     assert_eq!(said.out, journal);
     assert_eq!(dom0.run(&["--json", "audit", "log", "-n", "0", "-o", "raw"]).out, journal);
     for table in ["table", "records"] {
@@ -234,7 +234,7 @@ fn following(
     check: impl FnOnce(&mut Journal, &mut dyn FnMut() -> String, &mut std::process::Child),
 ) {
     let dom0 = Dom0::new();
-    let folder = dom0.path("var/lib/qubes/dom0-pci/journal");
+    let folder = dom0.path("var/lib/qubes-dom0-pci/journal");
     let mut journal = Journal::open_with(&folder, "11111111", Duration::from_secs(5), 2_000).unwrap();
     for number in 0..20 {
         journal.append(&[stay(number)]).unwrap();

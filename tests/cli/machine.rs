@@ -100,7 +100,7 @@ fn a_wrong_argument_comes_before_a_wrong_machine() {
 fn a_wrong_machine_comes_before_a_broken_journal_and_a_stop() {
     let dom0 = held();
     dom0.qube_has(7, "sys-net", NIC);
-    dom0.write("var/lib/qubes/dom0-pci/journal", "not a folder");
+    dom0.write("var/lib/qubes-dom0-pci/journal", "not a folder");
     dom0.write("proc/xen/capabilities", "\n");
     dom0.run(&["--json", "reattach", NIC]).fails(10, "no-dom0");
 }
@@ -109,7 +109,7 @@ fn a_wrong_machine_comes_before_a_broken_journal_and_a_stop() {
 fn a_journal_that_cannot_be_read_comes_before_a_stop() {
     let dom0 = held();
     dom0.qube_has(7, "sys-net", NIC);
-    dom0.write("var/lib/qubes/dom0-pci/journal", "not a folder");
+    dom0.write("var/lib/qubes-dom0-pci/journal", "not a folder");
     for command in ["reattach", "hold"] {
         let said = dom0.run_changing_nothing(&["--json", command, NIC]).fails(11, "journal");
         assert!(said.out.contains("name the journal's folder, no file"), "{}", said.out);
@@ -122,7 +122,7 @@ fn a_broken_journal_comes_before_a_stale_plan_and_a_stop() {
     let dom0 = held();
     dom0.qube_has(7, "sys-net", NIC);
     dom0.run(&["--json", "reattach", NIC]).fails(3, "in-use");
-    let folder = "var/lib/qubes/dom0-pci/journal";
+    let folder = "var/lib/qubes-dom0-pci/journal";
     let segments: Vec<_> = std::fs::read_dir(dom0.path(folder)).into_iter().flatten().flatten().collect();
     let segment = segments.iter().find(|entry| entry.file_name().to_string_lossy().ends_with(".jsonl"));
     let path = match segment {

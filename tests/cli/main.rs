@@ -22,6 +22,7 @@ mod in_use;
 mod log;
 mod machine;
 mod output;
+mod place;
 mod policy;
 mod privilege;
 mod prompt;

@@ -111,7 +111,7 @@ fn records(dom0: &Dom0) -> Vec<Value> {
 
 /// The journal's whole lines.
 fn log(dom0: &Dom0) -> String {
-    let file = dom0.path("var/lib/qubes/dom0-pci/journal/000000000000.jsonl");
+    let file = dom0.path("var/lib/qubes-dom0-pci/journal/000000000000.jsonl");
     let mut text = std::fs::read_to_string(file).unwrap_or_default();
     text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
     text
@@ -508,7 +508,7 @@ fn a_heartbeat_says_up_to_when_time_is_covered() {
 #[test]
 fn the_space_that_operations_need_is_left_and_the_gap_is_told() {
     let dom0 = fresh();
-    let place = dom0.path("var/lib/qubes/dom0-pci/journal");
+    let place = dom0.path("var/lib/qubes-dom0-pci/journal");
     std::fs::create_dir_all(&place).unwrap();
     let mounted = std::process::Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=20m,mode=0700", "none"])
@@ -531,7 +531,7 @@ fn vouches(dom0: &Dom0) -> bool {
 }
 
 fn full_disk(dom0: &Dom0) {
-    let filler = dom0.path("var/lib/qubes/dom0-pci/journal/filler");
+    let filler = dom0.path("var/lib/qubes-dom0-pci/journal/filler");
     let mut recorder = Running::start(dom0, &[]);
     std::fs::write(&filler, vec![0; 14 << 20]).unwrap();
     let before = records(dom0).len();

@@ -24,7 +24,7 @@ fn given(bdf: &str, name: &str) -> Draft {
 }
 
 fn recorded(dom0: &Dom0, records: &[Draft]) {
-    let folder = dom0.path("var/lib/qubes/dom0-pci/journal");
+    let folder = dom0.path("var/lib/qubes-dom0-pci/journal");
     std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
     Journal::open(&folder, "11111111").unwrap().append(records).unwrap();
 }

@@ -61,6 +61,8 @@ impl Dom0 {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // Short: the path of a socket has at most 107 letters.
         let root = std::env::temp_dir().join(format!("model-{}-{number}", std::process::id()));
+        // As root's: under another one, folders are made that a group can write.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         let dom0 = Self {
             root,
             store: Xenstored::default(),
@@ -304,7 +306,7 @@ impl Dom0 {
 
     /// The journal.
     pub fn journal(&self) -> PathBuf {
-        self.path("var/lib/qubes/dom0-pci/journal")
+        self.path("var/lib/qubes-dom0-pci/journal")
     }
 
     /// The command that runs the program on this model.

@@ -21,7 +21,7 @@ impl Dom0 {
             prev = hash.iter().map(|byte| format!("{byte:02x}")).collect();
             journal.push_str(&format!("{object},\"hash\":\"{prev}\"}}\n"));
         }
-        self.write("var/lib/qubes/dom0-pci/journal/000000000000.jsonl", journal);
+        self.write("var/lib/qubes-dom0-pci/journal/000000000000.jsonl", journal);
     }
 }
 

@@ -18,7 +18,10 @@ pub fn run(context: &Context, to: &str) -> Result<Exit, Failure> {
     }
     let statement = audit::head(&context.journal).map_err(|error| failure(&error))?;
     // A copy, or a journal somebody else owns, cannot remember; the head is as good.
-    let remembered = audit::remember(&context.journal, statement.head, to);
+    let remembered = match context.journal_is_safe() {
+        Ok(()) => audit::remember(&context.journal, statement.head, to).map_err(|error| failure(&error)),
+        Err(failure) => Err(failure),
+    };
     if context.json {
         let members = json!({
             "journal": statement.journal,
@@ -33,7 +36,7 @@ pub fn run(context: &Context, to: &str) -> Result<Exit, Failure> {
     }
     emit(&format!("{}\n{}\n", statement.lines(), statement.head.short()))?;
     if let Err(error) = remembered {
-        warn(&format!("not remembered beside the journal: {error}"));
+        warn(&format!("not remembered beside the journal: {}", error.message));
     }
     Ok(Exit::Done)
 }

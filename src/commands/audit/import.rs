@@ -43,6 +43,7 @@ struct Source {
 pub fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> {
     if !args.dry_run {
         context.must_be_root()?;
+        context.journal_is_safe()?;
     }
     let mut sources = read(context, args)?;
     let mut known = known(context)?;

@@ -12,6 +12,7 @@ use serde_json::json;
 /// The journal cannot be read or written, or its files are append-only.
 pub fn run(context: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     let (plan, head) = if args.yes {
+        context.journal_is_safe()?;
         match audit::prune(&context.journal, &boot(context), args.before).map_err(|error| failure(&error))? {
             Some((plan, head)) => (Some(plan), Some(head)),
             None => (None, None),

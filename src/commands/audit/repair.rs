@@ -10,6 +10,7 @@ use serde_json::json;
 /// # Errors
 /// The journal cannot be read or written.
 pub fn run(context: &Context) -> Result<Exit, Failure> {
+    context.journal_is_safe()?;
     let head = audit::repair(&context.journal, &boot(context)).map_err(|error| failure(&error))?;
     if context.json {
         let members = json!({ "repaired": head.is_some(), "gap": head.map(|head| head.seq), "head": head.map(|head| head.short()) });

@@ -50,7 +50,7 @@ lab_overlay() { # SCRIPT [FILE…]
   lab_pack "$over" >>"$RUN/initrd"
 }
 
-# disks with contents that name themselves, and an empty one for /var/lib/qubes
+# disks with contents that name themselves, and an empty one for /var/lib/qubes-dom0-pci
 lab_disks() {
   local kind
   for kind in nvme ahci xhci ehci sdhci; do

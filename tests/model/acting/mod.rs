@@ -128,7 +128,7 @@ impl Drop for Machine {
         // Nobody is to hang for ever.
         self.let_go();
         self.mount = None;
-        let _ = umount2(&self.dom0.path("var/lib/qubes/dom0-pci"), MntFlags::MNT_DETACH);
+        let _ = umount2(&self.dom0.path("var/lib/qubes-dom0-pci"), MntFlags::MNT_DETACH);
     }
 }
 
@@ -159,9 +159,9 @@ impl Machine {
             let path = dom0.path(&format!("usr/{name}"));
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let disk = dom0.path("var/lib/qubes/dom0-pci");
+        let disk = dom0.path("var/lib/qubes-dom0-pci");
         fs::create_dir_all(&disk).unwrap();
-        mount(Some("journal"), &disk, Some("tmpfs"), MsFlags::empty(), Some("size=1m")).unwrap();
+        mount(Some("journal"), &disk, Some("tmpfs"), MsFlags::empty(), Some("size=1m,mode=755")).unwrap();
         let state = State {
             tree: world.tree(),
             world,
@@ -276,7 +276,7 @@ impl Machine {
 
     /// There is space for the journal again.
     pub fn frees_space(&self) {
-        let _ = fs::remove_file(self.dom0.path("var/lib/qubes/dom0-pci/filler"));
+        let _ = fs::remove_file(self.dom0.path("var/lib/qubes-dom0-pci/filler"));
     }
 }
 
