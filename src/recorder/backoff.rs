@@ -1,8 +1,10 @@
-//! When something that failed is tried again: after 1 s, 2 s, 4 s, ... 60 s.
+//! When something that failed is tried again: after 1 s, 2 s, 4 s, ... 60 s, or sooner where there is word of it.
 
 use std::time::Duration;
 
 const SHORTEST: Duration = Duration::from_secs(1);
+/// What was just made may need a moment.
+const SOON: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// The wait between two tries. It begins anew only after what was tried has worked for as long as the longest wait, so
@@ -10,6 +12,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     wait: Duration,
+    longest: Duration,
     due: Duration,
     worked_since: Option<Duration>,
 }
@@ -17,12 +20,17 @@ pub struct Backoff {
 impl Backoff {
     /// Nothing has failed yet: the first try may be now.
     pub fn new() -> Self {
-        Self { wait: SHORTEST, due: Duration::ZERO, worked_since: None }
+        Self { wait: SHORTEST, longest: LONGEST, due: Duration::ZERO, worked_since: None }
     }
 
     /// It failed just now for the first time.
     pub fn after_failure(clock: Duration) -> Self {
-        Self { due: clock + SHORTEST, wait: SHORTEST * 2, worked_since: None }
+        Self { due: clock + SHORTEST, wait: SHORTEST * 2, ..Self::new() }
+    }
+
+    /// Tried each second: nobody gives word of it.
+    pub fn each_second() -> Self {
+        Self { longest: SHORTEST, ..Self::new() }
     }
 
     /// It works.
@@ -36,7 +44,12 @@ impl Backoff {
             self.wait = SHORTEST;
         }
         self.due = clock + self.wait;
-        self.wait = (self.wait * 2).min(LONGEST);
+        self.wait = (self.wait * 2).min(self.longest);
+    }
+
+    /// There is word that it may work now: it is tried at once, and soon again.
+    pub fn hurry(&mut self, clock: Duration) {
+        (self.due, self.wait) = (clock, SOON);
     }
 
     /// When the next try may be.
@@ -64,5 +77,30 @@ mod tests {
         clock += Duration::from_secs(60);
         backoff.failed(clock);
         assert_eq!(backoff.due() - clock, SHORTEST);
+    }
+
+    #[test]
+    fn word_of_it_makes_the_next_tries_come_at_once_and_soon() {
+        let mut backoff = Backoff::new();
+        for _ in 0..8 {
+            backoff.failed(Duration::ZERO);
+        }
+        let clock = Duration::from_secs(9);
+        backoff.hurry(clock);
+        assert_eq!(backoff.due(), clock);
+        let waits = [250, 500, 1000, 2000].map(Duration::from_millis);
+        for wait in waits {
+            backoff.failed(clock);
+            assert_eq!(backoff.due() - clock, wait);
+        }
+    }
+
+    #[test]
+    fn without_word_of_it_each_second_must_do() {
+        let mut backoff = Backoff::each_second();
+        for _ in 0..4 {
+            backoff.failed(Duration::ZERO);
+            assert_eq!(backoff.due(), SHORTEST);
+        }
     }
 }

@@ -14,6 +14,7 @@ mod story;
 use crate::error::{Code, Exit, Failure};
 use crate::journal::{journal_boot, Entry, Moment, Recorder as Own, RecorderPhase, Told};
 use crate::names::{Owner, Sbdf};
+use crate::observe::qubes::QubesSource;
 use crate::observe::{boot_id, identity, traces, Function, Sources, Use};
 use crate::system::confine::{confine, Capabilities, Needs};
 use crate::system::lock::RecorderMark;
@@ -21,6 +22,7 @@ use crate::system::root::Sysroot;
 use crate::system::signals::HeldSignals;
 use crate::system::waiting::{tell_ready, wait};
 use audit::{Query, Record};
+use backoff::Backoff;
 use book::Book;
 use limits::Now;
 use nodes::Nodes;
@@ -57,6 +59,9 @@ pub struct Recorder {
     brief: Option<(usize, Moment)>,
     /// What Qubes says may have changed since it was read.
     stale_qubes: bool,
+    /// When qubesd is asked again, which is heard and did not say who its qubes are: the real one answers nobody while it
+    /// starts or kills one.
+    unanswered: Option<Backoff>,
     /// When the kernel's news were all taken the last time: what overflowed since is lost.
     emptied: Moment,
     heard: (Vec<String>, Vec<String>),
@@ -99,6 +104,7 @@ impl Recorder {
             nodes: Nodes::default(),
             brief: None,
             stale_qubes: true,
+            unanswered: None,
             emptied: moment,
             heard: (Vec::new(), Vec::new()),
         };
@@ -242,6 +248,10 @@ impl Recorder {
             // A change that nobody told of would be found now.
             self.changed.get_or_insert((now.clock, now.clock));
         }
+        if self.unanswered.is_some_and(|again| again.due() <= now.clock) && !behind {
+            self.meet();
+            entries.extend(self.story.retell(now));
+        }
         if let Some((count, since)) = self.brief.take() {
             entries.extend(self.story.brief(count, since, now));
         }
@@ -274,7 +284,9 @@ impl Recorder {
 
     /// When something has to be done though nobody says anything.
     fn due(&self) -> Duration {
-        let dues = [self.connections.due(), self.calm_at(), self.story.limits.due(), self.book.due()];
+        let unanswered = self.unanswered.map(|again| again.due()).filter(|_| !self.book.is_behind());
+        let dues =
+            [self.connections.due(), self.calm_at(), self.story.limits.due(), self.book.due(), unanswered];
         dues.into_iter().flatten().fold(self.heartbeat_due, Duration::min)
     }
 
@@ -388,7 +400,14 @@ impl Recorder {
 
     /// Asks Qubes who its qubes are.
     fn meet(&mut self) {
-        let Some(known) = self.connections.qubes() else { return };
+        let known = self.connections.qubes();
+        let answered = known.as_ref().is_some_and(|known| !matches!(known.source, QubesSource::Xml { .. }));
+        if answered || !self.connections.has_qubesd() {
+            self.unanswered = None;
+        } else {
+            self.unanswered.get_or_insert_with(Backoff::new).failed(self.began.elapsed());
+        }
+        let Some(known) = known else { return };
         let about = |qube: &crate::observe::qubes::Qube| About {
             uuid: qube.uuid.clone(),
             label: qube.label.clone(),

@@ -4,6 +4,7 @@ use super::backoff::Backoff;
 use crate::error::Failure;
 use crate::observe::qubes::{self, Happening, QubesSource};
 use crate::observe::{node_of_function, Qubes, Sources};
+use crate::system::folder_watch::FolderWatch;
 use crate::system::qubesd::{EventStream, Qubesd};
 use crate::system::uevents::{Heard, Uevent, Uevents};
 use crate::system::xen::Xen;
@@ -32,8 +33,8 @@ struct Line<T> {
 }
 
 impl<T> Line<T> {
-    fn new(name: &'static str, say: Say) -> Self {
-        Self { say, name, open: None, retry: Backoff::new(), said: String::new() }
+    fn new(name: &'static str, say: Say, retry: Backoff) -> Self {
+        Self { say, name, open: None, retry, said: String::new() }
     }
 
     /// Tries to open it where it is missing and due; whether it came back.
@@ -76,6 +77,10 @@ pub struct Connections {
     uevents: Line<Uevents>,
     xenstore: Line<XenstoreWatch>,
     qubesd: Line<EventStream>,
+    /// Word of a socket of qubesd that appears; `None` where the kernel gives none.
+    socket: Option<FolderWatch>,
+    /// Whether one appeared, and was not tried yet.
+    appeared: bool,
     /// Whether this Qubes is 4.2; it has other words for the same.
     pub of_4_2: bool,
     version: &'static str,
@@ -95,11 +100,15 @@ pub struct News {
 impl Connections {
     /// Nothing but what is read is open yet.
     pub fn new(read: Sources, say: Say) -> Self {
+        let socket = Qubesd::watch(&read.root).ok();
+        let retry = if socket.is_some() { Backoff::new() } else { Backoff::each_second() };
         Self {
             read,
-            uevents: Line::new("uevents", say),
-            xenstore: Line::new("xenstore", say),
-            qubesd: Line::new("qubesd", say),
+            uevents: Line::new("uevents", say, Backoff::new()),
+            xenstore: Line::new("xenstore", say, Backoff::new()),
+            qubesd: Line::new("qubesd", say, retry),
+            socket,
+            appeared: false,
             of_4_2: false,
             version: "qubesd",
         }
@@ -127,6 +136,7 @@ impl Connections {
             }
             Ok(watch)
         });
+        self.look_for_socket(clock);
         back | self.qubesd.try_open(clock, || match Qubesd::new(&root).events() {
             Err(failure) if !qubes::is_here(&root) => {
                 Err(Failure { message: "this is no Qubes".to_owned(), ..failure })
@@ -135,12 +145,29 @@ impl Connections {
         })
     }
 
+    /// qubesd makes its socket, and then listens: it is tried at once where one appears, and soon again.
+    fn look_for_socket(&mut self, clock: Duration) {
+        match self.socket.as_ref().map(FolderWatch::appeared) {
+            Some(Ok(appeared)) => self.appeared |= appeared,
+            Some(Err(_)) => {
+                self.socket = None;
+                self.qubesd.retry = Backoff::each_second();
+            }
+            None => {}
+        }
+        if self.appeared && self.qubesd.open.is_none() {
+            self.appeared = false;
+            self.qubesd.retry.hurry(clock);
+        }
+    }
+
     /// What is waited for.
     pub fn waiting(&self) -> Vec<BorrowedFd<'_>> {
         let uevents = self.uevents.open.as_ref().map(AsFd::as_fd);
         let xenstore = self.xenstore.open.as_ref().map(AsFd::as_fd);
         let qubesd = self.qubesd.open.as_ref().map(AsFd::as_fd);
-        [uevents, xenstore, qubesd].into_iter().flatten().collect()
+        let socket = self.socket.as_ref().map(AsFd::as_fd);
+        [uevents, xenstore, qubesd, socket].into_iter().flatten().collect()
     }
 
     /// When the next missing one is tried.
@@ -214,6 +241,11 @@ impl Connections {
                 Vec::new()
             }
         }
+    }
+
+    /// Whether qubesd is heard.
+    pub fn has_qubesd(&self) -> bool {
+        self.qubesd.open.is_some()
     }
 
     /// What Qubes knows of its qubes; `None` where it does not say.

@@ -2,6 +2,7 @@
 //! Nothing else opens a file, starts a program or calls Xen. Nothing here decides.
 
 pub mod confine;
+pub mod folder_watch;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::unwrap_used)]
 mod fuzz;

@@ -1,6 +1,6 @@
 //! `record`: what is journaled of what happens, and what is when a source is missing, goes away, or talks nonsense.
 
-use crate::model::{Dom0, Fault, Function, QubesdFault, QUBES_42, QUBES_43};
+use crate::model::{Dom0, Fault, Function, Qubesd, QubesdFault, QUBES_42, QUBES_43};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
@@ -653,4 +653,77 @@ fn hostile_names_come_out_escaped() {
     assert!(found(&dom0, "qube", "")[0]["qube"].as_str().unwrap().starts_with("\\x1b[31mxxx"));
     recorder.stop();
     dom0.run(&["audit", "verify"]).exits(0);
+}
+
+/// A qubesd that knows a red sys-net which provides network.
+fn red_sys_net(dom0: &Dom0) -> Qubesd {
+    let qubesd = dom0.qubes(QUBES_43);
+    qubesd.answers("admin.vm.property.Get+label", "sys-net", "default=False type=label red");
+    qubesd.answers("admin.vm.property.Get+provides_network", "sys-net", "default=False type=bool True");
+    qubesd.lists("sys-net class=AppVM state=Running uuid=cb084001-53d5-4ae7-809b-ec7b16c397a8\\n");
+    qubesd
+}
+
+#[test]
+fn a_qube_that_starts_before_qubesd_is_heard_gets_its_label_class_and_network() {
+    for options in [&b""[..], b"permissive=1"] {
+        let dom0 = held();
+        let recorder = Running::start(&dom0, &[]);
+        dom0.node("/local/domain/0/backend/pci/7/0/opts-0", options);
+        dom0.qube_has(7, "sys-net", NIC);
+        recorder.until(|| count(&dom0, "stay", "event=begin,qube=sys-net") == 1);
+        red_sys_net(&dom0);
+        let known = "event=present,qube=sys-net,label=red,class=AppVM,network=true";
+        recorder.until(|| count(&dom0, "stay", known) == 1);
+        dom0.store().remove("/local/domain/0/backend/pci/7");
+        dom0.ends(7);
+        recorder.until(|| count(&dom0, "stay", "event=end,label=red,class=AppVM,network=true") == 1);
+        recorder.stop();
+        assert_eq!(count(&dom0, "stay", ""), 3, "{}", log(&dom0));
+        dom0.run(&["list", "--all"]).exits(0).says("red");
+    }
+}
+
+#[test]
+fn a_qubesd_that_answers_nobody_in_a_start_is_asked_again() {
+    let dom0 = held();
+    let qubesd = red_sys_net(&dom0);
+    let listed = "sys-net class=AppVM state=Running uuid=cb084001-53d5-4ae7-809b-ec7b16c397a8\\n";
+    qubesd.lists("");
+    let recorder = Running::start(&dom0, &[]);
+    recorder.until(|| qubesd.listeners() == 1);
+    qubesd.lists(listed);
+    qubesd.fails(QubesdFault::Refuses);
+    qubesd.tells(&event("sys-net", "domain-pre-start", &[("start_guid", "True")]));
+    dom0.qube_has(7, "sys-net", NIC);
+    recorder.until(|| count(&dom0, "stay", "event=begin,qube=sys-net") == 1);
+    qubesd.recovers();
+    recorder.until(|| count(&dom0, "stay", "event=present,label=red,class=AppVM,network=true") == 1);
+    recorder.stop();
+}
+
+#[test]
+fn qubesd_is_heard_within_a_second_or_two_of_its_socket() {
+    let dom0 = held();
+    let recorder = Running::start(&dom0, &[]);
+    // By now it would be tried after 7 and 15 seconds.
+    std::thread::sleep(Duration::from_millis(3500));
+    let qubesd = dom0.qubes(QUBES_43);
+    let began = Instant::now();
+    recorder.until(|| qubesd.listeners() == 1);
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    // A restart: the socket goes, and later another one is there, which is not listened to at once.
+    let socket = dom0.path("run/qubesd.sock");
+    std::fs::remove_file(&socket).unwrap();
+    qubesd.hangs_up();
+    recorder.until(|| count(&dom0, "recorder", "phase=source") >= 2);
+    std::thread::sleep(Duration::from_millis(3500));
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    std::thread::sleep(Duration::from_millis(300));
+    std::fs::remove_file(&socket).unwrap();
+    qubesd.serve(&socket);
+    let began = Instant::now();
+    recorder.until(|| qubesd.listeners() == 1);
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    recorder.stop();
 }

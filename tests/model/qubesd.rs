@@ -133,6 +133,11 @@ impl Qubesd {
         self.0.lock().unwrap().fault = Some(fault);
     }
 
+    /// It is itself again.
+    pub fn recovers(&self) {
+        self.0.lock().unwrap().fault = None;
+    }
+
     /// The requests that came.
     pub fn asked(&self) -> Vec<String> {
         self.0.lock().unwrap().asked.clone()

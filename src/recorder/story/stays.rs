@@ -21,6 +21,11 @@ impl Story {
         }
     }
 
+    /// What Qubes said since may add to what was told of stays.
+    pub fn retell(&mut self, now: Now) -> Vec<Entry> {
+        self.tell("snapshot", &BTreeSet::new(), now)
+    }
+
     /// Whether a stay of this place was told before: nothing has to be read about it then.
     pub fn knows(&self, place: Place) -> Option<&Using> {
         self.seen.get(&place)
@@ -117,10 +122,9 @@ impl Story {
                     self.stay(using, event, source)
                 }
                 (Some(told), Some(using)) => {
-                    let stay = self.stay(using, StayEvent::Present, source);
-                    let more =
-                        (&stay.options, &stay.qube, stay.stub) != (&told.options, &told.qube, told.stub);
-                    if !more || stay.options.is_empty() {
+                    let stay = with_known(self.stay(using, StayEvent::Present, source), told);
+                    let as_told = Stay { event: told.event, source: told.source.clone(), ..stay.clone() };
+                    if as_told == *told {
                         continue;
                     }
                     stay
@@ -171,6 +175,25 @@ impl Story {
             source: source.to_owned(),
             at: String::new(),
         }
+    }
+}
+
+/// A reading of a stay, where it leaves out nothing that was known of it before: at its end xenstore and Qubes say less
+/// and less. What the qube was when it began counts, whatever becomes of it since.
+fn with_known(now: Stay, told: &Stay) -> Stay {
+    let kept = |now: String, told: &String| if now.is_empty() { told.clone() } else { now };
+    let at_first = |now: String, told: &String| if told.is_empty() { now } else { told.clone() };
+    let number = format!("domain-{}", now.domain);
+    Stay {
+        qube: if now.qube == number { told.qube.clone() } else { now.qube },
+        uuid: at_first(now.uuid, &told.uuid),
+        id: at_first(now.id, &told.id),
+        label: at_first(now.label, &told.label),
+        class: at_first(now.class, &told.class),
+        network: told.network.or(now.network),
+        stub: if now.stub < 0 { told.stub } else { now.stub },
+        options: kept(now.options, &told.options),
+        ..now
     }
 }
 

@@ -15,6 +15,7 @@ mod socket;
 mod tests;
 pub mod wire;
 
+use super::folder_watch::FolderWatch;
 use super::root::Sysroot;
 use crate::error::{Code, Exit, Failure};
 use crate::names::escape;
@@ -30,7 +31,8 @@ use wire::{Feed, Refusal};
 pub use wire::Event;
 
 /// Where qubesd listens; `/var/run` is the same folder on every Qubes, but need not be.
-const SOCKETS: [&str; 2] = ["/run/qubesd.sock", "/var/run/qubesd.sock"];
+const FOLDERS: [&str; 2] = ["/run", "/var/run"];
+const SOCKET: &str = "qubesd.sock";
 
 /// An answer longer than this is none that qubesd gives: 1000 qubes take 100 KiB.
 const ANSWER_MAX: usize = 4 << 20;
@@ -53,10 +55,19 @@ impl Qubesd {
     /// The qubesd of this root; nothing is opened yet.
     #[must_use]
     pub fn new(root: &Sysroot) -> Self {
-        let paths = SOCKETS.map(|path| root.path(path));
+        let paths = FOLDERS.map(|folder| root.path(folder).join(SOCKET));
         let [first, _] = &paths;
         let socket = paths.iter().find(|path| path.exists()).unwrap_or(first).clone();
         Self { socket, patience: if root.is_model() { PATIENCE_WITH_A_MODEL } else { PATIENCE } }
+    }
+
+    /// Word of each socket of qubesd that appears from now on.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn watch(root: &Sysroot) -> io::Result<FolderWatch> {
+        let folders = FOLDERS.map(|folder| root.path(folder));
+        FolderWatch::open(folders.iter().map(PathBuf::as_path), SOCKET)
     }
 
     /// Whether there is a socket; one that was left by a crash counts.
