@@ -12,6 +12,7 @@ setup_missing() {
   for pair in qemu-system-x86_64=qemu-system-x86 cpio=cpio xz=xz-utils gcc=gcc pkg-config=pkg-config flock=util-linux jq=jq strace=strace; do
     command -v "${pair%%=*}" >/dev/null || echo "${pair#*=}"
   done
+  [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
   [ -x /usr/sbin/mkfs.ext4 ] || command -v mkfs.ext4 >/dev/null || echo e2fsprogs
   for pair in libc6-dev libkmod-dev libclang-dev; do
     dpkg-query -W -f '${Status}' "$pair" 2>/dev/null | grep -q 'ok installed' || echo "$pair"
@@ -50,8 +51,6 @@ setup() {
   fi
   export DEBIAN_FRONTEND=noninteractive
   mapfile -t missing < <(setup_missing)
-  # with the lab's cache filled, apt's lists are not needed
-  [ -f "${QUBES_DOM0_PCI_CACHE:-tests/lab/cache}/debs/list" ] || apt-cache show xen-system-amd64 >/dev/null 2>&1 || lists=0
   rust_is_new_enough || lists=0
   if [ ${#missing[@]} -gt 0 ] || [ $lists = 0 ]; then
     setup_as_root apt-get -q update >/dev/null || { say "cannot run apt-get update (not root, and no sudo)"; exit 1; }

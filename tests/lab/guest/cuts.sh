@@ -8,7 +8,6 @@
 #   under way   the child has the request, and nobody is left to hear its answer
 #   unreported  it was done, and the journal does not have its result
 
-J=/var/lib/qubes-dom0-pci/journal
 CUTS=0
 declare -A CUT=() CONSENT=()
 

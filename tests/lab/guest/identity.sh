@@ -2,7 +2,6 @@
 # One boot of tests/all.d/40-identity: PART=recorded, device or rom. The card is at 00:02.0; FIRST and SECOND are hashes of ROMs;
 # /lab/journal.tgz is the journal of the first boot.
 . /lab/lib.sh
-J=/var/lib/qubes-dom0-pci/journal
 card=0000:00:02.0
 modprobe xen-pciback
 [ "$PART" = recorded ] || { mkdir -p "$J"; chmod 700 "$J" "${J%/*}"; tar xz -C "$J" -f /lab/journal.tgz; }

@@ -5,6 +5,8 @@
 P=/sys/bus/pci/devices
 D=/sys/bus/pci/drivers
 K=$D/pciback
+# the program's journal
+J=/var/lib/qubes-dom0-pci/journal
 
 # ---- saying and counting
 
@@ -35,6 +37,9 @@ proof_for() { awk -v k="$1" '$1 == k { print $4 }' /lab/devices; }
 has_kind() { [ -n "$(bdf_of "$1")" ]; }
 
 # ---- looking
+
+# of two dom0s: is this kernel at least that one?
+kernel_at_least() { [ "$(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1)" = "$1" ]; }
 
 driver() { local l; l=$(readlink "$P/$1/driver") && echo "${l##*/}" || echo none; }
 override() { cat "$P/$1/driver_override"; }
@@ -220,10 +225,13 @@ works_i2c() {
 }
 works_lpc() { [ "$(driver "$1")" = lpc_ich ] || { echo "not lpc_ich"; return 1; }; }
 works_tty() {
-  wait_for 5 ls "$P/$1"/tty || { echo "no tty"; return 1; }
-  local tty; tty=$(ls "$P/$1/tty"); wait_for 5 test -c "/dev/$tty"
+  local tty
+  wait_for 5 tty_below "$1" || { echo "no tty"; return 1; }
+  tty=$(tty_below "$1"); wait_for 5 test -c "/dev/$tty"
   timeout 10 stty -F "/dev/$tty" 9600 2>/dev/null || { echo "$tty does not open"; return 1; }
 }
+# Linux 6.1: BDF/tty/ttyS4; 6.12: below the serial core's own two devices, BDF/BDF:0/BDF:0.0/tty/ttyS4
+tty_below() { find "$P/$1/" -maxdepth 4 -path '*/tty/tty*' 2>/dev/null | sed 's/.*\///' | grep -m 1 .; }
 works_none() { echo "nothing drives it"; return 1; }
 check_works() { local why; if why=$(works "$1"); then pass "$1 works: data moved${2:+ ($2)}"; else fail "$1 does not work${2:+ ($2)}: $why"; fi; }
 

@@ -2,7 +2,6 @@
 # What the program says and writes down in each situation of tests/matrix/transcript.rs, for tests/all.d/60-transcripts:
 # `TRANSCRIPT name`, then `plan` (before a reattach), the command and the journal, then `END`.
 . /lab/lib.sh
-J=/var/lib/qubes-dom0-pci/journal
 coldplug e1000e
 # at KIND: the device that is led through the situations from here on
 at() { device=$(bdf_of "$1"); own=$(driver_for "$1"); }

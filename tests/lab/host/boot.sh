@@ -2,35 +2,52 @@
 # One boot of the dom0 in QEMU: the per-run initramfs and disks, the command line, and waiting for it to end.
 # Everything of a run is in a folder of its own ($RUN), so that two labs can run side by side.
 
-# The rows of the device table that this QEMU can make: rows for the guest, then QEMU's arguments.
-lab_device_table() { # all, none ('') or A,B,…; prints one line a kind: KIND BDF DRIVER PROOF <TAB> QEMU ARGUMENTS
-  local models row args; models=$(qemu-system-x86_64 -device help 2>/dev/null)
+# The device table, one line a kind: KIND BDF DRIVER PROOF <TAB> QEMU ARGUMENTS
+lab_device_table() { # all, none ('') or A,B,…
+  local row args
   awk '/^#/ || /^$/ { next } /^ / { sub(/^ +/, ""); args = args " " $0; next }
        { if (row) print row "\t" args; $1 = $1; row = $0; args = "" } END { print row "\t" args }' "$LAB/devices" |
   while IFS=$'\t' read -r row args; do
-    local model missing=''
     # what QEMU has anyway stays in the table
     [ "$1" = all ] || [ -z "$args" ] || { [ "$row" = = ] && [ -n "$1" ]; } || [[ ",$1," == *",${row%% *},"* ]] || continue
-    for model in $(grep -o -- '-device [^, ]*' <<<"$args" | cut -d' ' -f2); do
-      grep -q "name \"$model\"" <<<"$models" || missing=$model
-    done
-    if [ -n "$missing" ]; then [ -z "${LAB_VERBOSE:-}" ] || say "this QEMU has no $missing: left out"; else printf '%s\t%s\n' "$row" "$args"; fi
+    printf '%s\t%s\n' "$row" "$args"
   done
 }
 
-# lab_host_program FILE INTO NAME: a program of this machine. The guest has this distribution's libraries; what else it was
-# linked with comes along.
-lab_host_program() {
-  local lib
-  cp "$1" "$2/usr/bin/$3"
-  for lib in $(ldd "$1" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p'); do
-    grep -qx "${lib##*/}" "$CACHE/img/libraries" || { mkdir -p "$2/usr/lib/x86_64-linux-gnu"; cp -L "$lib" "$2/usr/lib/x86_64-linux-gnu/"; }
+# lab_qemu ARGUMENTS: QEMU_SYSTEM is this machine's, or Debian 13's where this one lacks a model
+lab_qemu() {
+  local models model
+  QEMU_SYSTEM=(qemu-system-x86_64)
+  models=$(qemu-system-x86_64 -device help 2>/dev/null)
+  for model in $(grep -o -- '-device [^, ]*' <<<"$1" | cut -d' ' -f2 | sort -u); do
+    grep -q "name \"$model\"" <<<"$models" || { lab_qemu_unpacked; return; }
   done
+}
+
+# lab_host_program FILE INTO NAME: a program of this machine, for dom0. What it is linked with and dom0 lacks comes along; so does
+# this machine's C library where it is the newer one (an older program runs with a newer C library, not the other way round).
+lab_host_program() {
+  local lib dir=$2/usr/lib/x86_64-linux-gnu newer=''
+  mkdir -p "$dir"; cp "$1" "$2/usr/bin/$3"
+  lab_newer_libc && newer='ld-linux-x86-64|lib(c|m|dl|rt|pthread|util|resolv|anl|nss_[a-z]*|mvec|thread_db|BrokenLocale)'
+  for lib in $(ldd "$1" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p'); do
+    grep -qx "${lib##*/}" "$CACHE/img/libraries" || cp -L "$lib" "$dir/"
+  done
+  [ -n "$newer" ] || return 0
+  for lib in "$(dirname "$(ldd "$1" | sed -n 's/.*=> \(\/.*\/libc\.so\.6\) .*/\1/p')")"/*.so.*; do
+    [[ ! ${lib##*/} =~ ^($newer)\.so\.[0-9]+$ ]] || cp -L "$lib" "$dir/"
+  done
+}
+lab_newer_libc() {
+  local mine theirs
+  mine=$(getconf GNU_LIBC_VERSION | cut -d' ' -f2)
+  theirs=$(sed -n 's/^.* libc6_\([0-9.]*\).*/\1/p' "$CACHE/packages/dom0.list")
+  [ "$mine" != "$theirs" ] && [ "$(printf '%s\n' "$mine" "$theirs" | sort -V | tail -n 1)" = "$mine" ]
 }
 
 # $RUN/overlay: what changes from run to run; the kernel unpacks it over the base
 lab_overlay() { # SCRIPT [FILE…]
-  local over=$RUN/overlay version module file
+  local over=$RUN/overlay version module layer file
   version=$(cat "$CACHE/img/version")
   mkdir -p "$over/lab" "$over/usr/bin" "$over/etc/modprobe.d"
   cp "$LAB/guest/init" "$over/init"; chmod 755 "$over/init"
@@ -46,7 +63,14 @@ lab_overlay() { # SCRIPT [FILE…]
     local kernel=$CACHE/img/kernel
     lab_copy_module "$module" "$kernel" "$version" "$over"
   done
+  # the package's units, started by their preset as a package's installation has it
+  case " ${LAYERS[*]} " in *' systemd '*)
+    mkdir -p "$over"/usr/lib/systemd/{system,system-preset}
+    cp "$REPO"/packaging/systemd/*.service "$over/usr/lib/systemd/system/"
+    cp "$REPO"/packaging/systemd/*.preset "$over/usr/lib/systemd/system-preset/" ;;
+  esac
   cp "$CACHE/img/base.cpio" "$RUN/initrd"
+  for layer in "${LAYERS[@]}"; do cat "$CACHE/layers/$layer.cpio" >>"$RUN/initrd"; done
   lab_pack "$over" >>"$RUN/initrd"
 }
 
@@ -56,6 +80,10 @@ lab_disks() {
   for kind in nvme ahci xhci ehci sdhci; do
     { yes "LAB $kind" || true; } | head -c 1M >"$RUN/$kind.img"; truncate -s 16M "$RUN/$kind.img"
   done
+  # empty ones, for --qemu-args
+  for kind in first late multi; do truncate -s 32M "$RUN/$kind.img"; done
+  # an expansion ROM with nothing to run, for `romfile=@DIR@/option.rom`
+  { printf '\x55\xaa\x10'; yes 'LAB option rom' || true; } | head -c 8192 >"$RUN/option.rom"
   STATE=${STATE:-$RUN/state.ext4}
   [ -s "$STATE" ] || {
     truncate -s 48M "$STATE"
@@ -71,7 +99,7 @@ lab_qemu_command() { # fills QEMU=()
   local linux='loglevel=4 cryptomgr.notests panic=-1'
   # One vCPU and an older CPU model are the steadiest under emulation. Mitigations are off (below too): with them every system
   # call of a PV guest costs TLB flushes, which emulation pays dearly.
-  QEMU=(qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem -smp 1 -m "$MEMORY"
+  QEMU=("${QEMU_SYSTEM[@]}" -accel tcg,thread=multi -cpu Nehalem -smp 1 -m "$MEMORY"
     -M q35,kernel-irqchip=split -device intel-iommu,intremap=on
     -nodefaults -display none -no-reboot -chardev "pipe,id=monitor,path=$RUN/monitor" -mon chardev=monitor,mode=readline -vga none
     -serial "file:$RUN/console.log")
@@ -95,7 +123,7 @@ lab_qemu_command() { # fills QEMU=()
     QEMU+=(${args//@DIR@/$RUN})
   done <"$RUN/devices"
   # shellcheck disable=SC2206
-  QEMU+=($QEMU_ARGS)
+  QEMU+=(${QEMU_ARGS//@DIR@/$RUN})
 }
 
 # Ends the QEMU of this run, and nothing else.
@@ -109,8 +137,8 @@ lab_end_qemu() {
   QEMU_PID=
 }
 
-# A script asks for two things by a line of output: `LAB-MONITOR COMMAND;` for QEMU's monitor, and `LAB-POWER-CUT`: QEMU is
-# killed, which counts as exit code 0.
+# A script asks for three things by a line of output: `LAB-MONITOR COMMAND;` for QEMU's monitor; `LAB-POWER-CUT`: QEMU is killed,
+# which counts as exit code 0; `LAB-LEAVE`: the machine's own end (a reboot) counts as exit code 0.
 # Boots once. 0: the guest reported its exit code (in $RUN/exit); 1: it never reached init; 124: time is up; 125: it
 # reached init and ended without a report.
 lab_boot_once() {
@@ -141,6 +169,7 @@ lab_boot_once() {
   [ "$rc" != 0 ] || return 0
   sed -n 's/\r$//; s/^LAB-EXIT \([0-9]*\).*/\1/p' "$RUN/out.log" | tail -n 1 >"$RUN/exit"
   [ -s "$RUN/exit" ] && return 0
+  ! grep -aq '^LAB-LEAVE' "$RUN/out.log" || [ "$rc" != 125 ] || { echo 0 >"$RUN/exit"; return 0; }
   [ "$rc" != 125 ] || grep -aq '^LAB-INIT' "$RUN/out.log" || rc=1
   return "$rc"
 }

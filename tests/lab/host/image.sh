@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # From the downloaded packages: Xen, the kernel, dom0's initramfs and the qube's disk, all in $CACHE/img.
-# Needs lab_fetch (packages.sh).
+# Needs packages.sh.
 
 # Everything is rebuilt when what it is made of changed; init, lib.sh and the scripts are not part of it (boot.sh adds them).
 lab_image_stamp() {
-  cat "$CACHE/debs/list" "$LAB"/host/{image.sh,modules} "$LAB"/guest/domu-init | sha256sum
+  cat "$CACHE/packages/dom0.list" "$LAB"/host/{image.sh,modules} "$LAB"/guest/domu-init | sha256sum
 }
 
 lab_image() {
@@ -14,12 +14,15 @@ lab_image() {
   (
     # two labs may start at once: one builds, the other waits
     flock 9
-    lab_fetch
+    lab_fetch "$DEBIAN" dom0
     stamp=$(lab_image_stamp)
     [ "$(cat "$CACHE/img/stamp" 2>/dev/null)" = "$stamp" ] && exit 0
-    say "building dom0's file system"
+    say "building dom0's file system (Debian $DEBIAN)"
     rm -rf "$CACHE/work" "$CACHE/img.new"; mkdir -p "$CACHE/work" "$CACHE/img.new"
-    lab_unpack "$CACHE/work"
+    # kernel and hypervisor apart
+    lab_unpack "$DEBIAN" dom0 "$CACHE/work/kernel" 'linux-*'
+    lab_unpack "$DEBIAN" dom0 "$CACHE/work/xen" 'xen-hypervisor-*'
+    lab_unpack "$DEBIAN" dom0 "$CACHE/work/root" '!(linux-*|xen-hypervisor-*)'
     lab_kernel "$CACHE/work" "$CACHE/img.new"
     lab_dom0_tree "$CACHE/work"
     lab_domu "$CACHE/work" "$CACHE/img.new"
@@ -31,29 +34,10 @@ lab_image() {
     # a lab that is running keeps the files it has open
     rm -rf "$CACHE/img.old"; [ ! -d "$CACHE/img" ] || mv "$CACHE/img" "$CACHE/img.old"
     mv "$CACHE/img.new" "$CACHE/img"; rm -rf "$CACHE/img.old" "$CACHE/work"
-  ) 9>"$CACHE/lock"
+  ) 9>"$CACHES/lock"
 }
 
 lab_pack() { (cd "$1" && find . | LC_ALL=C sort | cpio -o -H newc --quiet -R 0:0); }
-
-# kernel and hypervisor apart, the rest into one tree whose /bin, /sbin, /lib are links into /usr
-lab_unpack() {
-  local work=$1 deb name into dir
-  mkdir -p "$work"/{kernel,xen} "$work"/root/usr/{bin,sbin,lib,lib64}
-  for dir in bin sbin lib lib64; do ln -s "usr/$dir" "$work/root/$dir"; done
-  mkdir -p "$work"/kernel/usr/lib; ln -s usr/lib "$work/kernel/lib"
-  for deb in "$CACHE"/debs/*.deb; do
-    name=${deb##*/}; name=${name%%_*}
-    case $name in
-      linux-*) into=kernel ;;
-      xen-hypervisor-*) into=xen ;;
-      *) into=root ;;
-    esac
-    dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$work/$into" --keep-directory-symlink --no-same-owner \
-      --exclude=./usr/share/doc --exclude=./usr/share/man --exclude=./usr/share/locale --exclude='*/gconv' \
-      --exclude=./usr/share/bash-completion --exclude=./usr/share/info
-  done
-}
 
 # Xen as the multiboot ELF that QEMU loads, the kernel unpacked (Xen and libxc would do it themselves, slowly under emulation)
 lab_kernel() {
@@ -127,6 +111,12 @@ lab_dom0_tree() {
   echo 'root:x:0:0:root:/root:/bin/bash' >"$root/etc/passwd"; echo 'root:x:0:' >"$root/etc/group"
 }
 
+# busybox modprobe, in the qube, reads plain modules only
+lab_plain_modules() { # TREE VERSION
+  find "$1" -name '*.ko.xz' -exec xz -d {} + ; find "$1" -name '*.ko.zst' -exec zstd -dq --rm {} +
+  sed -i 's/\.ko\.\(xz\|zst\)/.ko/g' "$1/usr/lib/modules/$2/modules.dep"
+}
+
 # the qube: kernel and initramfs on a read-only disk of dom0's
 lab_domu() {
   local work=$1 img=$2 domu=$1/domu version name where
@@ -139,9 +129,7 @@ lab_domu() {
     if [ "$where" = domU ]; then lab_copy_module "$name" "$work/kernel" "$version" "$domu"; fi
   done < <(grep -v '^#' "$LAB/host/modules")
   cp "$LAB/guest/domu-init" "$domu/init"; chmod +x "$domu/init"
-  # busybox modprobe, in the qube, reads plain modules only
-  find "$domu" -name '*.ko.xz' -exec xz -d {} + ; find "$domu" -name '*.ko.zst' -exec zstd -dq --rm {} +
-  sed -i 's/\.ko\.\(xz\|zst\)/.ko/g' "$domu/usr/lib/modules/$version/modules.dep"
+  lab_plain_modules "$domu" "$version"
   lab_pack "$domu" | gzip -6 >"$work/disk/initrd"
   cp "$img/vmlinux" "$work/disk/vmlinux"
   truncate -s "$(($(du -sm "$work/disk" | cut -f1) + 16))M" "$img/domu.ext4"
