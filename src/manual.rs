@@ -1,18 +1,19 @@
 //! The manual page's part that the program decides: the heading of each command, its usage and its options, and the
-//! errors stand in `man/qubes-dom0-pci.1` between two marks, and are compared with the definition here. What is
+//! hazards and errors stand in `man/qubes-dom0-pci.1` between two marks, and are compared with the definition here. What is
 //! told besides of a command follows behind the marks and is written by hand.
 //!
 //! After a change of the definition: `QUBES_DOM0_PCI_WRITE_MANUAL=1 cargo test manual` writes the page anew.
 
 #![forbid(unsafe_code)]
 
-use crate::assess::{Severity, KNOWN_HAZARDS};
+use crate::assess::{HazardId, Severity};
 use crate::cli::Cli;
 use clap::{Arg, ArgAction, Command, CommandFactory};
 use std::collections::BTreeSet;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/man/qubes-dom0-pci.1");
 const BEGIN: &str = ".\\\" from the command line's definition: ";
+const HAZARDS: &str = ".\\\" from the program's hazards\n";
 const ERRORS: &str = ".\\\" from the program's errors\n";
 const END: &str = ".\\\" end\n";
 /// `mandoc -Tlint` asks for lines of at most so many letters.
@@ -166,13 +167,17 @@ fn renewed(page: &str) -> String {
     }
     let all: Vec<String> = commands.into_iter().map(|(words, _)| words).collect();
     assert_eq!(seen, all, "the manual tells of other commands, or in another order");
-    let (before, behind) = rest.split_once(ERRORS).unwrap();
-    let (_, behind) = behind.split_once(END).unwrap();
-    format!("{out}{before}{ERRORS}{}{END}{behind}", errors())
+    for (mark, list) in [(HAZARDS, hazards()), (ERRORS, errors())] {
+        let (before, behind) = rest.split_once(mark).unwrap();
+        let (_, behind) = behind.split_once(END).unwrap();
+        out.push_str(&format!("{before}{mark}{list}{END}"));
+        rest = behind;
+    }
+    out + rest
 }
 
 #[test]
-fn the_manual_has_every_command_option_and_error_as_the_program_has_them() {
+fn the_manual_has_commands_options_hazards_and_errors_as_the_program_has_them() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     let renewed = renewed(&page);
     if std::env::var_os("QUBES_DOM0_PCI_WRITE_MANUAL").is_some() {
@@ -223,28 +228,12 @@ fn the_pages_are_of_this_version() {
 }
 
 #[test]
-fn the_manual_explains_every_hazard_and_every_exit_status() {
+fn the_manual_explains_every_exit_status() {
     let page = include_str!("../man/qubes-dom0-pci.1");
     let section = |name: &str| {
         let (_, behind) = page.split_once(&format!("\n.SH {name}\n")).unwrap();
         behind.split("\n.SH ").next().unwrap().replace("\\-", "-")
     };
-    let hazards = section("HAZARDS");
-    let headings: String =
-        hazards.lines().filter(|line| line.starts_with(".B")).collect::<Vec<_>>().join("\n");
-    let headings: BTreeSet<_> =
-        headings.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '-')).collect();
-    for (id, severity) in KNOWN_HAZARDS {
-        assert!(headings.contains(id), "{id}");
-        let (stops, others) = hazards.split_once("Accepted by their id").unwrap();
-        let (warnings, notes) = others.split_once("Worth knowing").unwrap();
-        let place = match severity {
-            Severity::Stop => stops,
-            Severity::Warn => warnings,
-            Severity::Note => notes,
-        };
-        assert!(place.contains(id), "{id} stands among others");
-    }
     let statuses: Vec<u8> = section("EXIT STATUS")
         .lines()
         .filter_map(|line| line.split_whitespace().next().and_then(|word| word.parse().ok()))
@@ -264,6 +253,28 @@ fn errors() -> String {
         }
         out.push_str(&format!(".TP\n.B {} \\fR({})\n", roff(code.word()), statuses.join(", ")));
         out.push_str(&filled(&roff(&format!("{} {}", code.meaning(), code.remedy()))));
+    }
+    out
+}
+
+/// The manual's list of hazards, the worst first.
+fn hazards() -> String {
+    let mut out = String::new();
+    let groups = [
+        (Severity::Stop, ".B Nobody can accept:\n"),
+        (Severity::Warn, ".PP\n.B Accepted by their id,\nunless the policy makes them stops:\n"),
+        (Severity::Note, ".PP\n.B Worth knowing:\n"),
+    ];
+    for (severity, heading) in groups {
+        out.push_str(heading);
+        for id in HazardId::ALL.iter().filter(|id| id.severity() == severity) {
+            let mut text = id.meaning().to_owned();
+            if severity == Severity::Stop {
+                let (first, rest) = id.way_out().split_at(1);
+                text.push_str(&format!(" {}{rest}.", first.to_uppercase()));
+            }
+            out.push_str(&format!(".TP\n.B {}\n{}", roff(id.word()), filled(&roff(&text))));
+        }
     }
     out
 }

@@ -4,14 +4,11 @@
 #![forbid(unsafe_code)]
 
 mod act;
-mod assigned;
 mod boot_script;
 mod coverage;
 mod exposure;
-mod hazard;
 mod hazards;
 mod identity;
-mod policy;
 mod reboot;
 mod state;
 mod taken;
@@ -22,8 +19,7 @@ mod words;
 pub use act::{Act, Acts, Taken};
 pub use coverage::{Coverage, Point};
 pub use exposure::{had, Candidate, Ended, Exposure, Fold, Had, Past};
-pub use hazard::{way_out, Hazard, Severity, KNOWN_HAZARDS};
-pub use hazards::{of_hold, of_return};
+pub use hazards::{of_hold, of_return, Hazard, HazardId, Severity};
 pub use identity::same;
 pub use reboot::{advice, Reboot};
 pub use state::{state_of, Kind, State};
@@ -38,7 +34,7 @@ pub enum Verdict {
     /// dom0 drives it; there is nothing to return.
     Nothing,
     /// These hazards nobody can accept.
-    Refused(Vec<&'static str>),
+    Refused(Vec<HazardId>),
     /// It can be returned if these hazards are accepted; a reboot is better.
     Ask(Vec<String>),
     /// Only root could tell: what would refuse it, or not, rests on what this user may not see.
@@ -74,7 +70,7 @@ impl Verdict {
     pub fn words(&self) -> String {
         match self {
             Self::Nothing => "nothing to do".to_owned(),
-            Self::Refused(ids) => format!("refused: {}", ids.join(", ")),
+            Self::Refused(ids) => format!("refused: {}", HazardId::list(ids)),
             Self::Ask(accept) if accept.is_empty() => "can be healed".to_owned(),
             Self::Ask(_) => "reboot; or reattach at a risk".to_owned(),
             Self::Unknown => "not known: run it with sudo".to_owned(),
@@ -93,7 +89,7 @@ pub fn seen(mut hazards: Vec<Hazard>) -> Vec<Hazard> {
 
 /// The ids that nobody can accept, in their order; several of one kind are one reason.
 #[must_use]
-pub fn stops(hazards: &[Hazard]) -> Vec<&'static str> {
+pub fn stops(hazards: &[Hazard]) -> Vec<HazardId> {
     let mut stops = Vec::new();
     for hazard in hazards.iter().filter(|hazard| hazard.severity == Severity::Stop) {
         if !stops.contains(&hazard.id) {

@@ -1,7 +1,7 @@
 //! Would a reboot give the function back to dom0? And if not, what has to be changed first?
 
 use super::boot_script;
-use super::hazard::{Hazard, Severity};
+use super::hazards::{Hazard, HazardId};
 use super::taken;
 use crate::observe::{Claims, Dom0, Function};
 
@@ -61,15 +61,9 @@ impl Reboot {
     /// The note that says so.
     #[must_use]
     pub fn note(&self) -> Option<Hazard> {
-        (!self.obstacles.is_empty()).then(|| Hazard {
-            id: "reboot-would-not-return",
-            severity: Severity::Note,
-            qube: None,
-            labels: Vec::new(),
-            sentence: "a reboot would not give it back to dom0".to_owned(),
-            evidence: self.why(),
-            unseen: false,
-        })
+        let sentence = "a reboot would not give it back to dom0";
+        (!self.obstacles.is_empty())
+            .then(|| Hazard::new(HazardId::RebootWouldNotReturn, sentence, self.why()))
     }
 }
 
@@ -85,7 +79,8 @@ pub fn advice(dom0: &Dom0, function: &Function, claims: &Claims, hazards: &[Haza
     for unread in &dom0.boot.unread {
         obstacles.push(Obstacle::new(format!("it cannot be told for sure: {unread}"), &[]));
     }
-    let lasting = ["permissive", "no-strict-reset", "no-reset", "reset-doubtful"];
+    use HazardId::{NoReset, NoStrictReset, Permissive, ResetDoubtful};
+    let lasting = [Permissive, NoStrictReset, NoReset, ResetDoubtful];
     let power_off = hazards.iter().any(|hazard| lasting.contains(&hazard.id));
     Reboot { obstacles, power_off }
 }

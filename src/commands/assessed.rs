@@ -3,7 +3,7 @@
 use super::history::{past_of, unseen};
 use super::Context;
 use crate::assess::{
-    advice, of_return, seen, siblings, state_of, way_out, Hazard, Kind, Past, Reboot, Severity, State,
+    advice, of_return, seen, siblings, state_of, Hazard, HazardId, Kind, Past, Reboot, Severity, State,
     Verdict,
 };
 use crate::error::{Code, Exit, Failure};
@@ -121,10 +121,10 @@ impl Assessed {
 
     /// What the admin can do where this hazard stops a return. Where it is only not known who has it, that comes first.
     #[must_use]
-    pub fn way_out(&self, stop: &str) -> &'static str {
+    pub fn way_out(&self, stop: HazardId) -> &'static str {
         let seen = self.dom0.uses.is_ok() && self.dom0.qubes_known.is_ok();
-        if stop != "in-use" || seen || matches!(self.state.kind, Kind::InUse(_)) {
-            return way_out(stop);
+        if stop != HazardId::InUse || seen || matches!(self.state.kind, Kind::InUse(_)) {
+            return stop.way_out();
         }
         if self.dom0.uses.is_err() {
             return "see whether xenstored answers (on Qubes: systemctl status xenstored)";

@@ -3,7 +3,7 @@
 use super::assessed::gone;
 use super::operation::{carry_out, nothing_pending, nothing_to_do, open_all, started};
 use super::Context;
-use crate::assess::{of_hold, state_of, stops, way_out, Severity};
+use crate::assess::{of_hold, state_of, stops, HazardId, Severity};
 use crate::cli::HoldArgs;
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
@@ -35,14 +35,14 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
     if let Some(stop) = hazards.iter().find(|hazard| hazard.severity == Severity::Stop) {
         return Err(Failure::new(
             Exit::Refused,
-            Code::Stop(stop.id),
+            Code::Stop(stop.id.word()),
             format!(
                 "refused ({}): {}: {}; nothing was changed",
-                stops(&hazards).join(", "),
+                HazardId::list(&stops(&hazards)),
                 stop.sentence,
                 stop.evidence
             ),
-            way_out(stop.id),
+            stop.id.way_out(),
         ));
     }
     if plan.steps.is_empty() {

@@ -6,7 +6,7 @@ use super::history::{is_for_root_alone, takes_records, usable};
 use super::operation::all_open;
 use super::script::{command, to_accept};
 use super::Context;
-use crate::assess::Verdict;
+use crate::assess::{HazardId, Verdict};
 use crate::cli::PlanArgs;
 use crate::consent::Accepted;
 use crate::error::{Exit, Failure};
@@ -88,9 +88,9 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
         }
         (None, Verdict::Nothing) => text.push_str("dom0 drives it; there is nothing to do.\n"),
         (None, Verdict::Refused(ids)) => {
-            let way_out = ids.first().map_or("", |id| one.way_out(id));
-            let mut refused = format!("It would be refused: {}; {way_out}.", ids.join(", "));
-            if !ids.contains(&"in-use") {
+            let way_out = ids.first().map_or("", |id| one.way_out(*id));
+            let mut refused = format!("It would be refused: {}; {way_out}.", HazardId::list(ids));
+            if !ids.contains(&HazardId::InUse) {
                 refused.push_str(&format!(" What a reboot would do: {}.", one.reboot.words()));
             }
             text.push_str(&wrapped("", &refused));

@@ -4,7 +4,7 @@ use super::assessed::{gone, named_driver, names_of, Assessed};
 use super::operation::{carry_out, nothing_pending, nothing_to_do, open_all, started};
 use super::script::{options, to_accept};
 use super::Context;
-use crate::assess::{Severity, Verdict};
+use crate::assess::{HazardId, Severity, Verdict};
 use crate::cli::{PlanArgs, ReattachArgs};
 use crate::consent::{ask, can_ask, Accepted, Asked};
 use crate::error::{Code, Exit, Failure};
@@ -126,14 +126,14 @@ fn consent(
         let stop = one.hazards.iter().find(|hazard| hazard.severity == Severity::Stop);
         let why = stop.map(|hazard| format!("{} ({})", hazard.sentence, hazard.evidence)).unwrap_or_default();
         let hint = match ids.first() {
-            Some(id @ &"in-use") => format!("{}; then run `plan`", one.way_out(id)),
-            Some(id) => format!("{}; {}; `show {sbdf}` says more", one.way_out(id), one.reboot.words()),
+            Some(id @ HazardId::InUse) => format!("{}; then run `plan`", one.way_out(*id)),
+            Some(id) => format!("{}; {}; `show {sbdf}` says more", one.way_out(*id), one.reboot.words()),
             None => format!("`show {sbdf}` says more"),
         };
         return Err(Failure::new(
             Exit::Refused,
-            ids.first().copied().map_or(Code::Refused, Code::Stop),
-            format!("refused ({}): {why}; nothing was changed", ids.join(", ")),
+            ids.first().map_or(Code::Refused, |id| Code::Stop(id.word())),
+            format!("refused ({}): {why}; nothing was changed", HazardId::list(ids)),
             hint,
         ));
     }

@@ -6,7 +6,7 @@ mod member;
 
 use super::operation::{nothing_pending, open_all};
 use super::Context;
-use crate::assess::{way_out, Act};
+use crate::assess::{Act, HazardId};
 use crate::cli::RollbackArgs;
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
@@ -119,7 +119,8 @@ impl Undo<'_> {
     /// Every function of it is refused.
     fn refuse(&self, members: &[Member]) -> Result<Exit, Failure> {
         self.show(members);
-        let mut hints: Vec<&str> = members.iter().filter_map(|member| member.stop.map(way_out)).collect();
+        let mut hints: Vec<&str> =
+            members.iter().filter_map(|member| member.stop.map(HazardId::way_out)).collect();
         hints.dedup();
         hints.push("`show BDF` says more; a reboot is recommended");
         let failure = Failure::new(

@@ -1,6 +1,6 @@
 //! Hazards accepted by name, one by one.
 
-use crate::assess::{Hazard, Severity, KNOWN_HAZARDS};
+use crate::assess::{Hazard, HazardId, Severity};
 use crate::error::Failure;
 use crate::names::escape;
 
@@ -20,28 +20,29 @@ impl Accepted {
                 None => (word.as_str(), None),
             };
             let shown = escape(word.as_bytes());
-            match KNOWN_HAZARDS.iter().find(|(known, _)| *known == id) {
+            let known = HazardId::parse(id);
+            match known.map(HazardId::severity) {
                 None => {
                     return Err(Failure::usage(
                         format!("`{shown}` is no hazard"),
                         "`plan` shows the ids of a device's hazards",
                     ))
                 }
-                Some((_, Severity::Stop)) => {
+                Some(Severity::Stop) => {
                     return Err(Failure::usage(
                         format!("the hazard `{shown}` cannot be accepted"),
                         "remove its cause, or reboot",
                     ))
                 }
-                Some((_, Severity::Note)) => {
+                Some(Severity::Note) => {
                     return Err(Failure::usage(
                         format!("`{shown}` is a note; it needs no acceptance"),
                         "leave it out",
                     ))
                 }
-                Some((_, Severity::Warn)) => {}
+                Some(Severity::Warn) => {}
             }
-            if qube.is_some() && id != "exposed" {
+            if qube.is_some() && known != Some(HazardId::Exposed) {
                 return Err(Failure::usage(
                     format!("only `exposed` is accepted per qube, not `{shown}`"),
                     format!("write `{id}`"),
@@ -63,8 +64,8 @@ impl Accepted {
 
     /// Whether an id was accepted.
     #[must_use]
-    pub fn has(&self, id: &str) -> bool {
-        self.0.iter().any(|word| word == id)
+    pub fn has(&self, id: HazardId) -> bool {
+        self.0.iter().any(|word| word == id.word())
     }
 
     /// With these besides: what a person accepted at the prompt.
@@ -92,15 +93,7 @@ mod tests {
     }
 
     fn exposed(qube: Option<&str>) -> Hazard {
-        Hazard {
-            id: "exposed",
-            severity: Severity::Warn,
-            qube: qube.map(str::to_owned),
-            labels: Vec::new(),
-            sentence: String::new(),
-            evidence: String::new(),
-            unseen: false,
-        }
+        Hazard { qube: qube.map(str::to_owned), ..Hazard::new(HazardId::Exposed, "", "") }
     }
 
     #[test]

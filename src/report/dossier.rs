@@ -2,7 +2,7 @@
 
 use super::text::{wrapped, WIDTH};
 use super::Described;
-use crate::assess::{Hazard, Reboot, Severity};
+use crate::assess::{Hazard, HazardId, Reboot, Severity};
 use console::style;
 
 /// Lines that the choice takes below the dossier.
@@ -28,7 +28,7 @@ pub fn dossier(described: &Described<'_>, reboot: &Reboot, asked: &[&Hazard], ro
     let mut ordered: Vec<&Hazard> = asked.to_vec();
     let notes = described.hazards.iter().filter(|hazard| hazard.severity == Severity::Note);
     // What a reboot would not do is said below.
-    ordered.extend(notes.filter(|hazard| hazard.id != "reboot-would-not-return"));
+    ordered.extend(notes.filter(|hazard| hazard.id != HazardId::RebootWouldNotReturn));
     ordered.sort_by_key(|hazard| hazard.rank());
     let room =
         rows.saturating_sub(head.len() + tail.iter().map(|line| rows_of(line)).sum::<usize>() + CHOICE);

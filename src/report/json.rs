@@ -50,7 +50,9 @@ pub fn device(described: &Described<'_>) -> Value {
 fn verdict(verdict: &Verdict) -> Value {
     match verdict {
         Verdict::Nothing => json!({ "word": "nothing" }),
-        Verdict::Refused(ids) => json!({ "word": "refused", "stops": ids }),
+        Verdict::Refused(ids) => {
+            json!({ "word": "refused", "stops": ids.iter().map(|id| id.word()).collect::<Vec<_>>() })
+        }
         Verdict::Ask(accept) => json!({ "word": "ask", "accept": accept }),
         Verdict::Unknown => json!({ "word": "unknown" }),
         Verdict::Pending => json!({ "word": "pending" }),
@@ -65,7 +67,7 @@ pub fn hazards(hazards: &[Hazard]) -> Value {
         .iter()
         .map(|hazard| {
             json!({
-                "id": hazard.id,
+                "id": hazard.id.word(),
                 "severity": hazard.severity.word(),
                 "accept": (hazard.severity == crate::assess::Severity::Warn).then(|| hazard.acceptance()),
                 "sentence": hazard.sentence,

@@ -2,6 +2,7 @@
 
 use super::outcome::Trouble;
 use super::Operation;
+use crate::assess::HazardId;
 use crate::error::Failure;
 use crate::names::{DriverName, ModuleName, Owner, Step};
 use crate::observe::config_space::{ConfigSpace, CONVENTIONAL_SIZE};
@@ -118,7 +119,7 @@ impl Operation<'_> {
     /// Whether "bus", which resets others too, has to be taken off the kernel's list.
     pub(super) fn narrows_reset(&self) -> bool {
         let methods = self.function.reset_methods.as_deref().unwrap_or_default();
-        methods.iter().any(|method| method == "bus") && !self.accepted.has("bus-reset-only")
+        methods.iter().any(|method| method == "bus") && !self.accepted.has(HazardId::BusResetOnly)
     }
 
     /// Resets the function, where the kernel knows how; whether it took it, and in words. Several methods are tried
@@ -145,7 +146,8 @@ impl Operation<'_> {
             Ok(()) => Ok((true, format!("reset ({used})"))),
             // The device did not take it, as was to be expected; a write that did not get to it is another matter.
             Err(Trouble::Failed { message, errno, .. })
-                if self.accepted.has("reset-doubtful") && NOT_TAKEN.contains(&Errno::from_raw(errno)) =>
+                if self.accepted.has(HazardId::ResetDoubtful)
+                    && NOT_TAKEN.contains(&Errno::from_raw(errno)) =>
             {
                 Ok((false, format!("no reset, as accepted ({used}): {message}")))
             }

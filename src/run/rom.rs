@@ -3,6 +3,7 @@
 
 use super::outcome::Trouble;
 use super::Operation;
+use crate::assess::HazardId;
 use crate::names::escape;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -50,7 +51,7 @@ impl Operation<'_> {
     fn compared(&self, is: &str) -> Result<String, Trouble> {
         match self.known_rom {
             Some(was) if was == is => Ok("ROM unchanged".to_owned()),
-            Some(was) if self.accepted.has("identity-changed") => {
+            Some(was) if self.accepted.has(HazardId::IdentityChanged) => {
                 Ok(format!("ROM changed, as accepted: SHA-256 {was} -> {is}"))
             }
             Some(was) => Err(Trouble::failed(

@@ -2,9 +2,8 @@
 //! counts: what it wrote into this function's registers is gone with the reset, what it wrote into shared firmware is not.
 
 use super::past::{few, is_unexplained, present, with_present};
-use super::{owner, warn};
+use super::{owner, Hazard, HazardId};
 use crate::assess::exposure::{had, Past};
-use crate::assess::hazard::Hazard;
 use crate::assess::state::state_of;
 use crate::assess::{of_one_device, siblings};
 use crate::names::{Owner, Sbdf};
@@ -42,7 +41,7 @@ pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Opt
         "a qube had other functions of its device, or may have had, and could have altered what they share"
     };
     let words: Vec<&str> = all.iter().map(|one| one.words.as_str()).collect();
-    let mut hazard = warn("siblings-elsewhere", sentence, words.join(", "));
+    let mut hazard = Hazard::new(HazardId::SiblingsElsewhere, sentence, words.join(", "));
     hazard.unseen = all.iter().all(|one| one.unseen);
     hazard.labels = together(all.into_iter().map(|one| one.labels).collect());
     Some(hazard)

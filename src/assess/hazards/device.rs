@@ -1,7 +1,6 @@
 //! What the function is: how it is reset, what its class and its firmware can do.
 
-use super::{stop, warn};
-use crate::assess::hazard::Hazard;
+use super::{Hazard, HazardId};
 use crate::assess::siblings;
 use crate::names::escape;
 use crate::observe::{reset_method_in_force, Dom0, Function, Storage};
@@ -11,12 +10,13 @@ use crate::observe::{reset_method_in_force, Dom0, Function, Storage};
 pub fn dead(function: &Function) -> Option<Hazard> {
     let Some(config) = &function.config else {
         let sentence = "it does not answer: powered down, or gone";
-        return Some(stop("dead", sentence, "its config space reads all ones"));
+        return Some(Hazard::new(HazardId::Dead, sentence, "its config space reads all ones"));
     };
     let (is, found) = ((config.vendor, config.device), (function.vendor, function.device));
     let words = |(vendor, device): (u16, u16)| format!("{vendor:04x}:{device:04x}");
     let evidence = format!("its config space reads {}, the kernel found {}", words(is), words(found));
-    (is != found).then(|| stop("dead", "it answers as another device: altered, or not well", evidence))
+    (is != found)
+        .then(|| Hazard::new(HazardId::Dead, "it answers as another device: altered, or not well", evidence))
 }
 
 /// How far a reset clears what a qube did to it.
@@ -24,8 +24,8 @@ pub fn reset(dom0: &Dom0, function: &Function) -> Option<Hazard> {
     let conventional = !function.parents.is_empty()
         && function.config.as_ref().is_some_and(|config| config.express.is_none());
     let Some(methods) = &function.reset_methods else {
-        return Some(warn(
-            "no-reset",
+        return Some(Hazard::new(
+            HazardId::NoReset,
             "the kernel knows no way to reset it: whatever a qube did to it may still be in it",
             "it has no reset file in sysfs",
         ));
@@ -38,18 +38,22 @@ pub fn reset(dom0: &Dom0, function: &Function) -> Option<Hazard> {
             let with =
                 if beside.is_empty() { String::new() } else { format!("; with it: {}", beside.join(", ")) };
             let sentence = "it can be reset only together with everything on its bus";
-            Some(warn("bus-reset-only", sentence, format!("{named}{with}")))
+            Some(Hazard::new(HazardId::BusResetOnly, sentence, format!("{named}{with}")))
         }
         // From D3hot to D0: what keeps power through that is not cleared.
-        Some("pm") => Some(warn(
-            "reset-doubtful",
+        Some("pm") => Some(Hazard::new(
+            HazardId::ResetDoubtful,
             "its only reset is a change of its power state, which may leave what a qube put into it",
             named,
         )),
-        None => Some(warn("reset-doubtful", "the kernel does not say how it would reset it", named)),
-        Some(_) if conventional => {
-            Some(warn("reset-doubtful", "it may not take a reset though the kernel offers one", named))
+        None => {
+            Some(Hazard::new(HazardId::ResetDoubtful, "the kernel does not say how it would reset it", named))
         }
+        Some(_) if conventional => Some(Hazard::new(
+            HazardId::ResetDoubtful,
+            "it may not take a reset though the kernel offers one",
+            named,
+        )),
         Some(_) => None,
     }
 }
@@ -58,17 +62,19 @@ pub fn reset(dom0: &Dom0, function: &Function) -> Option<Hazard> {
 pub fn class(function: &Function) -> Option<Hazard> {
     let evidence = format!("class {:06x}", function.class);
     match (function.base_class(), function.class_and_subclass()) {
-        (_, 0x0c03) => Some(warn("usb", plugged(function), evidence)),
-        (0x02 | 0x0d, _) => {
-            Some(warn("network", "dom0 has no network on purpose; this gives it one", evidence))
-        }
+        (_, 0x0c03) => Some(Hazard::new(HazardId::Usb, plugged(function), evidence)),
+        (0x02 | 0x0d, _) => Some(Hazard::new(
+            HazardId::Network,
+            "dom0 has no network on purpose; this gives it one",
+            evidence,
+        )),
         // 00.01 is VGA from before there were classes.
-        (0x03, _) | (_, 0x0001) => Some(warn(
-            "display",
+        (0x03, _) | (_, 0x0001) => Some(Hazard::new(
+            HazardId::Display,
             "it sees and draws what dom0 shows, passphrases and the colours of windows among it",
             evidence,
         )),
-        _ => function.storage().map(|storage| warn("storage", brings(storage), evidence)),
+        _ => function.storage().map(|storage| Hazard::new(HazardId::Storage, brings(storage), evidence)),
     }
 }
 
@@ -125,5 +131,5 @@ pub fn firmware(function: &Function) -> Option<Hazard> {
     } else {
         "it has an expansion ROM, which the machine's firmware may run at the next start"
     };
-    (!evidence.is_empty()).then(|| warn("firmware", sentence, evidence.join("; ")))
+    (!evidence.is_empty()).then(|| Hazard::new(HazardId::Firmware, sentence, evidence.join("; ")))
 }

@@ -1,7 +1,6 @@
 //! Who has the function now, or may have it.
 
-use super::{owner, stop};
-use crate::assess::hazard::Hazard;
+use super::{owner, Hazard, HazardId};
 use crate::assess::state::{Kind, State};
 use crate::observe::{Dom0, Function};
 
@@ -16,20 +15,22 @@ pub fn in_use(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
         if let Some(owner) = owner(dom0, function.sbdf) {
             evidence.push(format!("Xen's owner is {owner}"));
         }
-        hazards.push(stop("in-use", format!("{who} has it"), evidence.join("; ")));
+        hazards.push(Hazard::new(HazardId::InUse, format!("{who} has it"), evidence.join("; ")));
     }
     if let Err(why) = &dom0.uses {
-        let stop = stop("in-use", "it cannot be ruled out that a qube has it", why.clone());
-        hazards.push(stop.resting_on_the_unseen(true));
+        let hazard = Hazard::new(HazardId::InUse, "it cannot be ruled out that a qube has it", why.clone());
+        hazards.push(hazard.resting_on_the_unseen(true));
     }
     match &dom0.owners {
         Err(why) => {
-            let stop = stop("owner-unknown", "Xen's owner of it is not known", why.clone());
-            hazards.push(stop.resting_on_the_unseen(true));
+            let hazard = Hazard::new(HazardId::OwnerUnknown, "Xen's owner of it is not known", why.clone());
+            hazards.push(hazard.resting_on_the_unseen(true));
         }
-        Ok(owners) if !owners.contains_key(&function.sbdf) => {
-            hazards.push(stop("owner-unknown", "Xen's owner of it is not known", "Xen does not list it"))
-        }
+        Ok(owners) if !owners.contains_key(&function.sbdf) => hazards.push(Hazard::new(
+            HazardId::OwnerUnknown,
+            "Xen's owner of it is not known",
+            "Xen does not list it",
+        )),
         Ok(_) => {}
     }
     hazards

@@ -1,43 +1,83 @@
 //! Which hazards a function has. What could not be read counts as the worse case.
 
+mod assigned;
 mod beside;
 mod device;
 mod drivers;
 mod in_use;
 mod past;
+mod policy;
+mod table;
 mod topology;
 
+pub use table::{HazardId, Severity};
 pub use topology::shared_bridge;
 
-use super::assigned;
 use super::exposure::Past;
-use super::hazard::{Hazard, Severity};
-use super::policy;
 use super::state::State;
 use crate::names::{DriverName, Owner, Sbdf};
 use crate::observe::{Claims, Dom0, Function};
 
-fn stop(id: &'static str, sentence: impl Into<String>, evidence: impl Into<String>) -> Hazard {
-    Hazard {
-        id,
-        severity: Severity::Stop,
-        qube: None,
-        labels: Vec::new(),
-        sentence: sentence.into(),
-        evidence: evidence.into(),
-        unseen: false,
-    }
+/// One hazard of one function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hazard {
+    /// Which one it is.
+    pub id: HazardId,
+    /// How bad it is here: the policy can make a warning a stop.
+    pub severity: Severity,
+    /// The qube it concerns, where it is accepted per qube.
+    pub qube: Option<String>,
+    /// Labels that qube has or had when it used the device; none where they are not known.
+    pub labels: Vec<String>,
+    /// One sentence for people.
+    pub sentence: String,
+    /// What it rests on.
+    pub evidence: String,
+    /// Whether it rests on nothing but what could not be read.
+    pub unseen: bool,
 }
 
-fn warn(id: &'static str, sentence: impl Into<String>, evidence: impl Into<String>) -> Hazard {
-    Hazard {
-        id,
-        severity: Severity::Warn,
-        qube: None,
-        labels: Vec::new(),
-        sentence: sentence.into(),
-        evidence: evidence.into(),
-        unseen: false,
+impl Hazard {
+    /// A hazard as severe as the table has it, of no qube in particular.
+    #[must_use]
+    pub fn new(id: HazardId, sentence: impl Into<String>, evidence: impl Into<String>) -> Self {
+        let (sentence, evidence) = (sentence.into(), evidence.into());
+        Self {
+            id,
+            severity: id.severity(),
+            qube: None,
+            labels: Vec::new(),
+            sentence,
+            evidence,
+            unseen: false,
+        }
+    }
+
+    /// Marks it as one that rests on nothing but what could not be read.
+    #[must_use]
+    pub fn resting_on_the_unseen(self, unseen: bool) -> Self {
+        Self { unseen, ..self }
+    }
+
+    /// Adds the labels of the qubes it is about.
+    #[must_use]
+    pub fn labelled(self, labels: Vec<String>) -> Self {
+        Self { labels, ..self }
+    }
+
+    /// Where it stands among others, the worst first.
+    #[must_use]
+    pub fn rank(&self) -> (Severity, HazardId) {
+        (self.severity, self.id)
+    }
+
+    /// What `--accept` takes for it.
+    #[must_use]
+    pub fn acceptance(&self) -> String {
+        match &self.qube {
+            Some(qube) => format!("{}:{qube}", self.id),
+            None => self.id.to_string(),
+        }
     }
 }
 
@@ -83,7 +123,7 @@ fn found(
     hazards.extend(past::past(dom0, function, state, past));
     hazards.extend(device::reset(dom0, function));
     hazards.extend(topology::containment(dom0));
-    let known = !hazards.iter().any(|hazard| hazard.id == "unknown-history");
+    let known = !hazards.iter().any(|hazard| hazard.id == HazardId::UnknownHistory);
     hazards.extend(beside::beside(dom0, function, past, known));
     hazards.extend(device::class(function));
     hazards.extend(device::firmware(function));
@@ -97,7 +137,7 @@ pub fn of_hold(dom0: &Dom0, function: &Function, state: &State, dom0_uses: &[Str
     hazards.extend(assigned::in_use(dom0, function, state));
     hazards.extend(topology::not_one_by_one(dom0, function));
     if function.config.is_none() {
-        hazards.push(stop("dead", "it does not answer", "its config space reads all ones"));
+        hazards.push(Hazard::new(HazardId::Dead, "it does not answer", "its config space reads all ones"));
     }
     if let Some(bridge) = shared_bridge(dom0, function) {
         let dom0s = dom0.functions.values().find(|other| {
@@ -106,15 +146,15 @@ pub fn of_hold(dom0: &Dom0, function: &Function, state: &State, dom0_uses: &[Str
                 && owner(dom0, other.sbdf) != Some(Owner::Quarantine)
         });
         if let Some(other) = dom0s {
-            hazards.push(stop(
-                "shared-dma",
+            hazards.push(Hazard::new(
+                HazardId::SharedDma,
                 format!("{} behind the same bridge would lose its DMA with it", other.sbdf),
                 format!("the bridge {bridge} leads to conventional PCI"),
             ));
         }
     }
     for use_ in dom0_uses {
-        hazards.push(stop("dom0-needs-it", "dom0 itself uses it", use_.clone()));
+        hazards.push(Hazard::new(HazardId::Dom0NeedsIt, "dom0 itself uses it", use_.clone()));
     }
     hazards
 }

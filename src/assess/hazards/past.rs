@@ -1,8 +1,7 @@
 //! What the function has been through: in this boot by the journal and xenstore together, in earlier ones by the journal.
 
-use super::warn;
+use super::{Hazard, HazardId};
 use crate::assess::exposure::{had, Before, Change, Exposure, Had, Past};
-use crate::assess::hazard::{Hazard, Severity};
 use crate::assess::state::State;
 use crate::assess::words::{gap_words, span, when};
 use crate::observe::past::Journal;
@@ -24,8 +23,8 @@ pub fn past(dom0: &Dom0, function: &Function, state: &State, past: &Past) -> Vec
     };
     let relaxed = option(&["rdm_policy=relaxed", "no-strict-reset=True"]);
     if !relaxed.is_empty() {
-        hazards.push(warn(
-            "no-strict-reset",
+        hazards.push(Hazard::new(
+            HazardId::NoStrictReset,
             "a qube was given it without a reset being required",
             format!("rdm_policy=relaxed for {}", few(&relaxed)),
         ));
@@ -36,14 +35,18 @@ pub fn past(dom0: &Dom0, function: &Function, state: &State, past: &Past) -> Vec
     hazards.extend(exposure.and_then(changed));
     let permissive = option(&["permissive=1", "permissive=True"]);
     if dom0.permissive.contains(&function.sbdf) || dom0.all_permissive {
-        hazards.push(warn(
-            "permissive",
+        hazards.push(Hazard::new(
+            HazardId::Permissive,
             "a qube could write all of its config space",
             "pciback's permissive mode",
         ));
     } else if !permissive.is_empty() {
         let evidence = format!("permissive=1 for {}", few(&permissive));
-        hazards.push(warn("permissive", "a qube could write all of its config space", evidence));
+        hazards.push(Hazard::new(
+            HazardId::Permissive,
+            "a qube could write all of its config space",
+            evidence,
+        ));
     }
     hazards
 }
@@ -73,14 +76,11 @@ fn exposed(dom0: &Dom0, had: &Had) -> Hazard {
     }
     evidence.extend(had.stays.iter().skip(kept).map(|(from, to)| format!("with it {}", span(*from, *to))));
     evidence.extend(had.options.iter().cloned());
+    let sentence = format!("{}{details} {grade}", had.who);
     Hazard {
-        id: "exposed",
-        severity: Severity::Warn,
-        sentence: format!("{}{details} {grade}", had.who),
-        evidence: evidence.join("; "),
-        unseen: false,
         qube: Some(had.name.clone()),
         labels: with_present(dom0, [had.name.as_str()], had.labels.clone()),
+        ..Hazard::new(HazardId::Exposed, sentence, evidence.join("; "))
     }
 }
 
@@ -112,8 +112,8 @@ fn before(dom0: &Dom0, exposure: &Exposure) -> Option<Hazard> {
     }
     let unknown = |one: &Before| one.unlabelled || one.labels.is_empty();
     let unlabelled = exposure.more_before > 0 || exposure.before.iter().any(unknown);
-    let mut hazard = warn(
-        "exposed-before",
+    let mut hazard = Hazard::new(
+        HazardId::ExposedBefore,
         "a qube had it in an earlier boot: neither a reboot nor a reset clears its firmware",
         all.join("; "),
     );
@@ -193,7 +193,7 @@ fn known(
     }
     if !missing.is_empty() {
         let sentence = "which qubes had it is not known for sure";
-        let hazard = warn("unknown-history", sentence, missing.join("; "));
+        let hazard = Hazard::new(HazardId::UnknownHistory, sentence, missing.join("; "));
         return Some(hazard.resting_on_the_unseen(missing.len() == unseen));
     }
     if !had.is_empty() {
@@ -206,15 +206,7 @@ fn known(
         }
         _ => "the recorder heard everything since before the first qube of this boot".to_owned(),
     };
-    Some(Hazard {
-        id: "never-exposed",
-        severity: Severity::Note,
-        qube: None,
-        labels: Vec::new(),
-        sentence: "no qube had it since it was taken from dom0".to_owned(),
-        evidence: since,
-        unseen: false,
-    })
+    Some(Hazard::new(HazardId::NeverExposed, "no qube had it since it was taken from dom0", since))
 }
 
 /// Whether it is in quarantine and no record says why. A hold and xl quarantine it themselves, unless it was there before
@@ -234,7 +226,11 @@ fn journal_broken(past: &Past) -> Option<Hazard> {
         _ if past.repairs > 0 => "a repair accepted the loss".to_owned(),
         _ => return None,
     };
-    Some(warn("journal-broken", "records of its history are missing: what they told is not known", evidence))
+    Some(Hazard::new(
+        HazardId::JournalBroken,
+        "records of its history are missing: what they told is not known",
+        evidence,
+    ))
 }
 
 /// It is not what was recorded.
@@ -247,8 +243,8 @@ fn changed(exposure: &Exposure) -> Option<Hazard> {
         format!("recorded {time}: {}", change.fields.join("; "))
     };
     let all: Vec<String> = exposure.changes.iter().map(words).collect();
-    Some(warn(
-        "identity-changed",
+    Some(Hazard::new(
+        HazardId::IdentityChanged,
         "it is not the device that was recorded, or it was altered",
         all.join("; "),
     ))

@@ -1,7 +1,6 @@
 //! Where the function stands: what is behind it, beside it, and whose DMA looks like its own.
 
-use super::{owner, stop, warn};
-use crate::assess::hazard::Hazard;
+use super::{owner, Hazard, HazardId};
 use crate::names::{Owner, Sbdf};
 use crate::observe::{Dom0, Function};
 
@@ -14,18 +13,18 @@ pub fn not_one_by_one(dom0: &Dom0, function: &Function) -> Vec<Hazard> {
     let mut hazards = Vec::new();
     if function.is_bridge() {
         let class = format!("class {:04x}", function.class_and_subclass());
-        hazards.push(stop("bridge", "it is a bridge; other functions are behind it", class));
+        hazards.push(Hazard::new(HazardId::Bridge, "it is a bridge; other functions are behind it", class));
     }
     if dom0.sleep_ports.contains(&function.sbdf) {
-        hazards.push(stop(
-            "sleep-port",
+        hazards.push(Hazard::new(
+            HazardId::SleepPort,
             "pciback holds it so that the machine can sleep",
             "it is listed in pciback's qubes_exp_pm_suspend",
         ));
     }
     if function.virtual_functions > 0 {
-        hazards.push(stop(
-            "sriov-pf-with-vfs",
+        hazards.push(Hazard::new(
+            HazardId::SriovPfWithVfs,
             "its virtual functions are switched on and would go with it",
             format!("sriov_numvfs is {}", function.virtual_functions),
         ));
@@ -63,8 +62,8 @@ fn shared(dom0: &Dom0, function: &Function) -> Option<Hazard> {
             .filter(|other| other.sbdf != function.sbdf && other.parents.contains(&bridge))
             .find(foreign);
         if let Some(other) = behind {
-            return Some(stop(
-                "shared-dma",
+            return Some(Hazard::new(
+                HazardId::SharedDma,
                 format!(
                     "{} behind the same bridge is not dom0's; their DMA cannot be told apart",
                     other.sbdf
@@ -80,8 +79,8 @@ fn shared(dom0: &Dom0, function: &Function) -> Option<Hazard> {
     let slot = || dom0.functions.values().filter(|other| other.sbdf.same_slot(function.sbdf));
     let other = slot().filter(|other| other.sbdf != function.sbdf).find(foreign)?;
     slot().any(phantom).then(|| {
-        stop(
-            "shared-dma",
+        Hazard::new(
+            HazardId::SharedDma,
             format!("its slot may use phantom functions, and {} there is not dom0's", other.sbdf),
             "phantom functions in the PCI Express device capabilities",
         )
@@ -96,5 +95,5 @@ pub fn containment(dom0: &Dom0) -> Option<Hazard> {
         Err(why) => why.clone(),
     };
     let sentence = "its DMA was never contained: whoever had it could read and write all memory";
-    Some(warn("no-iommu", sentence, evidence))
+    Some(Hazard::new(HazardId::NoIommu, sentence, evidence))
 }

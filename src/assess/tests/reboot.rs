@@ -235,7 +235,7 @@ fn told(one: &Situation) -> String {
     for command in reboot.commands() {
         text += &format!("  # {command}\n");
     }
-    for hazard in hazards.iter().filter(|hazard| ["in-use", "still-assigned"].contains(&hazard.id)) {
+    for hazard in hazards.iter().filter(|hazard| ["in-use", "still-assigned"].contains(&hazard.id.word())) {
         text += &format!("  {} {:?}: {}: {}\n", hazard.id, hazard.labels, hazard.sentence, hazard.evidence);
     }
     text

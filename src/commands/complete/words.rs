@@ -1,6 +1,6 @@
 //! Where in the command line the cursor stands, and what can stand there. Nothing is read here.
 
-use crate::assess::{Severity, KNOWN_HAZARDS};
+use crate::assess::{HazardId, Severity};
 use clap::{Arg, ArgAction, Command};
 
 /// What the word at the cursor is, by the definition of the command line.
@@ -168,8 +168,8 @@ fn of_value(at: &Command, arg: &Arg, named: Vec<String>) -> Wanted {
 /// The ids that can be accepted, with the qubes of which `exposed` can be.
 #[must_use]
 pub fn hazards(qubes: &[String]) -> Vec<Candidate> {
-    let acceptable = KNOWN_HAZARDS.iter().filter(|(_, severity)| *severity == Severity::Warn);
-    let mut all: Vec<Candidate> = acceptable.map(|(id, _)| Candidate::new(*id, "hazard")).collect();
+    let acceptable = HazardId::ALL.iter().filter(|id| id.severity() == Severity::Warn);
+    let mut all: Vec<Candidate> = acceptable.map(|id| Candidate::new(id.word(), "hazard")).collect();
     all.extend(qubes.iter().map(|qube| Candidate::new(format!("exposed:{qube}"), "had it in this boot")));
     all
 }

@@ -4,7 +4,7 @@ use super::super::assessed::{gone, Assessed};
 use super::super::history::past_of;
 use super::super::operation::{perform, started};
 use super::Context;
-use crate::assess::{Act, Hazard, Taken, Verdict};
+use crate::assess::{Act, Hazard, HazardId, Taken, Verdict};
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
 use crate::journal::{Consent, Start};
@@ -45,7 +45,7 @@ pub struct Member {
     /// What becomes of it.
     pub fate: Fate,
     /// The hazard that stops it, where one does.
-    pub stop: Option<&'static str>,
+    pub stop: Option<HazardId>,
     /// The status of an error before the first step.
     pub exit: Option<Exit>,
     /// Whether its assignment to the qube of the act was taken back.
@@ -97,14 +97,14 @@ fn member(sources: &Sources, taken: &Taken, one: Assessed) -> Result<Member, Fai
         Fate::Left(format!("another device stands there now ({id}, it was {})", taken.id))
     } else if let Verdict::Refused(ids) = &one.verdict {
         stop = ids.first().copied();
-        Fate::Left(format!("refused: {}", ids.join(", ")))
+        Fate::Left(format!("refused: {}", HazardId::list(ids)))
     } else if let Some(failure) = &one.claims.unreadable {
         Fate::Left(failure.message.clone())
     } else {
         match dom0_needs(sources, &one)? {
             Some(what) => {
-                stop = Some("dom0-needs-it");
-                Fate::Left(format!("refused: dom0-needs-it: {what}"))
+                stop = Some(HazardId::Dom0NeedsIt);
+                Fate::Left(format!("refused: {}: {what}", HazardId::Dom0NeedsIt))
             }
             None => Fate::Open,
         }
@@ -181,7 +181,7 @@ impl Member {
             Fate::Returned => "returned",
             Fate::Failed(_) => "failed",
         };
-        let never = self.hazards().iter().any(|hazard| hazard.id == "never-exposed");
+        let never = self.hazards().iter().any(|hazard| hazard.id == HazardId::NeverExposed);
         json!({
             "bdf": self.taken.bdf.to_string(),
             "driver": self.taken.driver.as_str(),

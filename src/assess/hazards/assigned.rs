@@ -1,7 +1,7 @@
 //! Hazards from what Qubes knows: a qube that is assigned the function has it, or will.
 
-use super::hazard::{Hazard, Severity};
-use super::state::{Kind, State};
+use super::{Hazard, HazardId};
+use crate::assess::state::{Kind, State};
 use crate::observe::qubes::{Assignment, Port, Qube, QubeState, Qubes};
 use crate::observe::{Dom0, Function};
 
@@ -22,7 +22,7 @@ pub fn in_use(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
             continue;
         }
         let evidence = evidence(known, assignment) + &seen;
-        let hazard = hazard("in-use", Severity::Stop, sentence, evidence, labels(&[qube]));
+        let hazard = Hazard::new(HazardId::InUse, sentence, evidence).labelled(labels(&[qube]));
         hazards.push(hazard.resting_on_the_unseen(unseen));
     }
     hazards
@@ -66,8 +66,8 @@ fn assignments_unknown(dom0: &Dom0, why: &str) -> Option<Hazard> {
             }
         }
     };
-    let sentence = "it cannot be ruled out that a qube that runs is assigned it".to_owned();
-    let hazard = hazard("in-use", Severity::Stop, sentence, format!("{seen}; {why}"), Vec::new());
+    let sentence = "it cannot be ruled out that a qube that runs is assigned it";
+    let hazard = Hazard::new(HazardId::InUse, sentence, format!("{seen}; {why}"));
     Some(hazard.resting_on_the_unseen(true))
 }
 
@@ -77,13 +77,7 @@ pub fn still_assigned(dom0: &Dom0, function: &Function) -> Option<Hazard> {
         Ok(known) => known.as_ref()?,
         Err(why) => {
             let sentence = "it cannot be ruled out that a qube takes it again at its next start";
-            return Some(hazard(
-                "still-assigned",
-                Severity::Warn,
-                sentence.to_owned(),
-                why.clone(),
-                Vec::new(),
-            ));
+            return Some(Hazard::new(HazardId::StillAssigned, sentence, why.clone()));
         }
     };
     let mut lasting = known.assigned(function);
@@ -98,7 +92,7 @@ pub fn still_assigned(dom0: &Dom0, function: &Function) -> Option<Hazard> {
             [name] => format!("{name} takes it again at its next start"),
             names => format!("{} take it again at their next start", names.join(", ")),
         };
-        hazard("still-assigned", Severity::Warn, sentence, evidence.join("; "), labels(&qubes))
+        Hazard::new(HazardId::StillAssigned, sentence, evidence.join("; ")).labelled(labels(&qubes))
     })
 }
 
@@ -117,14 +111,4 @@ fn evidence(known: &Qubes, assignment: &Assignment) -> String {
     let options: Vec<&str> = options.iter().filter(|(is_set, _)| *is_set).map(|(_, name)| *name).collect();
     let with = if options.is_empty() { String::new() } else { format!(" with {}", options.join(", ")) };
     format!("{what}{with} ({})", known.source.words())
-}
-
-fn hazard(
-    id: &'static str,
-    severity: Severity,
-    sentence: String,
-    evidence: String,
-    labels: Vec<String>,
-) -> Hazard {
-    Hazard { id, severity, qube: None, labels, sentence, evidence, unseen: false }
 }

@@ -1,7 +1,7 @@
 //! The admin's own rules, put on the hazards the program found. They only make the verdict stricter: nothing here
 //! takes a hazard away or makes one milder.
 
-use super::hazard::{Hazard, Severity, KNOWN_HAZARDS};
+use super::{Hazard, HazardId, Severity};
 use crate::observe::{Function, Policy, Reading, Rule, Says};
 
 /// Applies the policy to the hazards of a function's return.
@@ -32,12 +32,13 @@ pub fn under(policy: &Reading<Policy>, function: &Function, mut hazards: Vec<Haz
             }
             Says::NeverReturnAddress(_) | Says::NeverReturnKind { .. } => {}
             Says::Stop(id) => {
-                if !KNOWN_HAZARDS.contains(&(id.as_str(), Severity::Warn)) {
+                let known = HazardId::parse(id).filter(|id| id.severity() == Severity::Warn);
+                if known.is_none() {
                     let why = format!("line {line} of the policy: stop {id}: no warning has that id");
                     hazards.push(forbidden("the policy file cannot be followed", why));
                 }
                 let rule = format!("line {line} of the policy: stop {id}");
-                for hazard in hazards.iter_mut().filter(|hazard| hazard.id == id) {
+                for hazard in hazards.iter_mut().filter(|hazard| Some(hazard.id) == known) {
                     harden(hazard, &rule);
                 }
             }
@@ -47,15 +48,7 @@ pub fn under(policy: &Reading<Policy>, function: &Function, mut hazards: Vec<Haz
 }
 
 fn forbidden(sentence: &str, evidence: String) -> Hazard {
-    Hazard {
-        id: "policy",
-        severity: Severity::Stop,
-        qube: None,
-        labels: Vec::new(),
-        sentence: sentence.to_owned(),
-        evidence,
-        unseen: false,
-    }
+    Hazard::new(HazardId::Policy, sentence, evidence)
 }
 
 /// Whether a hazard may come from a qube of this label: one whose label is not known, or qubes nobody knows. `Red` means
@@ -63,10 +56,10 @@ fn forbidden(sentence: &str, evidence: String) -> Hazard {
 fn may_be_of(hazard: &Hazard, label: &str) -> bool {
     let not_known = hazard.labels.is_empty();
     match hazard.id {
-        "exposed" | "exposed-before" | "siblings-elsewhere" => {
+        HazardId::Exposed | HazardId::ExposedBefore | HazardId::SiblingsElsewhere => {
             not_known || hazard.labels.iter().any(|one| one.eq_ignore_ascii_case(label))
         }
-        "unknown-history" | "journal-broken" => true,
+        HazardId::UnknownHistory | HazardId::JournalBroken => true,
         _ => false,
     }
 }
