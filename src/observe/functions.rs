@@ -176,7 +176,7 @@ pub fn read(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Function, Failure> {
         driver_override: driver_override(sysfs, sbdf)?,
         config,
         serial: None,
-        has_rom: super::identity::has_rom(sysfs, sbdf),
+        has_rom: super::resources::has_rom(sysfs, sbdf),
         reset_methods: reset_methods(sysfs, sbdf)?,
         parents: sysfs.parents(sbdf)?,
         boot_display: sysfs.attribute(sbdf, "boot_vga")?.as_deref() == Some("1"),

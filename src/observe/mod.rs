@@ -18,6 +18,7 @@ mod owners;
 pub mod past;
 mod policy;
 pub mod qubes;
+mod resources;
 mod standing;
 mod starting;
 pub mod traces;

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::string_slice)]
 
+#[path = "../lib/code.rs"]
+mod code;
 #[path = "../model/mod.rs"]
 mod model;
 
