@@ -140,20 +140,6 @@ impl Journal {
         self.head
     }
 
-    /// Keeps [`RESERVED_BYTES`] of space from the present end on: for a writer that lives long, before each operation.
-    ///
-    /// # Errors
-    /// [`Kind::Full`] where the space is not there.
-    pub fn reserve(&mut self) -> Result<()> {
-        let _lock = self.folder.lock(For::Writing, self.wait)?;
-        let found = self.place()?;
-        let size = found.segment.size()?;
-        found.segment.reserve(size, RESERVED_BYTES)?;
-        self.reserved = size + RESERVED_BYTES;
-        self.segment = Some(found.segment);
-        Ok(())
-    }
-
     /// Puts `HEAD` on disk, so that the next start is quick and a cut tail is noticed, and closes.
     ///
     /// # Errors

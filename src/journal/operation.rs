@@ -181,7 +181,7 @@ mod tests {
 
     fn start(consent: Option<Consent>) -> OperationRecord {
         let standing = Standing {
-            driver: DriverName::parse("pciback"),
+            driver: Some(DriverName::PCIBACK),
             driver_override: Some("pci\x1bback\\".to_owned()),
             slot: true,
             owner: Owner::Quarantine,

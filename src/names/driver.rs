@@ -1,5 +1,6 @@
 //! Names of kernel drivers and modules.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The longest name taken: module names end at 55 (`MODULE_NAME_LEN`), driver
@@ -9,9 +10,12 @@ const LONGEST: usize = 64;
 /// The name of a PCI driver as its directory below `/sys/bus/pci/drivers` has it.
 /// It is not the name of its module: `xhci_pci` registers `xhci_hcd`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct DriverName(String);
+pub struct DriverName(Cow<'static, str>);
 
 impl DriverName {
+    /// The driver of xen-pciback.
+    pub const PCIBACK: Self = Self(Cow::Borrowed("pciback"));
+
     /// Takes a name that can be one path component. A space may be in it: some media
     /// drivers have one.
     #[must_use]
@@ -19,7 +23,7 @@ impl DriverName {
         let good = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'/' && byte != b'\\';
         let dots = text.bytes().all(|byte| byte == b'.');
         (!text.is_empty() && text.len() <= LONGEST && !dots && text.bytes().all(good))
-            .then(|| Self(text.to_owned()))
+            .then(|| Self(Cow::Owned(text.to_owned())))
     }
 
     /// The name.
@@ -32,13 +36,13 @@ impl DriverName {
     /// use it: Xen's pciback, and the stubs of KVM hosts.
     #[must_use]
     pub fn is_holder(&self) -> bool {
-        matches!(self.0.as_str(), "pciback" | "pci-stub" | "vfio-pci" | "xen-pciback")
+        matches!(self.as_str(), "pciback" | "pci-stub" | "vfio-pci" | "xen-pciback")
     }
 
     /// Whether it is xen-pciback, whose driver is called `pciback`.
     #[must_use]
     pub fn is_pciback(&self) -> bool {
-        self.0 == "pciback"
+        *self == Self::PCIBACK
     }
 }
 

@@ -7,6 +7,7 @@ mod driver;
 mod escape;
 #[cfg(test)]
 mod fuzz;
+mod hex;
 mod owner;
 mod qube;
 mod sbdf;
@@ -15,6 +16,7 @@ mod step;
 
 pub use driver::{DriverName, ModuleName};
 pub use escape::{escape, unescape, Untrusted};
+pub use hex::{hex, unhex};
 pub use owner::Owner;
 pub use qube::QubeName;
 pub use sbdf::{DeviceArgument, Hop, Sbdf};

@@ -2,6 +2,7 @@
 
 use super::{Plan, Planned};
 use crate::assess::{Hazard, State};
+use crate::names::hex;
 use crate::observe::config_space::ConfigSpace;
 use crate::observe::{Dom0, Function};
 use sha2::{Digest, Sha256};
@@ -38,11 +39,7 @@ pub fn identity(
     for planned in steps {
         let _ = writeln!(text, "step {} {:?} {}", planned.step.name(), planned.skip, planned.what);
     }
-    let hash = Sha256::digest(text.as_bytes());
-    hash.iter().take(8).fold(String::new(), |mut id, byte| {
-        let _ = write!(id, "{byte:02x}");
-        id
-    })
+    hex(&Sha256::digest(text.as_bytes())).chars().take(16).collect()
 }
 
 /// Puts the id into a plan.

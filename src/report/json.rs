@@ -9,12 +9,17 @@ use serde_json::{json, Value};
 
 /// A document of one command, version 1, on one line.
 #[must_use]
-pub fn document(command: &str, mut members: Value) -> String {
-    let schema = Value::String(format!("qubes-dom0-pci/{command}/1"));
-    if let Some(object) = members.as_object_mut() {
-        object.insert("schema".to_owned(), schema);
+pub fn document(command: &str, members: Value) -> String {
+    format!("{}\n", with(members, json!({ "schema": format!("qubes-dom0-pci/{command}/1") })))
+}
+
+/// An object with the members of another added.
+#[must_use]
+pub fn with(mut members: Value, more: Value) -> Value {
+    if let (Some(object), Value::Object(more)) = (members.as_object_mut(), more) {
+        object.extend(more);
     }
-    format!("{members}\n")
+    members
 }
 
 /// An error.
@@ -126,7 +131,7 @@ pub fn ending(ending: &Ending) -> Value {
             })
         })
         .collect();
-    let mut members = json!({
+    let members = json!({
         "outcome": ending.code.word(),
         "exit": ending.exit.status(),
         "state": ending.state,
@@ -134,13 +139,9 @@ pub fn ending(ending: &Ending) -> Value {
         "head": ending.head,
         "advice": ending.advice,
     });
-    if ending.exit != crate::error::Exit::Done {
-        if let Some(object) = members.as_object_mut() {
-            object.insert(
-                "error".to_owned(),
-                json!({ "code": ending.code.word(), "message": ending.message, "hint": ending.hint }),
-            );
-        }
+    if ending.exit == crate::error::Exit::Done {
+        return members;
     }
-    members
+    let error = json!({ "code": ending.code.word(), "message": ending.message, "hint": ending.hint });
+    with(members, json!({ "error": error }))
 }

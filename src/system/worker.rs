@@ -10,7 +10,7 @@
 use super::root::Sysroot;
 use super::xen::Xen;
 use crate::error::{Code, Exit, Failure};
-use crate::names::{escape, ModuleName, Sbdf};
+use crate::names::{escape, hex, unhex, ModuleName, Sbdf};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -335,18 +335,12 @@ fn encode(act: &Act) -> String {
 }
 
 fn words_in_hex(words: &[&[u8]]) -> String {
-    let hex = |word: &&[u8]| word.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    words.iter().map(hex).collect::<Vec<_>>().join(" ")
+    words.iter().map(|word| hex(word)).collect::<Vec<_>>().join(" ")
 }
 
 fn decode(line: &str) -> Option<Act> {
-    let unhex = |word: &str| -> Option<String> {
-        let pairs = word.as_bytes().chunks(2);
-        let bytes: Option<Vec<u8>> =
-            pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
-        String::from_utf8(bytes?).ok()
-    };
-    let words: Vec<String> = line.split(' ').map(unhex).collect::<Option<_>>()?;
+    let text = |word: &str| String::from_utf8(unhex(word)?).ok();
+    let words: Vec<String> = line.split(' ').map(text).collect::<Option<_>>()?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     Some(match words.as_slice() {
         ["write", path, text] => Act::Write(PathBuf::from(path), (*text).to_owned()),

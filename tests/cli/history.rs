@@ -363,7 +363,7 @@ fn show_tells_the_whole_story_and_list_who_had_it() {
     told(&dom0, "00000000", &[stay("begin", "old", 3), stay("end", "old", 3)]);
     told(&dom0, BOOT, &[recorder("start"), seized(ID), stay("begin", "work", 4), stay("end", "work", 4)]);
     let shown = dom0.run(&["show", NIC]).exits(0).out;
-    let joined = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    let joined = crate::model::folded(&shown);
     for part in [
         "history taken from dom0 20",
         "UTC (override)",

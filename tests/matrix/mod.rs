@@ -66,7 +66,7 @@ fn returned(machine: &Machine, rom: &[u8], besides: &str) -> (Option<i32>, Strin
         Some(0) => assert_eq!(machine.run(&["hold", BDF]).status, Some(0)),
         _ => assert_eq!(owner, Owner::Quarantine, "{}", ran.text),
     }
-    (ran.status, ran.text.split_whitespace().collect::<Vec<_>>().join(" "))
+    (ran.status, crate::model::folded(&ran.text))
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn what_the_kernel_knows_better_than_config_space_is_no_sign_of_an_altered_devic
         change(machine.state().world.devices.get_mut(BDF).unwrap());
         machine.state().changed();
         let ran = machine.run(&scenario.arguments());
-        let text = ran.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = crate::model::folded(&ran.text);
         (ran.status, text, ends::journal(&machine))
     };
     let (status, text, journal) = run(|device| {
@@ -229,7 +229,7 @@ fn a_device_that_is_pulled_in_the_middle_is_said_to_be_gone_and_nothing_more_is_
             let machine = scenario.machine();
             machine.arm(at, Fault::Before(Actor::Vanishes));
             let ran = machine.run(&scenario.arguments());
-            let text = ran.text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let text = crate::model::folded(&ran.text);
             assert_eq!(ran.status, Some(5), "{at}: {text}");
             assert!(text.contains("the device is gone"), "{at}: {text}");
             let later: Vec<String> = machine
@@ -300,7 +300,7 @@ fn what_another_set_for_all_devices_meanwhile_stays() {
             machine.state().world.drivers.get_mut("xhci_hcd").unwrap().fails = Some(5);
         }
         let ran = machine.run(&scenario.arguments());
-        let text = ran.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = crate::model::folded(&ran.text);
         assert_eq!(ran.status, Some(i32::from(fails)), "{text}");
         assert!(text.contains("to 2: it is left alone"), "{text}");
         assert_eq!(machine.state().world.globals[AUTHORIZED], "2", "{text}");

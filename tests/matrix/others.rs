@@ -289,7 +289,7 @@ fn an_assignment_that_was_taken_back_is_named_by_every_ending_but_the_wanted_one
         return;
     }
     let named = |ran: &Ran| {
-        let text = ran.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = crate::model::folded(&ran.text);
         [
             "the assignment 00_07.0 of sys-net stays taken back",
             "assign 00_07.0 of sys-net again: qvm-pci assign --required --port sys-net dom0:00_07.0",

@@ -20,5 +20,5 @@ pub use dom0::Dom0;
 pub use function::Function;
 pub use missing::missing;
 pub use qubesd::{Qubesd, QubesdFault, QUBES_42, QUBES_43};
-pub use said::Said;
+pub use said::{folded, Said};
 pub use xenstored::Fault;

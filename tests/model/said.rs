@@ -114,6 +114,7 @@ impl Said {
     }
 }
 
-fn folded(text: &str) -> String {
+/// Text with its line breaks and runs of spaces as single spaces.
+pub fn folded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -97,7 +97,7 @@ pub fn had(dom0: &Dom0, sbdf: Sbdf, exposure: Option<&Exposure>) -> Vec<Had> {
     uses.sort_by_key(|use_| std::cmp::Reverse(use_.domain));
     for use_ in uses {
         let typable = use_.qube.as_ref().and_then(|name| name.as_qube_name());
-        let name = typable.map_or_else(|| format!("domain-{}", use_.domain), str::to_owned);
+        let name = typable.as_ref().map_or_else(|| format!("domain-{}", use_.domain), ToString::to_string);
         let domain = i64::from(use_.domain);
         let known = all.iter().position(|one| one.name == name || typable.is_none() && one.domain == domain);
         let at = known.unwrap_or_else(|| {

@@ -128,7 +128,7 @@ impl Situation {
 
     /// pciback holds it since the boot, and no qube ran with it: the mildest return there is.
     pub fn held(class: u32) -> Self {
-        let mut one = Self::driven(class).with(|function| function.driver = DriverName::parse("pciback"));
+        let mut one = Self::driven(class).with(|function| function.driver = Some(DriverName::PCIBACK));
         one.dom0.slots.insert(sbdf(NIC));
         one
     }

@@ -72,7 +72,7 @@ fn beside() -> Situation {
 
 /// That one is held.
 fn held(mut other: crate::observe::Function) -> crate::observe::Function {
-    other.driver = DriverName::parse("pciback");
+    other.driver = Some(DriverName::PCIBACK);
     other
 }
 

@@ -18,7 +18,7 @@ pub use libvirt::Libvirt;
 pub use lines::each_line;
 
 use crate::journal::{Device, DeviceEvent, Entry, Identity, Moment, Stay, StayEvent};
-use crate::names::Sbdf;
+use crate::names::{hex, Sbdf};
 use audit::Draft;
 use sha2::{Digest, Sha256};
 
@@ -120,7 +120,7 @@ fn key(source: &str, content: &[&[u8]]) -> String {
         hasher.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
         hasher.update(part);
     }
-    hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize()).chars().take(16).collect()
 }
 
 /// The text of a moment; empty where there is none.

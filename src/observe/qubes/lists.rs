@@ -187,7 +187,6 @@ pub fn joined(mut assigned: Vec<Assignment>, attached: Vec<Assignment>) -> Vec<A
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn the_uuid_tells_4_3_from_4_2() {
@@ -284,16 +283,5 @@ mod tests {
             told,
             [("00_1c.0-00_00.0", true, true), ("00_14.0", false, true), ("00_08.1-00_00.4", true, false)]
         );
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[ =+'\\\\a\n:_.0-]{0,80}") {
-            for bytes in [&bytes[..], text.as_bytes()] {
-                let _ = (listed(bytes), property(bytes), list_42(bytes));
-                let all = list_43(bytes);
-                let _ = joined(all.clone(), all);
-            }
-        }
     }
 }

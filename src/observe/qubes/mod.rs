@@ -84,7 +84,7 @@ impl Qube {
     /// Its name, where it is one that Qubes would take.
     #[must_use]
     pub fn known_name(&self) -> Option<QubeName> {
-        QubeName::parse(self.name.as_qube_name()?)
+        self.name.as_qube_name()
     }
 }
 

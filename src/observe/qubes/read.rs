@@ -79,7 +79,7 @@ fn ask(qubesd: &Qubesd) -> Result<Qubes, Failure> {
 /// writes of an answer.
 fn list(qubesd: &Qubesd) -> Result<Vec<Listed>, Failure> {
     let listed = lists::listed(&whole(qubesd.call("admin.vm.List", "", "dom0", b"")?)?);
-    let is_dom0 = |qube: &Listed| qube.name.as_qube_name() == Some("dom0");
+    let is_dom0 = |qube: &Listed| qube.name.as_qube_name().is_some_and(|name| name.as_str() == "dom0");
     if listed.iter().any(is_dom0) {
         Ok(listed)
     } else {

@@ -110,7 +110,7 @@ proptest! {
 /// The owner that a seizure is told with.
 fn owner_told(story: &mut Story) -> String {
     let mut owner = None;
-    for (action, driver) in [(Action::Unbind, None), (Action::Bind, DriverName::parse("pciback"))] {
+    for (action, driver) in [(Action::Unbind, None), (Action::Bind, Some(DriverName::PCIBACK))] {
         let event = Uevent { action, sbdf: function(1), driver, number: 0 };
         for entry in story.uevent(&event, &mut |_| Some(Seen::default()), at(0)) {
             if let Entry::Device(it) = entry {
