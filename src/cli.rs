@@ -9,6 +9,9 @@ use std::path::PathBuf;
 /// Where the journal lives below the sysroot.
 pub const JOURNAL: &str = "/var/lib/qubes-dom0-pci/journal";
 
+/// Where it was until 0.1, below a folder that group `qubes` can write.
+pub const FORMER_JOURNAL: &str = "/var/lib/qubes/dom0-pci/journal";
+
 /// Give PCI devices that a qube has used back to dom0, step by step and with proof.
 ///
 /// A device that a qube has used may have been turned against dom0. The best way
@@ -74,6 +77,9 @@ pub enum Command {
         #[arg(last = true)]
         words: Vec<String>,
     },
+    /// Moves a journal of an older version to its new place; the package's update runs it.
+    #[command(name = "move-journal", hide = true)]
+    MoveJournal,
     /// Carries out single kernel writes for a running operation; not for people.
     #[command(name = "worker", hide = true)]
     Worker,

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Recover(args) => ("recover", commands::recover::run(&context, args)),
         Command::Record(args) => ("record", commands::record::run(&context, args)),
         Command::Audit { command } => commands::audit::run(&context, command),
+        Command::MoveJournal => ("move-journal", commands::move_journal::run(&context)),
         Command::Complete { words } => ("complete", commands::complete::run(words)),
         Command::Worker => return worker(&context),
     };

@@ -102,8 +102,8 @@ pub fn doubt(base: &Path, folder: &Path) -> Result<Option<Doubt>> {
             Ok(opened) => opened,
             Err(Errno::ENOENT) => return Ok(None),
             Err(_) if is_link(&at, name) => return Ok(Some(Doubt { folder: reached, why: Why::Link })),
-            // What is no folder is said by whoever opens it.
-            Err(Errno::ENOTDIR) => return Ok(None),
+            // What is no folder, or may not be passed, is said by whoever opens it.
+            Err(Errno::ENOTDIR | Errno::EACCES) => return Ok(None),
             Err(errno) => return Err(Error::os("cannot open", &reached, errno)),
         };
         let opened = File::from(at);

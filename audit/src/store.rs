@@ -25,9 +25,9 @@ pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// How often unlocking is tried.
 const UNLOCKS: usize = 3;
 /// The mark of the last commit.
-const MARK_FILE: &str = "HEAD";
+pub(crate) const MARK_FILE: &str = "HEAD";
 /// The checkpoints that were given out.
-const CHECKPOINTS_FILE: &str = "checkpoints";
+pub(crate) const CHECKPOINTS_FILE: &str = "checkpoints";
 /// Of a longer file of checkpoints only the end is read, in bytes: tens of thousands of them, the newest.
 const MAX_CHECKPOINTS: u64 = 4 * 1024 * 1024;
 
@@ -101,6 +101,47 @@ impl Folder {
     /// Opens an existing folder that is this user's alone, without following links. Nothing is written.
     pub(crate) fn open_private(path: &Path) -> Result<Self> {
         Self::reached(path, false)
+    }
+
+    /// Opens an existing folder without following links, whoever owns it.
+    pub(crate) fn open_as_it_is(path: &Path) -> Result<Self> {
+        Ok(Self { path: path.to_path_buf(), file: reach(path, false)? })
+    }
+
+    /// Whether it is this user's alone.
+    pub(crate) fn check(&self) -> Result<()> {
+        private(&self.file, &self.path, false)
+    }
+
+    /// Opens one of its files for reading, and says why others could have written it.
+    pub(crate) fn read_file(&self, name: &str) -> Result<Option<(File, Option<Error>)>> {
+        let path = self.at(name);
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let fd = match openat(&self.file, name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::ENOENT) => return Ok(None),
+            // A link, a socket.
+            Err(Errno::ELOOP | Errno::ENXIO) => return Err(irregular(&path)),
+            Err(errno) => return Err(Error::os("cannot open a file of the journal", &path, errno)),
+        };
+        let file = File::from(fd);
+        let about = file.metadata().map_err(|error| Error::io("cannot look at", &path, &error))?;
+        if !about.is_file() {
+            return Err(irregular(&path));
+        }
+        let doubt = private(&file, &path, true).err();
+        Ok(Some((file, doubt)))
+    }
+
+    /// Takes the right to write from it and from those of its files that are this user's alone. What cannot be changed
+    /// stays.
+    pub(crate) fn close_for_writing(&self, names: &[String]) {
+        for name in names {
+            if let Ok(Some((file, None))) = self.read_file(name) {
+                let _ = nix::sys::stat::fchmod(&file, Mode::S_IRUSR);
+            }
+        }
+        let _ = nix::sys::stat::fchmod(&self.file, Mode::S_IRUSR | Mode::S_IXUSR);
     }
 
     fn reached(path: &Path, make: bool) -> Result<Self> {
@@ -477,6 +518,10 @@ fn private(file: &File, path: &Path, regular: bool) -> Result<()> {
     };
     let what = if regular { "a file of the journal" } else { "the journal's folder" };
     Err(Error::new(Kind::NotPrivate, format!("{what} {complaint}"), Some(path)))
+}
+
+fn irregular(path: &Path) -> Error {
+    Error::new(Kind::NotPrivate, "a file of the journal is no regular file", Some(path))
 }
 
 /// 128 random bits as text.

@@ -3,6 +3,7 @@
 use super::assessed::{names_of, All, Assessed};
 use super::Context;
 use crate::error::{Exit, Failure};
+use crate::names::escape;
 use crate::observe::Sources;
 use crate::report::text::wrapped;
 use crate::report::{self, device_block, emit, json};
@@ -28,6 +29,7 @@ pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
     let unseen = Assessed::unseen(&dom0, &past);
     let describe =
         |one: &Assessed| names.describe(one.function.class, one.function.vendor, one.function.device);
+    let former = context.former_journal().map(|path| escape(path.as_os_str().as_encoded_bytes()));
     if context.json {
         let functions: Vec<_> =
             assessed.iter().map(|one| one.described(&describe(one), json::device)).collect();
@@ -40,6 +42,7 @@ pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
                 "functions": functions,
                 "qubes": Assessed::qubes(&dom0),
                 "unseen": unseen,
+                "former_journal": former,
             }),
         ))?;
         return Ok(Exit::Done);
@@ -55,6 +58,11 @@ pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
     text.push_str(&Assessed::of_no_qubes(&dom0));
     for what in unseen {
         text.push_str(&wrapped("not seen: ", &what));
+    }
+    if let Some(former) = former {
+        let what =
+            format!("an older journal is at {former}; what counts is at {}", context.journal.display());
+        text.push_str(&wrapped("note: ", &what));
     }
     emit(&text)?;
     Ok(Exit::Done)

@@ -8,6 +8,7 @@ pub mod complete;
 mod history;
 pub mod hold;
 pub mod list;
+pub mod move_journal;
 mod operation;
 pub mod plan;
 pub mod reattach;
@@ -17,6 +18,7 @@ pub mod rollback;
 mod script;
 pub mod show;
 
+use crate::cli::{FORMER_JOURNAL, JOURNAL};
 use crate::error::{Code, Exit, Failure};
 use crate::system::root::Sysroot;
 use std::path::PathBuf;
@@ -50,6 +52,15 @@ impl Context {
         let message = format!("the journal {} is not safe where it is: {doubt}", self.journal.display());
         let hint = format!("look who changed it; then {}", doubt.remedy());
         Err(Failure::new(Exit::Io, Code::NotTrusted, message, hint))
+    }
+
+    /// The journal of an older version, where this program goes by another one.
+    #[must_use]
+    pub fn former_journal(&self) -> Option<PathBuf> {
+        let former = self.root.path(FORMER_JOURNAL);
+        let empty = || std::fs::read_dir(&former).is_ok_and(|mut entries| entries.next().is_none());
+        let there = self.journal == self.root.path(JOURNAL) && former.symlink_metadata().is_ok() && !empty();
+        there.then_some(former)
     }
 
     /// Whether this user may change anything.

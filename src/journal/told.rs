@@ -51,6 +51,8 @@ impl Told {
         let what = match record.kind() {
             "gap" => What::Gap,
             "pruned" => What::Pruned,
+            // It was where others could have written it, or did not verify there.
+            "moved" if record.text("why").is_some() => What::Gap,
             "op" => match OperationRecord::read(record)? {
                 OperationRecord { phase: OperationPhase::Start(start), bdf: Some(bdf), .. } => {
                     What::Operation { command: start.command, bdf }

@@ -79,6 +79,7 @@ fn alternatives(functions: &[Named], boot: &str) -> Vec<Vec<Condition>> {
         vec![kind("lost"), is("boot", boot)],
         vec![kind("gap")],
         vec![kind("pruned")],
+        vec![kind("moved")],
         vec![kind("qube"), is("event", "label")],
     ];
     for kind in ["stay", "device", "op"].map(kind) {

@@ -15,7 +15,7 @@ pub fn of_record(record: &Record) -> String {
             "op" => OperationRecord::read(record).map_or_else(String::new, |it| operation(&it, record)),
             "step" => StepRecord::read(record).map_or_else(String::new, |it| step(&it)),
             "genesis" => "the journal begins".to_owned(),
-            "segment" | "torn" | "gap" | "pruned" => of_journal(record),
+            "segment" | "torn" | "gap" | "pruned" | "moved" => of_journal(record),
             _ => members(record),
         },
     }
@@ -163,6 +163,10 @@ fn of_journal(record: &Record) -> String {
         "segment" => format!("the journal goes on here, after {} ({} bytes)", text("after"), number("bytes")),
         "torn" => format!("{} bytes before this record are what a crash left", number("len")),
         "gap" => format!("a repair: a break before this record was accepted: {}", text("why")),
+        "moved" => {
+            let doubt = record.text("why").map(|why| format!("; {why}")).unwrap_or_default();
+            format!("the journal was moved here from {}{doubt}", text("from"))
+        }
         _ => format!("records {} to {} were removed on purpose", number("first"), number("last")),
     }
 }

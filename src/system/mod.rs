@@ -21,6 +21,7 @@ pub mod space;
 pub mod sysfs;
 pub mod terminal;
 pub mod uevents;
+pub mod unit;
 pub mod waiting;
 pub mod who;
 pub mod worker;

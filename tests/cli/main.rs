@@ -23,6 +23,7 @@ mod import;
 mod in_use;
 mod log;
 mod machine;
+mod move_journal;
 mod output;
 mod place;
 mod policy;

@@ -223,7 +223,8 @@ fn journal_broken(past: &Past) -> Option<Hazard> {
     let evidence = match &past.journal {
         Journal::Broken(failure) => failure.message.clone(),
         Journal::Read { odd } if *odd > 0 => "lines of it are altered or torn".to_owned(),
-        _ if past.repairs > 0 => "a repair accepted the loss".to_owned(),
+        _ if past.repairs > 0 => "records were lost or could have been written by others, and the journal went on: `audit log` says where"
+            .to_owned(),
         _ => return None,
     };
     Some(Hazard::new(
