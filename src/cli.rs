@@ -116,6 +116,9 @@ pub struct ReattachArgs {
 /// Arguments of `recover`.
 #[derive(Args, Debug)]
 pub struct RecoverArgs {
+    /// Keep the device in dom0: go forward only, and only if it proves to work.
+    #[arg(long)]
+    pub keep: bool,
     /// Seconds after which a step that does not return counts as hung.
     #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
     pub timeout: u64,

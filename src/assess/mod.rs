@@ -20,7 +20,7 @@ pub use act::{Act, Acts, Taken};
 pub use coverage::{Coverage, Point};
 pub use exposure::{had, Candidate, Ended, Exposure, Fold, Had, Past};
 pub use hazards::{of_hold, of_return, Hazard, HazardId, Severity};
-pub use identity::same;
+pub use identity::{differences as identity_differences, same};
 pub use reboot::{advice, Reboot};
 pub use state::{state_of, Kind, State};
 pub use taken::assign_again;

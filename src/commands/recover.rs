@@ -58,11 +58,13 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
             "try again; if it stays, reboot",
         ));
     };
-    let plan = plan_recovery(sbdf);
+    let plan = plan_recovery(sbdf, args.keep);
     let accepted = Accepted::default();
     let qubes = dom0.qubes_said();
     let order = Order { function, start, plan: &plan, accepted: &accepted, known_rom: None, qubes, timeout };
-    carry_out(context, "recover", &mut sources, order, record, |operation| settle(operation, found))
+    carry_out(context, "recover", &mut sources, order, record, |operation| {
+        settle(operation, found, args.keep)
+    })
 }
 
 fn nothing(context: &Context) -> Result<Exit, Failure> {

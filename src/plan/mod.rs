@@ -16,14 +16,18 @@ pub use steps::plan_return;
 
 use crate::names::{DriverName, ModuleName, Sbdf, Step};
 
-/// The steps that come after bind: all that `recover` goes forward by.
+/// The steps that come after bind: all that `recover` goes forward by. Who keeps the device wants it off pciback's list
+/// too, where another put it since.
 #[must_use]
-pub fn plan_recovery(sbdf: Sbdf) -> Plan {
-    let steps = vec![
+pub fn plan_recovery(sbdf: Sbdf, keep: bool) -> Plan {
+    let mut steps = vec![
         Planned::run(Step::Verify, "prove what was bound before the interruption", Vec::new()),
         Planned::run(Step::Unguard, "put the guard's global values back", Vec::new()),
         Planned::run(Step::Unpin, "clear driver_override", Vec::new()),
     ];
+    if keep {
+        steps.insert(1, Planned::run(Step::RemoveSlot, "take it off pciback's list of slots", Vec::new()));
+    }
     Plan { sbdf, steps, candidates: Vec::new(), loads: Vec::new(), id: String::new() }
 }
 

@@ -406,6 +406,20 @@ impl<'a> Operation<'a> {
             // That they are taken back was wanted then.
             self.lost.clear();
         }
+        self.stop(exit, code, message, hint)
+    }
+
+    /// Leaves everything as it is, the operation pending: `recover` settles it.
+    fn leave(self, message: &str) -> Ending {
+        let message = format!("{message}; nothing more is changed, and the operation stays pending");
+        let hint =
+            "to keep the device: `recover --keep` (it has to pass verify); to give it back: stop using it, \
+                    then run `recover`";
+        self.stop(Exit::Pending, Code::Pending, message, hint.to_owned())
+    }
+
+    /// Says how it stands, in the journal first; a pending operation has no end there.
+    fn stop(mut self, exit: Exit, code: Code, message: String, hint: String) -> Ending {
         let message = self.lost.iter().fold(message, |message, lost| format!("{message}; {}", lost.words()));
         // After a hang nothing more of the function is read: the kernel may hold the
         // lock that its attributes need, for ever.
@@ -417,7 +431,10 @@ impl<'a> Operation<'a> {
             let snapshot = self.sources.standing(self.plan.sbdf);
             snapshot.map_or_else(|failure| failure.message, |snapshot| snapshot.to_string())
         };
-        let head = self.record.finish(&self.sources.root, self.plan.sbdf, code.word(), &state);
+        let head = match code {
+            Code::Pending => self.record.leave(),
+            _ => self.record.finish(&self.sources.root, self.plan.sbdf, code.word(), &state),
+        };
         // An operation whose end is not on disk is not done for an auditor.
         let (exit, message, hint) = match &head {
             Err(failure) => {

@@ -82,6 +82,8 @@ pub enum Trouble {
     },
     /// Somebody else has the function now: nothing of it is touched any more.
     HandsOff(String),
+    /// dom0 uses it: what it uses is not taken from it.
+    Used(String),
     /// The child that carried it out is gone; the change may have been made.
     Lost(String),
     /// The kernel does not return from a write; where it sits.
@@ -103,6 +105,7 @@ impl Trouble {
             Self::Failed { message, .. }
             | Self::InUse { message, .. }
             | Self::HandsOff(message)
+            | Self::Used(message)
             | Self::Lost(message) => message.clone(),
             Self::Hung(place) => format!("the kernel did not return from the write ({place})"),
             Self::Journal(failure) => failure.message.clone(),
@@ -119,6 +122,7 @@ impl Trouble {
             }
             Self::InUse { message, hint } => Self::InUse { message: format!("{step}: {message}"), hint },
             Self::HandsOff(message) => Self::HandsOff(format!("{step}: {message}")),
+            Self::Used(message) => Self::Used(format!("{step}: {message}")),
             Self::Lost(message) => Self::Lost(format!("{step}: {message}")),
             Self::Hung(place) => Self::Hung(format!("{step}, {place}")),
             other => other,

@@ -139,6 +139,14 @@ impl Record {
     fn ended(&mut self, sbdf: Option<Sbdf>, outcome: &str, state: &str) -> Result<String, Failure> {
         let [outcome, state] = [outcome, state].map(|text| escape(text.as_bytes()));
         self.says(sbdf, OperationPhase::End { outcome, state });
+        self.leave()
+    }
+
+    /// Writes down what is known of an operation that stays pending, and gives the head in short form.
+    ///
+    /// # Errors
+    /// The journal could not be written, now or before.
+    pub fn leave(&mut self) -> Result<String, Failure> {
         self.flush()?;
         Ok(self.journal.as_ref().map_or_else(String::new, |journal| journal.head().short()))
     }

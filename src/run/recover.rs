@@ -1,16 +1,21 @@
 //! What an interrupted operation left, and how it is settled.
 //!
-//! The journal says what was intended, the machine what is. It goes forward only
-//! where bind was proved: then verify, unguard and unpin are made up for. Else it
-//! goes back, by the same undo that a failed step has.
+//! The journal says what was intended, the machine what is. First it looks whether the same device stands there. It
+//! goes forward where dom0's driver is bound and nothing failed: then verify, unguard and unpin are made up for. Else
+//! it goes back, by the same undo that a failed step has.
 
 use super::left::Left;
 use super::outcome::Trouble;
 use super::unassign::Lost;
 use super::{guard, Ending, Operation};
+use crate::assess::identity_differences;
 use crate::error::{Code, Exit, Failure};
-use crate::journal::{Details, Moment, OperationPhase, OperationRecord, Start, StepPhase, StepRecord};
+use crate::journal::{
+    Details, DeviceEvent, Entry, Identity, Moment, OperationPhase, OperationRecord, Start, StepPhase,
+    StepRecord,
+};
 use crate::names::{DriverName, Owner, Sbdf, Standing, Step};
+use crate::observe::{identity, Function, Sources};
 use crate::system::kernel_log::KernelLog;
 use crate::system::root::Sysroot;
 use crate::system::worker::{Answer, Worker};
@@ -68,8 +73,14 @@ struct Trail {
     left: Left,
     back: Left,
     opened: bool,
+    /// What stood there.
+    device: Known,
+    /// Whether bind was begun, and whether it was proved.
+    binding: bool,
     bound: bool,
     verified: bool,
+    /// Whether an undo was begun; whether that, or a step that failed.
+    undoing: bool,
     backwards: bool,
     narrowed: Option<String>,
     guarded: bool,
@@ -159,7 +170,7 @@ impl Interrupted {
             records.iter().enumerate().rev().find_map(|(at, record)| Some((at, started(record)?)))?;
         let (bdf, started) = started;
         let (first, rest) = records.get(begin..)?.split_first()?;
-        let start = started.standing?;
+        let start = started.standing.clone()?;
         let command = crate::names::escape(started.command.as_bytes());
         let mut trail = Trail {
             holds: command == "hold",
@@ -167,8 +178,11 @@ impl Interrupted {
             back: Left::as_found(&start),
             start,
             opened: false,
+            device: Known::of(&started, rest),
+            binding: false,
             bound: false,
             verified: false,
+            undoing: false,
             backwards: false,
             narrowed: None,
             guarded: false,
@@ -179,6 +193,11 @@ impl Interrupted {
         };
         trail.may_have_gone_back();
         for record in rest {
+            // Whether the step that hung failed, nobody knows.
+            if OperationRecord::read(record).is_some_and(|it| matches!(it.phase, OperationPhase::End { .. }))
+            {
+                trail.backwards = trail.undoing;
+            }
             let Some(record) = StepRecord::read(record) else { continue };
             match (record.step.known(), &record.phase) {
                 (Some(step), StepPhase::Intent) => trail.intended(step, &record),
@@ -277,6 +296,7 @@ impl Trail {
                 left.overrides.extend([None, Some("none".to_owned())]);
                 left.drivers.push(None);
                 left.slots = vec![true, false];
+                self.binding = true;
                 self.xen_log = *xen_log;
             }
             (Step::Unpin, _) => left.overrides.push(None),
@@ -284,7 +304,8 @@ impl Trail {
             (Step::UndoOwner, _) => self.opened |= self.start.owner == Owner::Dom0,
             _ => {}
         }
-        self.backwards |= step.is_undo();
+        self.undoing |= step.is_undo();
+        self.backwards |= self.undoing;
     }
 
     /// What was proved is all the machine may read; what another changed since is
@@ -313,17 +334,59 @@ impl Trail {
         }
     }
 
-    /// Whether all that is missing comes after bind, and bind's proof still holds.
+    /// Whether all that is missing comes after bind: it was proved, or dom0 drives the function. A hold that was not
+    /// proved is undone.
     fn leads_on(&self, now: &Standing, has_iommu: bool) -> bool {
         let held = self.holds;
         let owner = if held && has_iommu { Owner::Quarantine } else { Owner::Dom0 };
         let driver = now.driver.as_ref().is_some_and(|driver| driver.is_holder() == held);
-        self.bound
+        (self.bound || self.binding && !held)
             && !self.backwards
             && driver
             && self.left.drivers.contains(&now.driver)
             && now.owner == owner
     }
+}
+
+/// What the journal knows of the device that an operation is of.
+#[derive(Clone, Default)]
+struct Known {
+    /// Vendor and device, and the class, as the kernel had them.
+    ids: Option<(String, String)>,
+    identity: Option<Identity>,
+}
+
+impl Known {
+    fn of(start: &Start, records: &[Line]) -> Self {
+        let ids = (start.device.clone(), start.class.clone());
+        let present = records.iter().find_map(|record| match Entry::read(record) {
+            Some(Entry::Device(device)) if device.event == DeviceEvent::Present => Some(device.identity),
+            _ => None,
+        });
+        Self { ids: Some(ids).filter(|(device, _)| !device.is_empty()), identity: present }
+    }
+
+    /// In what the device that stands there differs; `None` where it may be the same. Base addresses and the ROM do not
+    /// count: drivers and firmware change them.
+    fn differs(&self, sources: &Sources, function: &Function) -> Option<String> {
+        let ids =
+            (format!("{:04x}:{:04x}", function.vendor, function.device), format!("{:06x}", function.class));
+        if let Some(was) = self.ids.as_ref().filter(|was| **was != ids) {
+            return Some(format!("{} {} -> {} {}", was.0, was.1, ids.0, ids.1));
+        }
+        // One that does not answer tells nothing else.
+        let (was, _) = self.identity.as_ref().zip(function.config.as_ref())?;
+        let differences =
+            identity_differences(&lasting(was), &lasting(&identity::of(&sources.sysfs, function)));
+        (!differences.is_empty()).then(|| differences.join(", "))
+    }
+}
+
+/// The ids, the serial number and the conventional capabilities.
+fn lasting(identity: &Identity) -> Identity {
+    let conventional = identity.capabilities.iter().filter(|id| id.len() == 2).cloned().collect();
+    let Identity { id, revision, header, .. } = identity.clone();
+    Identity { id, revision, header, capabilities: conventional, ..Identity::default() }
 }
 
 fn keep_last<T>(values: &mut Vec<T>) {
@@ -372,7 +435,8 @@ pub fn settle_gone(
 
 /// Settles an operation of this boot. The order's plan has the steps that come
 /// after bind; the operation was prepared with what the interrupted one began with.
-pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
+/// `keep`: forward only, and only where verify holds.
+pub fn settle(mut operation: Operation<'_>, found: Interrupted, keep: bool) -> Ending {
     let was = format!("{} was interrupted", found.words());
     let sbdf = operation.plan.sbdf;
     let Some(found) = found.trail else {
@@ -386,10 +450,15 @@ pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
     operation.narrowed = found.narrowed.clone();
     operation.xen_log = found.xen_log;
     operation.has_lost(found.lost.clone());
+    let differs = found.device.differs(operation.sources, operation.function);
     if found.guarded {
         let global = found.global.as_ref().map(|(path, before)| (path.as_str(), before.as_str()));
-        let usb = operation.function.is_usb();
+        // Of another device it tells nothing: a rule that is not there is not removed.
+        let usb = differs.is_none() && operation.function.is_usb();
         operation.guard = guard::Guard::interrupted(&operation.sources.root, sbdf, global, usb);
+    }
+    if let Some(differs) = differs {
+        return operation.another_device(&was, &differs);
     }
     let now = match operation.sources.standing(sbdf) {
         Ok(now) => now,
@@ -400,30 +469,45 @@ pub fn settle(mut operation: Operation<'_>, found: Interrupted) -> Ending {
         return operation.hands_off(&format!("{was}; meanwhile {foreign}"));
     }
     let has_iommu = operation.has_iommu();
-    if !found.leads_on(&now, has_iommu) {
+    let driven = now.owner == Owner::Dom0 && now.driver.as_ref().is_some_and(|driver| !driver.is_holder());
+    if keep && !driven {
+        let message = format!("{was}; no driver of dom0 has it, so there is nothing to keep");
+        return operation.leave(&message);
+    }
+    if !keep && !found.leads_on(&now, has_iommu) {
+        // What dom0 drives as it did at the beginning is not open.
+        operation.opened &= !(driven && now.driver == found.start.driver);
         return operation.undo(&was, String::new(), Exit::Done);
     }
     operation.left.drivers = vec![now.driver, None];
     // What speaks against it may have been said before the crash.
     match KernelLog::from_boot(&operation.sources.root) {
         Ok(log) => operation.kernel_log = log,
+        Err(failure) if keep => return operation.leave(&format!("{was}; {}", failure.message)),
         Err(failure) => {
             return operation.undo(&format!("{was}; {}", failure.message), failure.hint, Exit::Done)
         }
     }
-    let (perform, held): (super::Perform<'_>, bool) =
-        if found.holds { (Operation::hold_step, true) } else { (Operation::return_step, false) };
+    let held = found.holds && !keep;
+    let perform: super::Perform<'_> = if held { Operation::hold_step } else { Operation::return_step };
+    // A hold notes no place in Xen's log: then all of it counts.
+    operation.xen_log = operation.xen_log.or_else(|| LogMark::from_number(0).filter(|_| keep));
     for planned in &operation.plan.steps {
         let needless = match planned.step {
-            Step::Verify => found.verified || held,
+            Step::Verify => (found.verified || held) && !keep,
             Step::Unguard => !found.guarded || found.unguarded,
+            Step::RemoveSlot => !now.slot,
             _ => false,
         };
         if needless {
             continue;
         }
-        if let Err(trouble) = operation.take(planned, perform) {
-            return operation.fail(trouble);
+        match operation.take(planned, perform) {
+            Ok(()) => {}
+            Err(trouble) if keep && planned.step == Step::Verify => {
+                return operation.leave(&format!("{was}; {}", trouble.message()))
+            }
+            Err(trouble) => return operation.fail(trouble),
         }
     }
     operation.end(Exit::Done, Code::Done, format!("{was}; what was missing is made up for"), String::new())

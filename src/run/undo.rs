@@ -28,6 +28,7 @@ impl<'a> Operation<'a> {
             ),
             _ if self.is_gone() => self.gone(&message),
             Trouble::HandsOff(_) => self.hands_off(&message),
+            Trouble::Used(_) => self.leave(&message),
             Trouble::Failed { hint, .. } => self.undo(&message, hint, Exit::Undone),
             // A function that was only pinned until then is untouched once the pin is off: that is a refusal.
             Trouble::InUse { hint, .. } => {
@@ -70,6 +71,17 @@ impl<'a> Operation<'a> {
         self.end(Exit::NotUndone, Code::HandsOff, message, "run `list` to see who has it".to_owned())
     }
 
+    /// Another device stands where this operation's was: nothing of it is written, but what the guard changed for all
+    /// devices is put back.
+    pub(super) fn another_device(mut self, message: &str, differs: &str) -> Ending {
+        let note = self.guard_undone().unwrap_or_else(|trouble| Some(trouble.message()));
+        let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+        let message = format!(
+            "{message}; another device stands at the address now ({differs}), and is left alone{note}"
+        );
+        self.end(Exit::NotUndone, Code::HandsOff, message, "run `list` to see what it is".to_owned())
+    }
+
     pub(super) fn undo(mut self, message: &str, hint: String, undone: Exit) -> Ending {
         let mut troubles = Vec::new();
         if self.opened {
@@ -77,7 +89,7 @@ impl<'a> Operation<'a> {
             let close: [(Step, UndoStep<'a>); 2] =
                 [(Step::UndoUnbind, Self::driver_off), (Step::UndoOwner, Self::close)];
             if let Err(trouble) = self.walk(&close, &self.start.clone(), &mut troubles) {
-                return self.stopped(&trouble);
+                return self.stopped(message, trouble);
             }
         }
         let now = match self.sources.standing(self.plan.sbdf) {
@@ -97,7 +109,7 @@ impl<'a> Operation<'a> {
             (Step::UndoOverride, Self::undo_override),
         ];
         if let Err(trouble) = self.walk(&rest, &goal, &mut troubles) {
-            return self.stopped(&trouble);
+            return self.stopped(message, trouble);
         }
         troubles.extend(self.widen_reset().err().map(|trouble| trouble.message()));
         // The guard stays until its driver is off.
@@ -135,7 +147,9 @@ impl<'a> Operation<'a> {
                     self.record.failed(step, self.plan.sbdf, &trouble.message());
                     self.report(step, Outcome::Failed, trouble.message(), began.elapsed());
                     match trouble {
-                        Trouble::Hung(_) | Trouble::HandsOff(_) => return Err(trouble.at(step)),
+                        Trouble::Hung(_) | Trouble::HandsOff(_) | Trouble::Used(_) => {
+                            return Err(trouble.at(step))
+                        }
                         other => troubles.push(other.message()),
                     }
                 }
@@ -144,10 +158,22 @@ impl<'a> Operation<'a> {
         Ok(())
     }
 
-    fn stopped(self, trouble: &Trouble) -> Ending {
+    fn stopped(self, message: &str, trouble: Trouble) -> Ending {
         match trouble {
-            Trouble::HandsOff(message) => self.hands_off(message),
-            other => self.fail(other.clone()),
+            Trouble::HandsOff(message) => self.hands_off(&message),
+            Trouble::Used(used) => self.leave(&format!("{message}; {used}")),
+            other => self.fail(other),
+        }
+    }
+
+    /// Before dom0's driver is taken off: what cannot be read counts as used.
+    fn dom0_does_not_use_it(&self) -> Result<(), Trouble> {
+        match self.sources.dom0_uses(self.function) {
+            Ok(uses) if uses.is_empty() => Ok(()),
+            Ok(uses) => Err(Trouble::Used(format!("dom0 uses it by now: {}", uses.join(", ")))),
+            Err(failure) => {
+                Err(Trouble::Used(format!("whether dom0 uses it cannot be told: {}", failure.message)))
+            }
         }
     }
 
@@ -182,8 +208,10 @@ impl<'a> Operation<'a> {
     /// Takes off the driver this run bound; one that gave up by itself is off.
     fn driver_off(&mut self, _: &Standing) -> Result<Option<String>, Trouble> {
         let sbdf = self.plan.sbdf;
-        if self.sources.sysfs.driver(sbdf)?.is_none() {
-            return Ok(None);
+        let Some(driver) = self.sources.sysfs.driver(sbdf)? else { return Ok(None) };
+        self.no_other_driver()?;
+        if !driver.is_holder() {
+            self.dom0_does_not_use_it()?;
         }
         match self.take_from_driver() {
             Ok(proof) => Ok(Some(proof)),

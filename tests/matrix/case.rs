@@ -74,7 +74,7 @@ impl Case {
         if hung {
             self.while_it_hangs(machine, story, ran.status)?;
         }
-        let direction = direction(machine);
+        let direction = direction(self.scenario, machine);
         self.recovers(machine, story)?;
         let standing = stands(self.scenario, machine, &before);
         hold!(standing != Stands::Wrong, "it is {standing:?} in the end");

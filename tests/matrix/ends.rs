@@ -70,23 +70,31 @@ pub fn of(bdf: &str, scenario: Scenario, machine: &Machine, before: &World) -> S
 pub enum Direction {
     /// Nowhere: the operation has ended.
     Nowhere,
-    /// On to the end: the journal has the proof of bind, and nothing went wrong.
+    /// On to the end: the journal has the proof of bind, or dom0 drives it, and nothing went wrong.
     On,
     /// Back.
     Back,
 }
 
-/// What the journal says of that before `recover` runs.
-pub fn direction(machine: &Machine) -> Direction {
+/// What the journal, and what stands there, say of that before `recover` runs.
+pub fn direction(scenario: Scenario, machine: &Machine) -> Direction {
     let text = journal(machine);
-    let records: Vec<Record> = text.lines().filter_map(|line| Record::parse(line.as_bytes())).collect();
+    let mut records: Vec<Record> = text.lines().filter_map(|line| Record::parse(line.as_bytes())).collect();
+    // A step that hung did not fail, as far as anybody knows.
+    if records.last().is_some_and(|it| it.text("outcome") == Some("hung")) {
+        records.truncate(records.len() - 2);
+    }
+    let state = machine.state();
+    let driven = state.world.devices.get(BDF).is_some_and(|device| {
+        device.driver.as_deref() == Some(scenario.kind.driver()) && device.owner == Owner::Dom0
+    });
     let any = |test: &dyn Fn(&Record) -> bool| records.iter().any(test);
     let phase = |record: &Record, phase: &str| record.text("phase") == Some(phase);
     let back = |record: &Record| record.text("step").is_some_and(|step| step.starts_with("undo-"));
     if !any(&|it| phase(it, "start")) || any(&|it| phase(it, "end") && it.text("outcome") != Some("hung")) {
         Direction::Nowhere
     } else if any(&|it| phase(it, "failed") || back(it))
-        || !any(&|it| it.text("step") == Some("bind") && phase(it, "done"))
+        || !any(&|it| it.text("step") == Some("bind") && (phase(it, "done") || driven && phase(it, "intent")))
     {
         Direction::Back
     } else {

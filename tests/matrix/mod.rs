@@ -5,6 +5,7 @@ mod case;
 mod drivers;
 mod ends;
 mod others;
+mod recovery;
 mod scenario;
 mod several;
 mod transcript;

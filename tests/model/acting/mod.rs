@@ -150,6 +150,8 @@ impl Machine {
         dom0.remove("proc/xen/model");
         symlink("../../sys/.xen", dom0.path("proc/xen/model")).unwrap();
         fs::create_dir_all(dom0.path("run/udev")).unwrap();
+        dom0.write("proc/self/mountinfo", "");
+        dom0.write("proc/swaps", "");
         for (name, word) in [("sbin/modprobe", "modprobe"), ("bin/udevadm", "udevadm")] {
             let script = format!(
                 "#!/bin/sh\nfor last; do :; done\necho \"$last\" 2>/dev/null >{}/.xen/{word} || exit 1\n",
@@ -494,6 +496,7 @@ impl Served for Service {
         path.starts_with("devices/pci0000:00/")
             || path.starts_with("bus/pci/devices/")
             || path.starts_with("module/")
+            || path.starts_with("class")
             || path.matches('/').count() >= 3
     }
 

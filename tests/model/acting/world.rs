@@ -379,6 +379,19 @@ impl World {
             }
             for (name, text) in &device.sign {
                 file(&mut tree, &format!("{folder}/{name}"), &line(text));
+                // `net/eth0/flags`: a device of a class is linked there.
+                let parts: Vec<&str> = name.split('/').collect();
+                let (class, at) = match parts.as_slice() {
+                    ["net", interface, "flags"] => ("net", format!("net/{interface}")),
+                    ["nvme", controller, disk, "size"] => ("block", format!("nvme/{controller}/{disk}")),
+                    _ => continue,
+                };
+                if class == "block" {
+                    file(&mut tree, &format!("{folder}/{at}/dev"), b"259:0\n");
+                }
+                let name = at.rsplit('/').next().unwrap_or_default();
+                let target = format!("../../{folder}/{at}");
+                put(&mut tree, &format!("class/{class}/{name}"), Entry::Link(target), Vec::new());
             }
         }
         tree
