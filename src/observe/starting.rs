@@ -1,17 +1,18 @@
 //! Which qubes start while an operation runs.
 //!
-//! qubesd takes the devices of a qube from dom0 right after it announced the start (`domain-pre-start`), when neither
-//! xenstore nor Xen nor the qube's state shows anything yet. So where qubesd answered when the operation was planned, it
+//! qubesd takes the devices of a qube from dom0 right after it announced the start (`domain-pre-start`), and a device that
+//! a running qube is given right after it announced that (`device-pre-attach:pci`), when neither xenstore nor Xen nor the
+//! qube's state shows anything yet. So where qubesd answered when the operation was planned, it
 //! has to answer before every change too: what it does not say may be a start. Where it did not, or where there is no
 //! Qubes, that was known to whoever took the risk.
 
-use super::qubes::{self, Happened, Happening, Qubes, QubesSource};
+use super::qubes::{self, Happened, Happening, Port, Qubes, QubesSource};
 use super::Function;
-use crate::names::Untrusted;
+use crate::names::{Sbdf, Untrusted};
 use crate::system::qubesd::{EventStream, Qubesd};
 use crate::system::root::Sysroot;
 use crate::system::sysfs::PciSysfs;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An open ear for qubes that start.
 #[derive(Debug)]
@@ -20,6 +21,10 @@ pub struct Starting {
     answers: bool,
     stream: Option<EventStream>,
     about_to: BTreeSet<Untrusted>,
+    /// Who was given the function while it ran, or is about to be, by Qubes' name of the place.
+    given: BTreeMap<Untrusted, String>,
+    sysfs: PciSysfs,
+    sbdf: Sbdf,
     /// Who is assigned the function, by what Qubes said last.
     assigned: Vec<Assigned>,
 }
@@ -43,7 +48,8 @@ impl Starting {
         // One that did not answer is not waited for.
         let stream = if answers { qubesd.events_heard() } else { qubesd.events() }.ok();
         let assigned = known.map(|known| assigned(known, function)).unwrap_or_default();
-        Self { answers, stream, about_to: BTreeSet::new(), assigned }
+        let (about_to, given) = (BTreeSet::new(), BTreeMap::new());
+        Self { answers, stream, about_to, given, sysfs: PciSysfs::new(root), sbdf: function.sbdf, assigned }
     }
 
     /// The qube that has the function or is about to take it, by what Qubes says now, with why.
@@ -76,6 +82,9 @@ impl Starting {
     /// not hang on a qubesd that broke.
     pub fn taker_by_last_answer(&mut self) -> Option<(String, String)> {
         self.hear();
+        if let Some((qube, port)) = self.given.first_key_value() {
+            return Some((qube.to_string(), format!("qubesd announced that it is given {port}")));
+        }
         self.assigned.iter().find_map(|one| {
             let why = match &one.live {
                 Some(state) => format!("it is {state}"),
@@ -94,20 +103,38 @@ impl Starting {
             match stream.read() {
                 Ok(events) if events.is_empty() => return,
                 Ok(events) => {
-                    for happening in events.iter().filter_map(Happening::of) {
-                        match happening.what {
-                            Happened::Starting => {
-                                self.about_to.insert(happening.qube);
-                            }
-                            Happened::StartFailed | Happened::Stopped => {
-                                self.about_to.remove(&happening.qube);
-                            }
-                            _ => {}
-                        }
-                    }
+                    events.iter().filter_map(Happening::of).for_each(|happening| self.heard(happening));
                 }
                 Err(_) => self.stream = None,
             }
+        }
+    }
+
+    fn heard(&mut self, happening: Happening) {
+        let Happening { qube, what } = happening;
+        match what {
+            Happened::Starting => {
+                self.about_to.insert(qube);
+            }
+            Happened::StartFailed | Happened::Stopped => {
+                self.about_to.remove(&qube);
+                self.given.remove(&qube);
+            }
+            Happened::Attaching(device) | Happened::Attached(device) if self.may_be_ours(&device.port) => {
+                self.given.insert(qube, device.port.text().to_owned());
+            }
+            Happened::Detached(device) if self.may_be_ours(&device.port) => {
+                self.given.remove(&qube);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether Qubes' name of a place may mean the function.
+    fn may_be_ours(&self, port: &Port) -> bool {
+        match port {
+            Port::At(_) => port.function(&self.sysfs).map_or(true, |sbdf| sbdf == Some(self.sbdf)),
+            Port::Any | Port::Unreadable(_) => true,
         }
     }
 }
@@ -127,7 +154,6 @@ fn assigned(known: &Qubes, function: &Function) -> Vec<Assigned> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::names::Sbdf;
     use crate::system::qubesd::model::{Qubesd as Model, QubesdFault, QUBES_43};
     use std::time::Duration;
 
@@ -164,6 +190,16 @@ mod tests {
         assert_eq!(format!("{:?}", starting.about_to), format!("{who:?}"));
     }
 
+    fn is_taken(starting: &mut Starting, by: Option<(String, String)>) {
+        for _ in 0..500 {
+            if starting.taker_by_last_answer() == by {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(starting.taker_by_last_answer(), by);
+    }
+
     #[test]
     fn a_start_that_was_announced_is_noticed_before_anything_else_shows_it() {
         let folder = std::env::temp_dir().join(format!("starting-{}", std::process::id()));
@@ -193,6 +229,17 @@ mod tests {
         model.tells(b"1\0sys-net\0domain-start-failed\0reason\0no memory\0\x00");
         heard(&mut starting, &[]);
         assert_eq!(starting.taker(&root, &sysfs, &assigned), Ok(None));
+
+        // A running qube is given the function, or one that may be it.
+        for (event, port) in [("device-pre-attach:pci", "00_1f.6"), ("device-attach:pci", "nonsense")] {
+            let pairs = format!("device\0dom0:{port}:0x8086:0x0d4f::p020000\0options\0{{}}\0\0");
+            model.tells(format!("1\0work\0{event}\0{pairs}").as_bytes());
+            let why = format!("qubesd announced that it is given {port}");
+            is_taken(&mut starting, Some(("work".to_owned(), why)));
+            model.tells(format!("1\0work\0device-detach:pci\0{pairs}").as_bytes());
+            is_taken(&mut starting, None);
+        }
+        assert_eq!(of_free.taker(&root, &sysfs, &free), Ok(None));
 
         // Once the stream is gone it is opened anew, and the state is asked.
         model.hangs_up();

@@ -36,6 +36,12 @@ impl Left {
         self.owners.extend(&other.owners);
     }
 
+    /// Whether a driver of dom0 may have the function.
+    #[must_use]
+    pub fn is_driven(&self) -> bool {
+        self.drivers.iter().flatten().any(|driver| !driver.is_holder())
+    }
+
     /// Who else took the function, in words; `None` where nobody did. Override and
     /// slot alone take nothing: another's are left as they are when their turn comes.
     #[must_use]
@@ -43,7 +49,9 @@ impl Left {
         if !self.owners.contains(&now.owner) {
             return Some(format!("Xen's owner is {}", now.owner));
         }
-        if !self.drivers.contains(&now.driver) {
+        // A driver of dom0 may let it go by itself: then nobody has it.
+        let let_go = now.driver.is_none() && self.is_driven();
+        if !let_go && !self.drivers.contains(&now.driver) {
             let driver = now.driver.as_ref().map_or("no driver", DriverName::as_str);
             return Some(format!("{driver} is bound"));
         }

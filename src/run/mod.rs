@@ -287,6 +287,25 @@ impl<'a> Operation<'a> {
         free_of(user.map(|user| (user.who(), user.node)))
     }
 
+    /// Dom0's driver is not bound any more: it gave up, unless a qube takes the function or somebody pinned it.
+    fn let_go(&mut self) -> Trouble {
+        let asked = self.nobody_has_it();
+        if let Err(Trouble::InUse { message, .. } | Trouble::HandsOff(message)) = asked {
+            return Trouble::HandsOff(message);
+        }
+        // qubesd answers nobody while it starts a qube, but it announced that.
+        if let Err(Trouble::HandsOff(message)) = self.nobody_takes_it() {
+            return Trouble::HandsOff(message);
+        }
+        match self.sources.driver_override(self.plan.sbdf) {
+            Ok(is) if !self.left.overrides.contains(&is) => {
+                Trouble::HandsOff(format!("another set driver_override to `{}`", shown(is.as_deref())))
+            }
+            Ok(_) => Trouble::failed("the driver let it go again", "see dmesg"),
+            Err(failure) => failure.into(),
+        }
+    }
+
     /// Sets `driver_override` and proves it; `None` clears it.
     fn set_override(&mut self, pinned: Option<&str>) -> Result<(), Trouble> {
         self.left.overrides.push(pinned.map(str::to_owned));
@@ -306,6 +325,8 @@ impl<'a> Operation<'a> {
     fn take_from_driver(&mut self) -> Result<String, Trouble> {
         let sbdf = self.plan.sbdf;
         let Some(driver) = self.sources.sysfs.driver(sbdf)? else {
+            // The one that was there was this run's to take.
+            self.left.drivers = vec![None];
             return Ok("no driver is bound".to_owned());
         };
         if !self.left.drivers.contains(&Some(driver.clone())) {

@@ -54,10 +54,10 @@ impl Operation<'_> {
         }
     }
 
-    /// Its driver is the one that was bound and proved.
-    fn still_driven(&self) -> Result<(), Trouble> {
+    /// The driver that was bound is there.
+    pub(super) fn still_driven(&mut self) -> Result<(), Trouble> {
         match self.sources.sysfs.driver(self.plan.sbdf)? {
-            None => Err(Trouble::failed("the driver let it go again", "see dmesg")),
+            None => Err(self.let_go()),
             Some(_) => self.still_ours(),
         }
     }
@@ -342,11 +342,14 @@ impl Operation<'_> {
             }
             Some(other) => Err(Trouble::HandsOff(format!("{other} took it meanwhile"))),
             None => {
-                if !forced {
+                let why = match answered {
+                    Ok(()) => self.let_go(),
+                    Err(refused) => refused,
+                };
+                if !forced && !matches!(why, Trouble::HandsOff(_)) {
                     self.set_override(Some("none"))?;
                 }
-                answered?;
-                Err(Trouble::failed("the driver let it go again at once", "see dmesg"))
+                Err(why)
             }
         }
     }

@@ -59,7 +59,7 @@ impl<'a> Operation<'a> {
     /// Another has the function: nothing of it is touched any more, but where nobody took it, it is not left open.
     pub(super) fn hands_off(mut self, message: &str) -> Ending {
         let mut notes = Vec::new();
-        if self.may_be_open() {
+        if self.may_be_open() && !self.a_qube_takes_it() {
             notes.extend(self.leave_nothing_open().err().map(|trouble| trouble.message()));
         }
         // What was set to reset it is put back, whoever has it now.
@@ -84,6 +84,9 @@ impl<'a> Operation<'a> {
 
     pub(super) fn undo(mut self, message: &str, hint: String, undone: Exit) -> Ending {
         let mut troubles = Vec::new();
+        if self.a_qube_takes_it() {
+            return self.hands_off(message);
+        }
         if self.opened {
             // These come first and need to know nothing else: driver off, then DomIO.
             let close: [(Step, UndoStep<'a>); 2] =
@@ -189,9 +192,11 @@ impl<'a> Operation<'a> {
         self.end(Exit::NotUndone, Code::NotUndone, message, failure.hint)
     }
 
-    /// Whether this run may have left it dom0's without a driver: by taking it out of quarantine, or by taking its driver off.
+    /// Whether it may be dom0's without a driver: this run took it out of quarantine, took its driver off, or met one that
+    /// let it go by itself.
     fn may_be_open(&self) -> bool {
-        self.opened || (self.start.driver.is_some() && self.left.drivers.contains(&None))
+        let none = || matches!(self.sources.sysfs.driver(self.plan.sbdf), Ok(None));
+        self.opened || (self.start.driver.is_some() && (self.left.drivers.contains(&None) || none()))
     }
 
     /// The last resort: dom0's without a driver is the one state that must not stay. A holder is none, but where it was
@@ -205,12 +210,25 @@ impl<'a> Operation<'a> {
         self.close(&self.start.clone()).map(|_| ())
     }
 
+    /// Whether a qube is taking the function, whose driver is another than this run left: nothing is written beside that.
+    fn a_qube_takes_it(&mut self) -> bool {
+        let Ok(driver) = self.sources.sysfs.driver(self.plan.sbdf) else { return false };
+        let by_another = match &driver {
+            // Whoever starts a qube takes dom0's driver off first.
+            None => self.left.is_driven(),
+            Some(_) => !self.left.drivers.contains(&driver),
+        };
+        by_another && matches!(self.nobody_takes_it(), Err(Trouble::HandsOff(_)))
+    }
+
     /// Takes off the driver this run bound; one that gave up by itself is off.
     fn driver_off(&mut self, _: &Standing) -> Result<Option<String>, Trouble> {
         let sbdf = self.plan.sbdf;
         let Some(driver) = self.sources.sysfs.driver(sbdf)? else { return Ok(None) };
         self.no_other_driver()?;
-        if !driver.is_holder() {
+        if driver.is_holder() {
+            self.nobody_takes_it()?;
+        } else {
             self.dom0_does_not_use_it()?;
         }
         match self.take_from_driver() {
@@ -235,7 +253,7 @@ impl<'a> Operation<'a> {
 
     /// Before a change on the way back: nobody may be taking it. qubesd is not asked again, for it may be what broke:
     /// what it announced and said last counts. What cannot be asked is no other actor: the rest of the way is still tried.
-    fn nobody_takes_it(&mut self) -> Result<(), Trouble> {
+    pub(super) fn nobody_takes_it(&mut self) -> Result<(), Trouble> {
         let free = match self.nobody_is_seen_with_it() {
             Ok(()) => free_of(self.starting.taker_by_last_answer()),
             seen => seen,
@@ -280,11 +298,8 @@ impl<'a> Operation<'a> {
     /// Driver off, where another or none belongs there.
     fn undo_driver(&mut self, goal: &Standing) -> Result<Option<String>, Trouble> {
         let bound = self.sources.sysfs.driver(self.plan.sbdf)?;
-        let Some(driver) = bound.filter(|bound| Some(bound) != goal.driver.as_ref()) else {
+        if bound.is_none() || bound == goal.driver {
             return Ok(None);
-        };
-        if driver.is_holder() {
-            self.nobody_takes_it()?;
         }
         self.driver_off(goal)
     }

@@ -69,10 +69,7 @@ impl Operation<'_> {
                 "try again",
             ));
         }
-        let bound = self.sources.sysfs.driver(sbdf)?;
-        if bound.is_none() || !self.left.drivers.contains(&bound) {
-            return Err(Trouble::failed("the driver let it go again", "see dmesg"));
-        }
+        self.still_driven()?;
         let xen = self.sources.xen.as_ref().map_err(Clone::clone)?;
         let Some(mark) = self.xen_log else {
             return Err(Trouble::failed(

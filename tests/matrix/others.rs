@@ -81,6 +81,121 @@ fn a_start_that_qubesd_announces_stops_the_run_until_the_last_look() {
 }
 
 #[test]
+fn a_device_that_a_running_qube_is_given_is_left_to_it() {
+    if !possible() {
+        return;
+    }
+    let (_, first, look) = undisturbed();
+    let run = |at: usize, event: &'static str, port: &str| {
+        let told = format!("1\0work\0{event}\0device\0dom0:{port}:0x8086:0x10d3::p020000\0options\0{{}}\0\0");
+        run(|machine, qubesd| {
+            let qubesd = qubesd.clone();
+            machine.besides(at, move || qubesd.tells(told.as_bytes()));
+        })
+    };
+    for event in ["device-pre-attach:pci", "device-attach:pci"] {
+        for at in [first, look] {
+            let (machine, ran) = run(at, event, "00_07.0");
+            let wanted = if at == first {
+                (Some(3), Stands::AsBefore)
+            } else {
+                (Some(5), Stands::DriverlessAndQuarantined)
+            };
+            assert!(ran.text.contains("work is about to take it"), "{}", ran.text);
+            assert_eq!(
+                (ran.status, ended(&machine, &ran, at, event)),
+                wanted,
+                "{event} at {at}: {}",
+                ran.text
+            );
+        }
+        let (_machine, ran) = run(first, event, "00_08.0");
+        assert_eq!(ran.status, Some(0), "{event} of another: {}", ran.text);
+    }
+}
+
+#[test]
+fn a_start_that_takes_the_driver_off_is_not_taken_for_a_driver_that_gave_up() {
+    if !possible() {
+        return;
+    }
+    // libvirt's first act, right after qubesd's word: from the proof of bind to the last look.
+    let (ops, _, look) = undisturbed();
+    let bind = ops.iter().skip(look).position(|op| op.writes).unwrap() + look;
+    let unpin = ops.iter().rposition(|op| op.writes).unwrap();
+    let last = ops.iter().skip(unpin).position(|op| op.path.ends_with("/driver")).unwrap() + unpin;
+    let looks = (bind + 2..ops.len()).filter(|at| ops[*at].path.ends_with("/driver"));
+    for at in looks {
+        let (machine, ran) = run(|machine, qubesd| {
+            let qubesd = qubesd.clone();
+            machine.meanwhile(at, move |world| {
+                qubesd.tells(b"1\0sys-net\0domain-pre-start\0start_guid\0True\0mem_required\0None\0\0");
+                let device = world.devices.get_mut(BDF).unwrap();
+                device.driver = None;
+                device.sign.clear();
+            });
+        });
+        let device = machine.state().world.devices[BDF].clone();
+        if ran.status == Some(0) {
+            // It came behind the last look.
+            assert!(at > last, "at {at}, the last look is at {last}");
+            continue;
+        }
+        assert_eq!(ran.status, Some(5), "at {at} of {}: {}", ops.len(), ran.text);
+        assert!(ran.text.contains("sys-net is about to take it"), "{}", ran.text);
+        assert_eq!(device.owner, Owner::Dom0, "written beside the start at {at}: {}", ran.text);
+        let ops = machine.state().ops.clone();
+        let mut wrote = ops.iter().skip(at).filter(|op| op.writes).map(|op| &op.path);
+        // Between the look before the last step and its write there is a moment.
+        let unpin = format!("devices/pci0000:00/{BDF}/driver_override");
+        assert!(wrote.all(|path| *path == unpin), "written beside the start at {at}: {}", ran.text);
+    }
+}
+
+#[test]
+fn a_hold_whose_driver_lets_it_go_by_itself_is_undone_all_the_same() {
+    if !possible() {
+        return;
+    }
+    let scenario = Scenario { command: "hold", kind: Kind::Nic, found: Found::Driven };
+    let run = |gone: Option<usize>, refused: Option<usize>| {
+        let machine = scenario.machine();
+        if let Some(at) = gone {
+            machine.meanwhile(at, |world| {
+                let device = world.devices.get_mut(BDF).unwrap();
+                device.driver = None;
+                device.sign.clear();
+            });
+        }
+        if let Some(at) = refused {
+            machine.arm(at, acting::Fault::Errno(19));
+        }
+        let ran = machine.run(&scenario.arguments());
+        (machine, ran)
+    };
+    let write = |machine: &Machine, path: &str| {
+        machine.state().ops.iter().position(|op| op.writes && op.path.ends_with(path))
+    };
+    let (machine, ran) = run(None, None);
+    assert_eq!(ran.status, Some(0), "{}", ran.text);
+    let (pin, unbind) =
+        (write(&machine, "driver_override").unwrap(), write(&machine, "e1000e/unbind").unwrap());
+    for gone in pin + 1..unbind {
+        for path in [".xen/quarantine", "pciback/bind"] {
+            let (machine, _) = run(Some(gone), None);
+            let Some(refused) = write(&machine, path) else { continue };
+            let (machine, ran) = run(Some(gone), Some(refused));
+            let what = format!("gone at {gone}, {path} refused: {:?} {}", ran.status, ran.text);
+            let device = machine.state().world.devices[BDF].clone();
+            assert_eq!(ran.status, Some(1), "{what}");
+            assert_eq!(stands(scenario, &machine, &scenario.world()), Stands::AsBefore, "{what}");
+            assert_eq!(device.pinned, None, "{what}");
+            assert!(machine.run(&["recover"]).text.contains("nothing to do"));
+        }
+    }
+}
+
+#[test]
 fn a_module_is_not_loaded_where_it_would_take_a_function_that_lost_its_driver_meanwhile() {
     if !possible() {
         return;

@@ -38,6 +38,8 @@ pub enum Happened {
     Unassigned(Device),
     /// The assignment is of another mode now (4.3).
     AssignmentChanged(Device),
+    /// A running qube is about to be given a device.
+    Attaching(Device),
     /// A running qube was given a device; in 4.2 also: a device was assigned, whether it runs or not.
     Attached(Device),
     /// It was taken from it; in 4.2 also: it is assigned no longer.
@@ -73,7 +75,7 @@ pub struct Device {
 
 impl Happening {
     /// Reads an event; `None` where it is of no interest: announcements of what may still fail (`...-pre-...`) among
-    /// them, but for the start. It is kept however strange its texts are.
+    /// them, but for the start and the attachment to a running qube. It is kept however strange its texts are.
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
         let text = |key: &[u8]| event.value(key).map(escape).unwrap_or_default();
@@ -89,6 +91,7 @@ impl Happening {
             b"device-assign:pci" => Happened::Assigned(device()),
             b"device-unassign:pci" => Happened::Unassigned(device()),
             b"device-assignment-changed:pci" => Happened::AssignmentChanged(device()),
+            b"device-pre-attach:pci" => Happened::Attaching(device()),
             b"device-attach:pci" => Happened::Attached(device()),
             b"device-detach:pci" => Happened::Detached(device()),
             b"property-set:label" => Happened::Label { now: text(b"newvalue"), before: text(b"oldvalue") },
@@ -181,6 +184,7 @@ mod tests {
             Happened::Assigned(device)
             | Happened::Unassigned(device)
             | Happened::AssignmentChanged(device)
+            | Happened::Attaching(device)
             | Happened::Attached(device)
             | Happened::Detached(device) => device,
             other => unreachable!("{other:?}"),
@@ -200,6 +204,7 @@ mod tests {
             told("01_00.0", "", "permissive=True,no-strict-reset=True")
         );
         assert_eq!(device("device-detach:pci", &[("device", "dom0:01_00.0")]), told("01_00.0", "", ""));
+        assert_eq!(device("device-pre-attach:pci", &[("device", "dom0:01_00.0")]), told("01_00.0", "", ""));
         assert_eq!(
             device("device-assign:pci", &[("device", "dom0:00_1f.3:0x8086:0x02c8::p040380"), options]),
             told("00_1f.3", "0x8086:0x02c8::p040380", "permissive=True,no-strict-reset=True")
@@ -236,7 +241,7 @@ mod tests {
             Some(Happened::Label { now: "orange".into(), before: "blue".into() })
         );
         for name in
-            ["property-set:netvm", "device-pre-attach:pci", "device-attach:block", "domain-paused", ""]
+            ["property-set:netvm", "device-pre-attach:block", "device-attach:block", "domain-paused", ""]
         {
             assert_eq!(of(name, &[]), None, "{name}");
         }

@@ -347,7 +347,9 @@ impl World {
                 file(&mut tree, &format!("module/{module}/initstate"), b"live\n");
             }
         }
-        put(&mut tree, "bus/pci/devices", Entry::Folder(Vec::new()), Vec::new());
+        for folder in ["bus/pci/devices", "class/net", "class/block"] {
+            put(&mut tree, folder, Entry::Folder(Vec::new()), Vec::new());
+        }
         for (bdf, device) in &self.devices {
             let folder = format!("devices/pci0000:00/{bdf}");
             let target = format!("../../../{folder}");
