@@ -21,21 +21,26 @@ pub fn span(from: Option<Moment>, to: Ended) -> String {
     let end = match to {
         Ended::Open => return begin.map_or("now".to_owned(), |begin| format!("since {begin} UTC")),
         Ended::At(end) => end.map(second),
-        Ended::Unrecorded => None,
+        Ended::By(None) => None,
+        Ended::By(Some(end)) => {
+            return match begin {
+                Some(begin) => format!("from {begin} until at the latest {} UTC", clock(&begin, second(end))),
+                None => format!("until at the latest {} UTC", second(end)),
+            }
+        }
     };
     match (begin, end) {
-        (Some(begin), Some(end)) => {
-            // The day is said once.
-            let end = match (begin.get(..11), end.strip_prefix(begin.get(..11).unwrap_or("?"))) {
-                (Some(_), Some(clock)) => clock.to_owned(),
-                _ => end,
-            };
-            format!("{begin} to {end} UTC")
-        }
+        (Some(begin), Some(end)) => format!("{begin} to {} UTC", clock(&begin, end)),
         (Some(begin), None) => format!("from {begin} UTC, its end was not recorded"),
         (None, Some(end)) => format!("until {end} UTC, its beginning was not recorded"),
         (None, None) => "at a time that was not recorded".to_owned(),
     }
+}
+
+/// The end without its day, where that is the day of the beginning.
+fn clock(begin: &str, end: String) -> String {
+    let day = begin.get(..11).unwrap_or("?");
+    end.strip_prefix(day).map_or(end.clone(), str::to_owned)
 }
 
 /// A gap: why, and from when to when.
@@ -68,6 +73,10 @@ mod tests {
             span(from, Ended::At(at("2026-11-23T00:00:00"))),
             "2026-11-22 13:47:51 to 2026-11-23 00:00:00 UTC"
         );
+        let by = Ended::By(to);
+        assert_eq!(span(from, by), "from 2026-11-22 13:47:51 until at the latest 14:02:11 UTC");
+        assert_eq!(span(None, by), "until at the latest 2026-11-22 14:02:11 UTC");
+        assert_eq!(span(from, Ended::By(None)), "from 2026-11-22 13:47:51 UTC, its end was not recorded");
         assert_eq!(span(from, Ended::Open), "since 2026-11-22 13:47:51 UTC");
         assert_eq!(
             span(None, Ended::At(to)),

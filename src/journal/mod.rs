@@ -9,7 +9,9 @@ mod entry;
 mod fuzz;
 mod moment;
 mod operation;
+mod place;
 mod shown;
+pub mod stays;
 mod step;
 mod told;
 mod uptime;
@@ -19,6 +21,7 @@ pub use entry::{
 };
 pub use moment::{seconds, Moment};
 pub use operation::{Consent, OperationPhase, OperationRecord, Start};
+pub use place::Place;
 pub use step::{Details, StepName, StepPhase, StepRecord};
 pub use told::{journal_boot, up, Told, What};
 pub use uptime::Uptime;

@@ -203,10 +203,8 @@ impl StepRecord {
             (StepPhase::Intent, Some(step)) => Details::read(step, record),
             _ => Details::None,
         };
-        let said = match phase.member() {
-            Some(key) => record.text(key),
-            None => ["what", "proof", "why"].iter().find_map(|key| record.text(key)),
-        };
+        let said =
+            phase.member().into_iter().chain(["what", "proof", "why"]).find_map(|key| record.text(key));
         Some(Self {
             operation: text(record, "op"),
             step,

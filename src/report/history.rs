@@ -143,7 +143,15 @@ fn time(moment: Option<Moment>) -> Value {
 fn end(to: Ended) -> Value {
     match to {
         Ended::At(moment) => time(moment),
-        Ended::Open | Ended::Unrecorded => Value::Null,
+        Ended::Open | Ended::By(_) => Value::Null,
+    }
+}
+
+/// When it had ended by, where nobody saw it end.
+fn at_latest(to: Ended) -> Value {
+    match to {
+        Ended::By(moment) => time(moment),
+        Ended::Open | Ended::At(_) => Value::Null,
     }
 }
 
@@ -182,6 +190,7 @@ pub fn history(described: &Described<'_>) -> Value {
                 "from": time(stayed.from),
                 "begin_recorded": stayed.begun,
                 "to": end(stayed.to),
+                "to_at_latest": at_latest(stayed.to),
                 "open": stayed.to == Ended::Open,
                 "boot": stayed.boot,
                 "record": stayed.seq,

@@ -1,5 +1,6 @@
 //! One sentence for what a record says. Texts of records are escaped as the journal keeps them.
 
+use crate::journal::stays::is_dom0s;
 use crate::journal::{
     Device, DeviceEvent, Entry, Lost, OperationPhase, OperationRecord, Qube, QubeEvent, Recorder,
     RecorderPhase, Stay, StayEvent, StepRecord,
@@ -78,6 +79,9 @@ fn device(it: &Device) -> String {
     if !it.owner.is_empty() {
         let is = if it.event == DeviceEvent::Seized { "was" } else { "is" };
         text.push_str(&format!("; Xen's owner {is} {}", it.owner));
+        if it.event != DeviceEvent::Seized && is_dom0s(it) {
+            text.push_str(": no qube has it");
+        }
     }
     text
 }

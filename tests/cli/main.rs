@@ -16,6 +16,7 @@ mod completion;
 mod consent;
 mod documents;
 mod drivers;
+mod ended;
 mod errors;
 mod hazards;
 mod history;

@@ -14,19 +14,20 @@ mod moved;
 mod recorded;
 mod stays;
 
+pub use crate::journal::stays::{Ended, Stayed};
 pub use had::{had, Had};
 pub use moved::Candidate;
-pub use recorded::{Gap, Place, Why};
-pub use stays::{Before, Ended, Stayed};
+pub use recorded::{Gap, Why};
+pub use stays::Before;
 
 use super::identity::{differences, fill, same};
 use crate::journal::{
-    Device, DeviceEvent, Entry, Identity, Moment, QubeEvent, RecorderPhase, Stay, Told, Uptime, What,
+    Device, DeviceEvent, Entry, Identity, Moment, Place, QubeEvent, RecorderPhase, Stay, Told, Uptime, What,
 };
 use crate::names::{DriverName, Owner, Sbdf};
 use crate::observe::past::{Journal, Named};
 use recorded::Recorded;
-use stays::Stays;
+use stays::{Earlier, Lives};
 use std::collections::BTreeMap;
 
 /// How many operations are kept of a function.
@@ -148,7 +149,7 @@ struct One {
     seized: Option<Seizure>,
     /// A driver of dom0 has it, and so it was Xen's word that dom0 owns it.
     driven: bool,
-    stays: Stays,
+    stays: Lives,
     /// The first identity at its address in this boot, and what later ones add to it.
     here: Option<Known>,
     /// The latest of its id in earlier boots.
@@ -334,6 +335,7 @@ impl Fold {
             if *sbdf == it.bdf && now {
                 if !imported {
                     one.happened(place, it);
+                    one.stays.device(place, it);
                 }
                 if named {
                     match &mut one.here {
@@ -372,7 +374,8 @@ impl Fold {
             if now {
                 one.stays.now(Place { time, ..place }, boot, it);
             } else {
-                one.stays.earlier(time, boot, it, moved, concern == Concern::Perhaps);
+                let how = Earlier { moved, perhaps: concern == Concern::Perhaps };
+                one.stays.earlier(Place { time, ..place }, boot, it, how);
             }
         }
     }

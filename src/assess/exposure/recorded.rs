@@ -5,18 +5,7 @@
 //! [`coverage`](crate::assess::coverage), which draws the same for people over all boots.
 
 use crate::assess::coverage::{hears, silence};
-use crate::journal::{Lost, Moment, Recorder, RecorderPhase, Uptime};
-
-/// A place in the journal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
-    /// The record's number.
-    pub seq: u64,
-    /// Its time, by the wall clock.
-    pub time: Option<Moment>,
-    /// Its time by the clock that only rises, where a recorder wrote it.
-    pub up: Option<Uptime>,
-}
+use crate::journal::{Lost, Moment, Place, Recorder, RecorderPhase, Uptime};
 
 /// Why nothing was heard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -95,7 +95,18 @@ fn stay(qube: &str, label: &str) -> Stayed {
         at: none(),
     };
     let (from, to) = (None, Ended::At(None));
-    Stayed { stay, relabelled: BTreeSet::new(), from, begun: true, to, boot: String::new(), seq: 1 }
+    Stayed {
+        stay,
+        relabelled: BTreeSet::new(),
+        from,
+        begun: true,
+        to,
+        boot: String::new(),
+        seq: 1,
+        latest: (1, None),
+        seen_to: None,
+        steps: Vec::new(),
+    }
 }
 
 fn virtual_function() -> crate::observe::Function {
@@ -222,7 +233,7 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             "quarantined by this program's hold",
             plain().owned(Owner::Quarantine).past(|past| {
                 past.seized = Some(Seizure {
-                    place: crate::assess::exposure::Place { seq: 5, time: None, up: None },
+                    place: crate::journal::Place { seq: 5, time: None, up: None },
                     way: "hold".to_owned(),
                     source: "operation".to_owned(),
                     since: 5,
@@ -235,7 +246,7 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             "quarantined before this program's hold",
             plain().owned(Owner::Quarantine).past(|past| {
                 past.seized = Some(Seizure {
-                    place: crate::assess::exposure::Place { seq: 5, time: None, up: None },
+                    place: crate::journal::Place { seq: 5, time: None, up: None },
                     way: "hold".to_owned(),
                     source: "operation".to_owned(),
                     since: 0,

@@ -111,6 +111,7 @@ fn document(story: &Drawn, view: Option<&View>) -> String {
             "to": it.to.to_string(),
             "begun": it.begun,
             "ended": it.ended,
+            "at_latest": it.at_latest,
             "imported": it.imported,
         })
     };

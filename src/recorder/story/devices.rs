@@ -112,7 +112,8 @@ impl Story {
                     entries.push(entry);
                 }
                 Some(now) if *now != driver => {
-                    let seen = Seen { driver: now.clone(), ..Seen::default() };
+                    let owner = owners.get(&sbdf).cloned().unwrap_or_default();
+                    let seen = Seen { driver: now.clone(), owner, ..Seen::default() };
                     self.devices.insert(sbdf, (now.clone(), String::new(), String::new()));
                     entries.push(self.present(sbdf, seen, false));
                 }

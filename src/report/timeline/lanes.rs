@@ -1,7 +1,8 @@
 //! Records to lanes: when which qube had a function, and when a driver of dom0.
 
 use crate::assess::Point;
-use crate::journal::{DeviceEvent, Entry, Moment, RecorderPhase, Stay, StayEvent};
+use crate::journal::stays::{Ended, Stayed, Stays};
+use crate::journal::{Device, DeviceEvent, Entry, Moment, Place, RecorderPhase, Stay};
 use crate::names::Sbdf;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -21,8 +22,10 @@ pub struct Span {
     pub imported: bool,
     /// Whether its beginning was seen.
     pub begun: bool,
-    /// Whether its end was seen.
+    /// Whether it ended ...
     pub ended: bool,
+    /// ... and whether its end was not seen: it had ended by then.
+    pub at_latest: bool,
 }
 
 /// One function through time.
@@ -42,10 +45,12 @@ pub(super) struct Lanes {
     words: BTreeSet<Rc<str>>,
     /// The latest label of each qube that any record names: for stays whose own record names none.
     labels: BTreeMap<Rc<str>, Rc<str>>,
-    /// What imports tell: moment, function, event, and the span as far as it is known.
-    imported: Vec<(Sbdf, StayEvent, Span)>,
+    /// What imports tell, with the time of each.
+    imported: Vec<(Moment, Stay)>,
     /// The latest record of a recorder in this boot.
     latest: Option<Point>,
+    /// How many records were told.
+    count: u64,
 }
 
 impl Lanes {
@@ -54,20 +59,18 @@ impl Lanes {
         let time = at.time;
         let before = self.latest;
         self.reach(at);
+        self.count += 1;
         match entry {
             Entry::Recorder(it) if it.phase == RecorderPhase::Start => {
                 let latest = before.map_or(time, |latest| latest.time);
-                self.readers.values_mut().for_each(|reader| reader.doubt(latest));
+                self.readers.values_mut().for_each(|reader| reader.stays.doubt(latest));
             }
             Entry::Stay(it) => {
-                let span = self.span(time, it);
-                self.readers.entry(it.bdf).or_default().stay(it, span);
+                self.label(&it.qube, &it.label);
+                let place = Place { seq: self.count, time: Some(time), up: at.up };
+                self.readers.entry(it.bdf).or_default().stays.take(place, "", it);
             }
-            Entry::Device(it) => {
-                let gone = it.event == DeviceEvent::Removed;
-                let driven = !gone && !it.driver.is_empty() && it.driver != "pciback";
-                self.readers.entry(it.bdf).or_default().driven(time, driven);
-            }
+            Entry::Device(it) => self.readers.entry(it.bdf).or_default().device(time, it),
             Entry::Qube(it) => self.label(&it.qube, &it.label),
             Entry::Recorder(_) | Entry::Lost(_) => {}
         }
@@ -76,7 +79,7 @@ impl Lanes {
     /// So far it went; where the clock went back since the record before, what lasted did so at both times.
     pub(super) fn reach(&mut self, at: Point) {
         if let Some((before, after)) = self.latest.and_then(|latest| at.went_back(latest)) {
-            self.readers.values_mut().for_each(|reader| reader.went_back(before.1, after.0));
+            self.readers.values_mut().for_each(|reader| reader.stays.went_back(before.1, after.0));
         }
         if at.up.is_some() || self.latest.is_none() {
             self.latest = Some(at);
@@ -87,8 +90,8 @@ impl Lanes {
     pub(super) fn imported(&mut self, at: Option<Moment>, entry: &Entry) {
         match (entry, at) {
             (Entry::Stay(it), Some(at)) => {
-                let span = Span { imported: true, ..self.span(at, it) };
-                self.imported.push((it.bdf, it.event, span));
+                self.label(&it.qube, &it.label);
+                self.imported.push((at, it.clone()));
             }
             (Entry::Qube(it), _) => self.label(&it.qube, &it.label),
             _ => {}
@@ -98,7 +101,7 @@ impl Lanes {
     /// Another boot begins: whatever was open ended with the one before.
     pub(super) fn boot(&mut self) {
         if let Some(latest) = self.latest.take() {
-            self.readers.values_mut().for_each(|reader| reader.close(latest.time));
+            self.close(latest.time);
         }
     }
 
@@ -108,85 +111,102 @@ impl Lanes {
         until: Moment,
         functions: impl Iterator<Item = Sbdf>,
     ) -> BTreeMap<Sbdf, Lane> {
-        self.readers.values_mut().for_each(|reader| reader.close(until));
+        self.close(until);
         for bdf in functions {
             self.readers.entry(bdf).or_default();
         }
-        let Self { mut readers, labels, imported, .. } = self;
-        join(imported, &mut readers);
-        readers.into_iter().map(|(bdf, reader)| (bdf, reader.lane(&labels))).collect()
+        // Many have no end: then the moment of their beginning is all that is known.
+        let mut imported = std::mem::take(&mut self.imported);
+        imported.sort_by_key(|(at, _)| *at);
+        for (at, it) in imported {
+            self.count += 1;
+            let place = Place { seq: self.count, time: Some(at), up: None };
+            self.readers.entry(it.bdf).or_default().stays.take(place, "", &it);
+        }
+        self.close(until);
+        let labels = self.labels;
+        self.readers.into_iter().map(|(bdf, reader)| (bdf, reader.lane(&labels))).collect()
     }
 
-    fn word(&mut self, text: &str) -> Rc<str> {
-        if let Some(word) = self.words.get(text) {
-            return word.clone();
+    /// The boot, or the story, is over.
+    fn close(&mut self, time: Moment) {
+        let words = &mut self.words;
+        for reader in self.readers.values_mut() {
+            reader.driven(time, false);
+            for stayed in reader.stays.finish() {
+                reader.lane.stays.extend(spans(&stayed, time, words));
+            }
         }
-        let word: Rc<str> = text.into();
-        self.words.insert(word.clone());
-        word
     }
 
     fn label(&mut self, qube: &str, label: &str) {
         if !label.is_empty() {
-            let (qube, label) = (self.word(qube), self.word(label));
+            let (qube, label) = (word(&mut self.words, qube), word(&mut self.words, label));
             self.labels.insert(qube, label);
         }
     }
+}
 
-    fn span(&mut self, time: Moment, it: &Stay) -> Span {
-        self.label(&it.qube, &it.label);
-        Span {
-            from: time,
-            to: time,
-            qube: self.word(&it.qube),
-            label: self.word(&it.label),
-            imported: false,
-            begun: it.event == StayEvent::Begin,
-            ended: false,
-        }
+fn word(words: &mut BTreeSet<Rc<str>>, text: &str) -> Rc<str> {
+    if let Some(word) = words.get(text) {
+        return word.clone();
     }
+    let word: Rc<str> = text.into();
+    words.insert(word.clone());
+    word
+}
+
+/// A stay as it is drawn: more than once, where the clock was set back while it lasted. `until`: the boot's end.
+fn spans(stayed: &Stayed, until: Moment, words: &mut BTreeSet<Rc<str>>) -> Vec<Span> {
+    let imported = stayed.is_imported();
+    let end = match stayed.to {
+        Ended::At(time) => time,
+        // What no recorder saw may have ended at once.
+        Ended::By(_) | Ended::Open if imported => stayed.from,
+        Ended::By(time) => time,
+        Ended::Open => stayed.seen_to,
+    };
+    let end = end.unwrap_or(until);
+    let ended = stayed.to != Ended::Open && !(imported && matches!(stayed.to, Ended::By(_)));
+    let from = stayed.from.unwrap_or(end);
+    let mut span = Span {
+        from,
+        to: end.max(from),
+        qube: word(words, &stayed.stay.qube),
+        label: word(words, &stayed.stay.label),
+        imported,
+        begun: stayed.begun,
+        ended,
+        at_latest: ended && matches!(stayed.to, Ended::By(_)),
+    };
+    let mut drawn = Vec::new();
+    for &(to, again) in &stayed.steps {
+        drawn.push(Span { to: to.max(span.from), ended: false, at_latest: false, ..span.clone() });
+        span = Span { from: again, to: end.max(again), begun: false, ..span };
+    }
+    drawn.push(span);
+    drawn
 }
 
 /// A lane while it is being read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Reader {
     lane: Lane,
-    open: Option<Open>,
+    stays: Stays,
     driven: Option<Moment>,
 }
 
-#[derive(Clone, Debug)]
-struct Open {
-    span: Span,
-    domain: i64,
-    /// Since a new run of the recorder began nobody has seen it: then it lasted to here.
-    last_seen: Option<Moment>,
+impl Default for Reader {
+    fn default() -> Self {
+        Self { lane: Lane::default(), stays: Stays::all(), driven: None }
+    }
 }
 
 impl Reader {
-    fn stay(&mut self, it: &Stay, span: Span) {
-        let same = self.open.as_ref().is_some_and(|open| {
-            let domain = open.domain == it.domain || open.domain < 0 || it.domain < 0;
-            open.span.qube == span.qube && domain
-        });
-        match it.event {
-            StayEvent::Begin | StayEvent::Present => {
-                if let Some(open) = self.open.as_mut().filter(|_| same) {
-                    open.last_seen = None;
-                    return;
-                }
-                self.finish(span.from, false);
-                self.open = Some(Open { span, domain: it.domain, last_seen: None });
-            }
-            StayEvent::End if same => {
-                if let Some(open) = &mut self.open {
-                    open.last_seen = None;
-                }
-                self.finish(span.from, true);
-            }
-            // Its beginning was missed.
-            StayEvent::End => self.lane.stays.push(Span { ended: true, ..span }),
-        }
+    fn device(&mut self, time: Moment, it: &Device) {
+        let gone = it.event == DeviceEvent::Removed;
+        self.driven(time, !gone && !it.driver.is_empty() && it.driver != "pciback");
+        self.stays.device(Some(time), it);
     }
 
     fn driven(&mut self, time: Moment, driven: bool) {
@@ -200,58 +220,11 @@ impl Reader {
         }
     }
 
-    fn doubt(&mut self, latest: Moment) {
-        if let Some(open) = self.open.as_mut().filter(|open| open.last_seen.is_none()) {
-            open.last_seen = Some(latest.max(open.span.from));
-        }
-    }
-
-    /// The clock went back: the stay lasted to `to` by the one time, and since `from` by the other.
-    fn went_back(&mut self, to: Moment, from: Moment) {
-        let Some(open) = self.open.clone() else { return };
-        self.finish(to, false);
-        let span = Span { from, to: from, begun: false, ..open.span };
-        self.open = Some(Open { span, last_seen: open.last_seen.map(|_| from), ..open });
-    }
-
-    fn finish(&mut self, time: Moment, ended: bool) {
-        if let Some(open) = self.open.take() {
-            let to = open.last_seen.unwrap_or(time).max(open.span.from);
-            self.lane.stays.push(Span { to, ended, ..open.span });
-        }
-    }
-
-    /// The boot, or the story, is over.
-    fn close(&mut self, time: Moment) {
-        self.finish(time, false);
-        self.driven(time, false);
-    }
-
     fn lane(mut self, labels: &BTreeMap<Rc<str>, Rc<str>>) -> Lane {
         for stay in self.lane.stays.iter_mut().filter(|stay| stay.label.is_empty()) {
             stay.label = labels.get(&stay.qube).unwrap_or(&stay.label).clone();
         }
         self.lane.stays.sort_by_key(|stay| (stay.imported, stay.from));
         self.lane
-    }
-}
-
-/// The stays that imports tell of. Many have no end: then the moment of their beginning is all that is known.
-fn join(mut imported: Vec<(Sbdf, StayEvent, Span)>, readers: &mut BTreeMap<Sbdf, Reader>) {
-    imported.sort_by_key(|(_, _, span)| span.from);
-    let mut open: BTreeMap<(Sbdf, Rc<str>), Span> = BTreeMap::new();
-    for (bdf, event, span) in imported {
-        let place = (bdf, span.qube.clone());
-        let done = if event == StayEvent::End {
-            let to = span.from;
-            let begun = open.remove(&place).unwrap_or(span);
-            Some(Span { to, ended: true, ..begun })
-        } else {
-            open.insert(place, span)
-        };
-        readers.entry(bdf).or_default().lane.stays.extend(done);
-    }
-    for ((bdf, _), span) in open {
-        readers.entry(bdf).or_default().lane.stays.push(span);
     }
 }
