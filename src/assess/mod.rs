@@ -9,6 +9,7 @@ mod coverage;
 mod exposure;
 mod hazards;
 mod identity;
+mod neighbours;
 mod reboot;
 mod state;
 mod taken;
@@ -21,12 +22,11 @@ pub use coverage::{Coverage, Point};
 pub use exposure::{had, Candidate, Ended, Exposure, Fold, Had, Past};
 pub use hazards::{of_hold, of_return, Hazard, HazardId, Severity};
 pub use identity::{differences as identity_differences, same};
+pub use neighbours::{share_a_past, siblings};
 pub use reboot::{advice, Reboot};
 pub use state::{state_of, Kind, State};
 pub use taken::assign_again;
 pub use words::{gap_words, span, when};
-
-use crate::observe::{Dom0, Function};
 
 /// What the tool says of a function.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,29 +97,4 @@ pub fn stops(hazards: &[Hazard]) -> Vec<HazardId> {
         }
     }
     stops
-}
-
-/// Functions that can reach it past the IOMMU, or go with it: those of its slot, of its bus where that is not the root
-/// bus (whose functions have nothing in common), behind a conventional bridge with it, and of the same virtualised
-/// device (SR-IOV).
-#[must_use]
-pub fn siblings<'a>(dom0: &'a Dom0, function: &Function) -> Vec<&'a Function> {
-    dom0.functions
-        .values()
-        .filter(|other| other.sbdf != function.sbdf)
-        .filter(|other| {
-            of_one_device(function, other)
-                || function.parents.first().is_some_and(|bridge| other.parents.first() == Some(bridge))
-                || hazards::shared_bridge(dom0, function)
-                    .is_some_and(|bridge| other.parents.contains(&bridge))
-        })
-        .collect()
-}
-
-/// Whether two are functions of one device, which may share firmware and registers: of a slot, or of one that is
-/// virtualised (SR-IOV).
-#[must_use]
-pub fn of_one_device(one: &Function, other: &Function) -> bool {
-    let device = |it: &Function| it.physical_function.unwrap_or(it.sbdf);
-    one.sbdf != other.sbdf && (one.sbdf.same_slot(other.sbdf) || device(one).same_slot(device(other)))
 }

@@ -1,7 +1,7 @@
 //! What the journal tells of functions, led from the journal to what follows from it.
 
 use super::Context;
-use crate::assess::{of_one_device, same, Candidate, Fold, Past};
+use crate::assess::{same, share_a_past, Candidate, Fold, Past};
 use crate::error::{Exit, Failure};
 use crate::journal::{journal_boot, Uptime};
 use crate::names::Sbdf;
@@ -19,7 +19,7 @@ pub fn past_of(context: &Context, sources: &Sources, dom0: &Dom0, wanted: &[Sbdf
     let asked: Vec<_> = wanted.iter().filter_map(|sbdf| dom0.functions.get(sbdf)).collect();
     // What is done to one function of a device, all of them may have been through.
     let functions = dom0.functions.values().filter(|function| {
-        wanted.contains(&function.sbdf) || asked.iter().any(|one| of_one_device(one, function))
+        wanted.contains(&function.sbdf) || asked.iter().any(|one| share_a_past(dom0, one, function))
     });
     let identities: BTreeMap<Sbdf, _> =
         functions.map(|function| (function.sbdf, identity::of(&sources.sysfs, function))).collect();

@@ -50,6 +50,18 @@ impl Sbdf {
         (self.segment, self.bus, self.device) == (other.segment, other.bus, other.device)
     }
 
+    /// Whether both are on one bus.
+    #[must_use]
+    pub fn same_bus(self, other: Self) -> bool {
+        (self.segment, self.bus) == (other.segment, other.bus)
+    }
+
+    /// Another function of its bus; `None` where there can be no such.
+    #[must_use]
+    pub fn on_its_bus(self, device: u8, function: u8) -> Option<Self> {
+        Self::new(self.segment, self.bus, device, function)
+    }
+
     /// The number Xen's domctls take: segment, bus, device, function packed
     /// (`xen/include/xen/pci.h`, `pci_sbdf_t`). `None` where Xen has no name for
     /// the segment.

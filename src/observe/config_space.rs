@@ -15,6 +15,10 @@ const CAPABILITY_LIST: u16 = 1 << 4;
 const CAPABILITY_EXPRESS: u8 = 0x10;
 const CAPABILITY_ADVANCED_FEATURES: u8 = 0x13;
 const EXTENDED_SERIAL_NUMBER: u16 = 0x0003;
+const EXTENDED_ACCESS_CONTROL: u16 = 0x000d;
+/// Access control that sends requests of one port to another up first: source validation, redirection of requests and of
+/// completions, upstream forwarding. What the kernel asks for (`drivers/iommu/iommu.c`, `REQ_ACS_FLAGS`).
+const ISOLATION: u32 = 0x1d;
 
 /// What a function's config space says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +61,19 @@ pub struct Express {
     pub kind: u8,
     /// Function-number bits it may use for phantom functions, 0 to 3.
     pub phantom_bits: u8,
+}
+
+/// What kind of port a PCI Express capability says that a function is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PortKind {
+    /// Of the root complex, with one device below it.
+    Root,
+    /// Of a switch, towards the root complex.
+    Upstream,
+    /// Of a switch, with one device below it.
+    Downstream,
+    /// A bridge to conventional PCI.
+    ToConventional,
 }
 
 /// A config space of nothing but ones: the function does not answer.
@@ -115,6 +132,18 @@ impl ConfigSpace {
         match (self.vendor, self.device) {
             (0xffff, 0xffff) => Self { vendor, device, ..self },
             _ => self,
+        }
+    }
+
+    /// Which kind of port it is; `None` where it is an endpoint, or not of PCI Express.
+    #[must_use]
+    pub fn port(&self) -> Option<PortKind> {
+        match self.express?.kind {
+            4 => Some(PortKind::Root),
+            5 => Some(PortKind::Upstream),
+            6 => Some(PortKind::Downstream),
+            7 => Some(PortKind::ToConventional),
+            _ => None,
         }
     }
 
@@ -183,6 +212,21 @@ pub struct Extended {
     pub capabilities: Vec<u16>,
     /// The device serial number, where there is one.
     pub serial: Option<u64>,
+    /// The access control capability behind its header: what it can do and does, and the register after that.
+    pub access_control: Option<(u32, u32)>,
+}
+
+impl Extended {
+    /// Whether a port sends all requests from below it up to the root complex, where the IOMMU sees them. What it cannot
+    /// switch on it does anyway. Root ports of some Intel chipsets have wider registers, in which the second is what is on
+    /// (`drivers/pci/quirks.c`, `pci_quirk_intel_spt_pch_acs`).
+    #[must_use]
+    pub fn isolates(&self, is_intel_root_port: bool) -> bool {
+        let Some((first, second)) = self.access_control else { return false };
+        let wanted = ISOLATION & first;
+        let is_on = |control: u32| control & wanted == wanted;
+        is_on(first >> 16) || is_intel_root_port && first >> 16 == 0 && is_on(second)
+    }
 }
 
 /// Reads them one register at a time, for each costs an access to the device.
@@ -201,6 +245,9 @@ pub fn extended(mut register: impl FnMut(u64) -> Option<u32>) -> Option<Extended
         if id == EXTENDED_SERIAL_NUMBER && found.serial.is_none() {
             let (low, high) = (register(at + 4)?, register(at + 8)?);
             found.serial = Some(u64::from(high) << 32 | u64::from(low));
+        }
+        if id == EXTENDED_ACCESS_CONTROL && found.access_control.is_none() {
+            found.access_control = Some((register(at + 4)?, register(at + 8)?));
         }
         let next = u64::from(header >> 20 & 0xffc);
         if next < CONVENTIONAL_SIZE {
@@ -277,6 +324,20 @@ mod tests {
         assert_eq!(serial_number(read), Some(0x2_0000_0001));
         assert_eq!(serial_number(|_| Some(0x1000_0001)), None, "a loop ends");
         assert_eq!(serial_number(|_| Some(u32::MAX)), None);
+    }
+
+    #[test]
+    fn a_port_isolates_where_all_it_can_do_is_on() {
+        let isolates = |first, second, intel| {
+            let registers = [(0x100, 0x0001_000d), (0x104, first), (0x108, second)];
+            let read = |at| registers.iter().find(|(place, _)| *place == at).map(|(_, value)| *value);
+            extended(read).unwrap().isolates(intel)
+        };
+        assert!(isolates(0x001d_005f, 0, false));
+        assert!(!isolates(0x000d_005f, 0, false), "no upstream forwarding");
+        assert!(isolates(0x0001_0001, 0, false), "what cannot be switched is on");
+        assert!(!isolates(0x0000_001f, 0x1f, false) && isolates(0x0000_001f, 0x1f, true));
+        assert!(!extended(|_| Some(0)).unwrap().isolates(true), "no such capability");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One PCI function, as sysfs and its config space show it.
 
-use super::config_space::{ConfigSpace, CONVENTIONAL_SIZE};
+use super::config_space::{extended, ConfigSpace, PortKind, CONVENTIONAL_SIZE};
 use crate::error::Failure;
 use crate::names::{DriverName, Hop, Sbdf};
 use crate::system::sysfs::PciSysfs;
@@ -41,6 +41,9 @@ pub struct Function {
     pub reset_methods: Option<Vec<String>>,
     /// Bridges above it, the nearest first.
     pub parents: Vec<Sbdf>,
+    /// Whether it keeps what is below it from reaching others past the IOMMU; `None` where it is not a port with one
+    /// device below it.
+    pub isolates: Option<bool>,
     /// Whether the firmware's screen is on it.
     pub boot_display: bool,
     /// SR-IOV virtual functions that are switched on.
@@ -166,6 +169,7 @@ pub fn read(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Function, Failure> {
     let physical_function = sysfs.linked_function(sbdf, "physfn")?;
     let config = config_of(&bytes, physical_function.is_some(), (vendor, device));
     let vfs = sysfs.attribute(sbdf, "sriov_numvfs")?;
+    let isolates = config.as_ref().and_then(|config| isolates(sysfs, sbdf, config));
     Ok(Function {
         sbdf,
         vendor,
@@ -179,11 +183,24 @@ pub fn read(sysfs: &PciSysfs, sbdf: Sbdf) -> Result<Function, Failure> {
         has_rom: super::resources::has_rom(sysfs, sbdf),
         reset_methods: reset_methods(sysfs, sbdf)?,
         parents: sysfs.parents(sbdf)?,
+        isolates,
         boot_display: sysfs.attribute(sbdf, "boot_vga")?.as_deref() == Some("1"),
         // A number that cannot be read counts as some.
         virtual_functions: vfs.map_or(0, |text| text.parse().unwrap_or(u32::MAX)),
         physical_function,
     })
+}
+
+/// Whether a port keeps what is below it apart. What cannot be read does not.
+fn isolates(sysfs: &PciSysfs, sbdf: Sbdf, config: &ConfigSpace) -> Option<bool> {
+    let is_root = match config.port()? {
+        PortKind::Root => true,
+        PortKind::Downstream => false,
+        PortKind::Upstream | PortKind::ToConventional => return None,
+    };
+    let is_seen = sysfs.config_size(sbdf).is_some_and(|size| size > CONVENTIONAL_SIZE);
+    let found = is_seen.then(|| extended(|at| sysfs.register(sbdf, at))).flatten();
+    Some(found.is_some_and(|found| found.isolates(is_root && config.vendor == 0x8086)))
 }
 
 /// What says of each USB bus below it whether its devices are taken. A bus is right below its host controller, which dwc3

@@ -73,6 +73,8 @@ pub struct Dom0 {
     pub uses: Reading<Uses>,
     /// Whether an IOMMU is in force.
     pub iommu: Reading<bool>,
+    /// Xen's command line.
+    pub xen_cmdline: Reading<String>,
     /// The kernel's command line.
     pub cmdline: String,
     /// The kernel's id of this boot.
@@ -154,6 +156,10 @@ impl Sources {
             Ok(xen) => xen.has_iommu().map_err(|error| format!("Xen does not say: {error}")),
             Err(failure) => Err(refused(failure)),
         };
+        let xen_cmdline = match &self.xen {
+            Ok(xen) => xen.command_line().map_err(|error| format!("Xen does not say: {error}")),
+            Err(failure) => Err(refused(failure)),
+        };
         let uses = match (&mut self.xenstore, &self.xen) {
             (Ok(store), Ok(xen)) => usage::read(store, xen),
             (Err(failure), _) => Err(refused(failure)),
@@ -180,6 +186,7 @@ impl Sources {
             owners,
             uses,
             iommu,
+            xen_cmdline,
             cmdline,
             boot_id: boot_id(&self.root)?,
             qubes: self.root.path("/etc/qubes-release").exists(),

@@ -171,6 +171,7 @@ mod tests {
             has_rom: false,
             reset_methods: None,
             parents: Vec::new(),
+            isolates: None,
             boot_display: false,
             virtual_functions: 0,
             physical_function: None,

@@ -55,6 +55,7 @@ type SendDebugKeys = unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int;
 type ReadConsoleRing =
     unsafe extern "C" fn(*mut c_void, *mut c_char, *mut c_uint, c_int, c_int, *mut u32) -> c_int;
 type PhysInfo = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+type Version = unsafe extern "C" fn(*mut c_void, c_int, *mut c_void) -> c_int;
 type GetInfoList = unsafe extern "C" fn(*mut c_void, u32, c_uint, *mut c_void) -> c_int;
 type Assign = unsafe extern "C" fn(*mut c_void, u32, u32, u32) -> c_int;
 type Deassign = unsafe extern "C" fn(*mut c_void, u32, u32) -> c_int;
@@ -66,6 +67,7 @@ pub struct Interface {
     send_debug_keys: SendDebugKeys,
     read_console_ring: ReadConsoleRing,
     physinfo: PhysInfo,
+    version: Version,
     getinfolist: GetInfoList,
     assign: Assign,
     deassign: Deassign,
@@ -115,13 +117,24 @@ impl Interface {
         };
         // SAFETY: each address is a function of the C signature its type gives
         // (xenctrl.h), and a function pointer has the size of a data pointer.
-        let (open, close, send_debug_keys, read_console_ring, physinfo, getinfolist, assign, deassign) = unsafe {
+        let (
+            open,
+            close,
+            send_debug_keys,
+            read_console_ring,
+            physinfo,
+            version,
+            getinfolist,
+            assign,
+            deassign,
+        ) = unsafe {
             (
                 std::mem::transmute::<*mut c_void, Open>(symbol("xc_interface_open")?),
                 std::mem::transmute::<*mut c_void, Close>(symbol("xc_interface_close")?),
                 std::mem::transmute::<*mut c_void, SendDebugKeys>(symbol("xc_send_debug_keys")?),
                 std::mem::transmute::<*mut c_void, ReadConsoleRing>(symbol("xc_readconsolering")?),
                 std::mem::transmute::<*mut c_void, PhysInfo>(symbol("xc_physinfo")?),
+                std::mem::transmute::<*mut c_void, Version>(symbol("xc_version")?),
                 std::mem::transmute::<*mut c_void, GetInfoList>(symbol("xc_domain_getinfolist")?),
                 std::mem::transmute::<*mut c_void, Assign>(symbol("xc_assign_device")?),
                 std::mem::transmute::<*mut c_void, Deassign>(symbol("xc_deassign_device")?),
@@ -140,6 +153,7 @@ impl Interface {
             send_debug_keys,
             read_console_ring,
             physinfo,
+            version,
             getinfolist,
             assign,
             deassign,
@@ -176,6 +190,16 @@ impl Interface {
         // has 4096, aligned.
         check(unsafe { (self.physinfo)(self.handle, ptr::from_mut(&mut *info).cast()) })?;
         Ok(info.u32_at(28))
+    }
+
+    /// `XENVER_commandline`: at most 1,024 bytes, with a NUL behind them.
+    pub fn command_line(&self) -> io::Result<String> {
+        const COMMAND_LINE: c_int = 9;
+        let mut text = Scratch::new();
+        // SAFETY: a `xen_commandline_t` is 1024 bytes in every version, the buffer has 4096.
+        check(unsafe { (self.version)(self.handle, COMMAND_LINE, ptr::from_mut(&mut *text).cast()) })?;
+        let bytes = text.0.split(|byte| *byte == 0).next().unwrap_or_default();
+        Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 
     /// The first domain whose id is `first` or above, with its `XEN_DOMINF` flags;

@@ -150,6 +150,17 @@ impl Xen {
         }
     }
 
+    /// The command line that Xen was started with.
+    pub fn command_line(&self) -> io::Result<String> {
+        match &self.inner {
+            Inner::Library { interface, .. } => interface.command_line(),
+            Inner::Model(folder) => match read_text(&folder.join("cmdline")) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+                read => read,
+            },
+        }
+    }
+
     /// Every domain Xen lists: running, paused, shut down or dying.
     pub fn domains(&self) -> io::Result<Vec<Domain>> {
         let mut domains = Vec::new();

@@ -239,6 +239,33 @@ fn what_a_qube_did_to_another_function_of_the_card_is_asked_too() {
 }
 
 #[test]
+fn what_a_qube_did_to_the_ninth_function_of_an_ari_device_is_asked_too() {
+    let (port, ninth) = ("0000:00:02.0", "0000:00:08.0");
+    let mut dom0 = Dom0::with(Function::root_port(port));
+    dom0.add(Function::nic(NIC).behind(&[port]).held());
+    dom0.add(Function::nic(ninth).behind(&[port]).held().quarantined());
+    let _mark = listens(&dom0);
+    told(&dom0, BOOT, &[recorder("start"), seized(ID), stay_of(ninth, "begin", "work", 4)]);
+    told(&dom0, BOOT, &[stay_of(ninth, "end", "work", 4)]);
+    assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["siblings-elsewhere", "network"]));
+    assert_eq!(hazard(&dom0, "siblings-elsewhere")["evidence"], "0000:00:08.0 (was with work)");
+}
+
+#[test]
+fn what_a_qube_did_to_a_function_that_can_reach_it_is_asked_too() {
+    let (one, two, other) = ("0000:00:1c.0", "0000:00:1c.1", "0000:04:00.0");
+    let mut dom0 = Dom0::with(Function::root_port(one));
+    dom0.add(Function::root_port(two));
+    dom0.add(Function::nic(NIC).behind(&[one]).held());
+    dom0.add(Function::nic(other).behind(&[two]).held().quarantined());
+    let _mark = listens(&dom0);
+    told(&dom0, BOOT, &[recorder("start"), seized(ID), stay_of(other, "begin", "work", 4)]);
+    told(&dom0, BOOT, &[stay_of(other, "end", "work", 4)]);
+    assert_eq!(dom0.json(&["plan", NIC])["accept"], json!(["siblings-elsewhere", "network"]));
+    assert_eq!(hazard(&dom0, "siblings-elsewhere")["evidence"], "0000:04:00.0 (was with work)");
+}
+
+#[test]
 fn a_quarantine_that_no_record_explains_is_unknown_history() {
     let dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
     let _mark = listens(&dom0);

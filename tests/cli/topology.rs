@@ -156,3 +156,101 @@ fn a_path_of_qubes_4_3_leads_over_bridges() {
         dom0.run(&["--json", "show", path]).fails(2, "no-such-device");
     }
 }
+
+/// A card with two functions behind a root port, of which a qube has the other.
+fn with_a_qubes(own: Function, other: Function) -> Dom0 {
+    let mut dom0 = Dom0::with(Function::root_port(PORT));
+    dom0.add(own.behind(&[PORT]).held().quarantined());
+    dom0.add(other.behind(&[PORT]).held().owned_by("d7"));
+    dom0
+}
+
+#[test]
+fn a_virtual_function_stays_while_its_physical_one_is_not_dom0s() {
+    let physical = || Function::nic("0000:03:00.0").attribute("sriov_numvfs", "1");
+    let linked = |dom0: &Dom0| {
+        let link = dom0.path(&format!("sys/devices/pci0000:00/{PORT}/0000:03:10.0/physfn"));
+        std::os::unix::fs::symlink("../0000:03:00.0", link).unwrap();
+    };
+    let dom0 = with_a_qubes(Function::nic("0000:03:10.0"), physical());
+    linked(&dom0);
+    refused(&dom0, "0000:03:10.0", "shared-dma", "it is a virtual function of 0000:03:00.0");
+    let mut dom0 = Dom0::with(Function::root_port(PORT));
+    dom0.add(physical().behind(&[PORT]).driven("e1000e"));
+    dom0.add(Function::nic("0000:03:10.0").behind(&[PORT]).held().quarantined());
+    linked(&dom0);
+    assert!(!dom0.hazards("0000:03:10.0").contains(&"shared-dma".to_owned()));
+}
+
+#[test]
+fn a_device_whose_dma_carries_anothers_id_shares_it() {
+    let reader = || Function::new("0000:03:00.0", 0x1180, 0xe823, 0x08_0501);
+    let firewire = Function::new("0000:03:00.3", 0x1180, 0xe832, 0x0c_0010);
+    let evidence = "0000:03:00.3 may do DMA with the id of 0000:03:00.0";
+    refused(&with_a_qubes(reader(), firewire.clone()), "0000:03:00.0", "shared-dma", evidence);
+    refused(&with_a_qubes(firewire, reader()), "0000:03:00.3", "shared-dma", evidence);
+    let disks = |bdf: &str| Function::new(bdf, 0x1b4b, 0x9230, 0x01_0601);
+    let dom0 = with_a_qubes(disks("0000:03:00.0"), Function::nic("0000:03:00.1"));
+    refused(&dom0, "0000:03:00.0", "shared-dma", "0000:03:00.0 may do DMA with the id of 0000:03:00.1");
+    let dom0 = with_a_qubes(disks("0000:03:00.0"), Function::nic("0000:03:00.2"));
+    assert!(!dom0.hazards("0000:03:00.0").contains(&"shared-dma".to_owned()));
+}
+
+#[test]
+fn phantom_functions_that_xen_was_told_of_share_their_dma() {
+    let dom0 = with_a_qubes(Function::nic("0000:03:00.0"), Function::nic("0000:03:00.2"));
+    assert!(!dom0.hazards("0000:03:00.0").contains(&"shared-dma".to_owned()));
+    dom0.write("proc/xen/model/cmdline", "dom0_mem=4G pci-phantom=03:00,1 pci-phantom=05:00,2");
+    refused(&dom0, "0000:03:00.0", "shared-dma", "0000:03:00.0 may do DMA with the id of 0000:03:00.2");
+    dom0.write("proc/xen/model/cmdline", "pci-phantom=0:4:0,1 pci-phantom=03:00,4");
+    assert!(!dom0.hazards("0000:03:00.0").contains(&"shared-dma".to_owned()));
+}
+
+#[test]
+fn functions_of_an_ari_device_are_one_device() {
+    let dom0 = with_a_qubes(Function::nic("0000:03:00.0"), Function::nic("0000:03:01.0"));
+    dom0.qube_has(7, "sys-net", "0000:03:01.0");
+    dom0.run(&["plan", "0000:03:00.0"]).says("siblings-elsewhere").says("0000:03:01.0 (sys-net");
+}
+
+/// Two cards behind the ports of a switch whose access control is so, or is missing; a qube has the second.
+fn behind_a_switch(control: Option<u8>) -> Dom0 {
+    let (up, one, other) = ("0000:01:00.0", "0000:02:00.0", "0000:02:01.0");
+    let mut dom0 = Dom0::with(Function::root_port(PORT).access_control(0x1f));
+    dom0.add(Function::root_port(up).express(5, 0).behind(&[PORT]));
+    for port in [one, other] {
+        let port = Function::root_port(port).express(6, 0).behind(&[PORT, up]);
+        dom0.add(control.map_or(port.clone(), |control| port.access_control(control)));
+    }
+    dom0.add(Function::nic("0000:03:00.0").behind(&[PORT, up, one]).held().quarantined());
+    dom0.add(Function::nic("0000:04:00.0").behind(&[PORT, up, other]).held().owned_by("d7"));
+    dom0
+}
+
+#[test]
+fn functions_that_reach_each_other_through_a_switch_are_siblings() {
+    for control in [None, Some(0), Some(0x0f)] {
+        let dom0 = behind_a_switch(control);
+        assert!(dom0.hazards("0000:03:00.0").contains(&"siblings-elsewhere".to_owned()), "{control:?}");
+        dom0.run(&["plan", "0000:03:00.0"]).says("0000:04:00.0 (d7)");
+    }
+    let dom0 = behind_a_switch(Some(0x1f));
+    assert!(!dom0.hazards("0000:03:00.0").contains(&"siblings-elsewhere".to_owned()));
+}
+
+#[test]
+fn root_ports_of_one_slot_that_do_not_isolate_join_what_is_below_them() {
+    let below = |ports: [Function; 2]| {
+        let mut dom0 = Dom0::with(ports[0].clone());
+        let behind = ports.clone().map(|port| port.bdf);
+        dom0.add(ports[1].clone());
+        dom0.add(Function::nic("0000:03:00.0").behind(&[&behind[0]]).held().quarantined());
+        dom0.add(Function::nic("0000:04:00.0").behind(&[&behind[1]]).held().owned_by("d7"));
+        dom0.hazards("0000:03:00.0").contains(&"siblings-elsewhere".to_owned())
+    };
+    let port = |bdf: &str| Function::root_port(bdf);
+    assert!(below([port("0000:00:1c.0"), port("0000:00:1c.4")]));
+    assert!(below([port("0000:00:1c.0").access_control(0x1d), port("0000:00:1c.4")]));
+    assert!(!below([port("0000:00:1c.0").access_control(0x1d), port("0000:00:1c.4").access_control(0x1d)]));
+    assert!(!below([port("0000:00:1c.0"), port("0000:00:1d.0")]));
+}

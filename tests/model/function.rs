@@ -138,6 +138,14 @@ impl Function {
         self
     }
 
+    /// A port that sends all requests from below it up (ACS), with these access control bits switched on.
+    pub fn access_control(mut self, control: u8) -> Self {
+        self.config.resize(4096, 0);
+        self.config[0x100..0x104].copy_from_slice(&0x0001_000du32.to_le_bytes());
+        self.config[0x104..0x108].copy_from_slice(&[0x5f, 0, control, 0]);
+        self
+    }
+
     /// As a user without rights sees it: 64 bytes.
     pub fn seen_without_root(mut self) -> Self {
         self.config.truncate(64);

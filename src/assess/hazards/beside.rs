@@ -4,8 +4,8 @@
 use super::past::{few, is_unexplained, present, with_present};
 use super::{owner, Hazard, HazardId};
 use crate::assess::exposure::{had, Past};
+use crate::assess::neighbours::{reach_each_other, share_a_past, siblings};
 use crate::assess::state::state_of;
-use crate::assess::{of_one_device, siblings};
 use crate::names::{Owner, Sbdf};
 use crate::observe::{Dom0, Function};
 
@@ -24,19 +24,28 @@ struct Beside {
 pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Option<Hazard> {
     let own = holders(dom0, function.sbdf, past);
     let mut all = Vec::new();
-    for other in siblings(dom0, function) {
-        let one_device = of_one_device(function, other);
-        all.extend(of_sibling(dom0, other, past, one_device.then_some(own.as_slice())));
-        if one_device && known && is_unknown(dom0, other, past) {
+    let reached = dom0.functions.values().filter(|other| reach_each_other(dom0, function, other));
+    let mut others = siblings(dom0, function);
+    others.extend(reached);
+    let mut reach = false;
+    for other in others {
+        let shared = share_a_past(dom0, function, other);
+        let before = all.len();
+        all.extend(of_sibling(dom0, other, past, shared.then_some(own.as_slice())));
+        if shared && known && is_unknown(dom0, other, past) {
             let words = format!("{} (who had it is not known for sure)", other.sbdf);
             all.push(Beside { words, labels: Vec::new(), now: false, unseen: false });
         }
+        let only_reach = !siblings(dom0, function).iter().any(|one| one.sbdf == other.sbdf);
+        reach |= only_reach && all.len() > before;
     }
     if all.is_empty() {
         return None;
     }
     let sentence = if all.iter().any(|one| one.now) {
         "other functions of its slot, bus or card are with a qube and may reach it past the IOMMU"
+    } else if reach {
+        "a qube had other functions of its device or that can reach it, or may have had, and could have altered it"
     } else {
         "a qube had other functions of its device, or may have had, and could have altered what they share"
     };

@@ -7,13 +7,14 @@ mod drivers;
 mod in_use;
 mod past;
 mod policy;
+mod requester;
 mod table;
 mod topology;
 
 pub use table::{HazardId, Severity};
-pub use topology::shared_bridge;
 
 use super::exposure::Past;
+use super::neighbours::shared_bridge;
 use super::state::State;
 use crate::names::{DriverName, Owner, Sbdf};
 use crate::observe::{Claims, Dom0, Function};

@@ -77,8 +77,10 @@ hazards! {
         "Xen's owner could not be established."
         "see whether Xen answers (`xl info`), and try again";
     SharedDma "shared-dma" Stop
-        "It shares a requester id with a function that is not dom0's: conventional PCI behind a bridge, phantom functions."
-        "leave it: what is behind one bridge goes together, by a reboot";
+        "Its DMA cannot be told from that of a function that is not dom0's: conventional PCI behind a bridge, phantom \
+         functions, devices whose DMA is known to carry another's id; or it is a virtual function whose physical function is \
+         not dom0's."
+        "leave it: functions whose DMA cannot be told apart go together, by a reboot";
     Bridge "bridge" Stop
         "It is a bridge: other functions are behind it."
         "leave it: it is never moved by itself";
@@ -138,8 +140,9 @@ hazards! {
         "A qube was given it without a reset."
         POLICY;
     SiblingsElsewhere "siblings-elsewhere" Warn
-        "Other functions of its slot or bus are with a qube, or others of its device (of its slot, of the same \
-         virtualised device) were, and `exposed` does not name that qube yet, or who had them is less known than who had \
+        "Other functions of its slot or bus, or that can reach it because a port above them does not keep them apart (ACS), \
+         are with a qube; or others of its device (of its slot, of the same virtualised device, below the same port), or that \
+         can reach it, were, and `exposed` does not name that qube yet, or who had them is less known than who had \
          this one."
         POLICY;
     NoIommu "no-iommu" Warn

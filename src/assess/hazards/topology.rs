@@ -1,12 +1,10 @@
 //! Where the function stands: what is behind it, beside it, and whose DMA looks like its own.
 
+use super::requester::Aliases;
 use super::{owner, Hazard, HazardId};
-use crate::names::{Owner, Sbdf};
+use crate::assess::neighbours::shared_bridge;
+use crate::names::Owner;
 use crate::observe::{Dom0, Function};
-
-/// PCI Express port type of a bridge to conventional PCI (base specification,
-/// PCI Express capabilities register).
-const EXPRESS_TO_PCI_BRIDGE: u8 = 7;
 
 /// Functions that are never returned one by one.
 pub fn not_one_by_one(dom0: &Dom0, function: &Function) -> Vec<Hazard> {
@@ -32,35 +30,18 @@ pub fn not_one_by_one(dom0: &Dom0, function: &Function) -> Vec<Hazard> {
     hazards
 }
 
-/// The bridge whose requester id the function's DMA carries: behind a bridge to
-/// conventional PCI all functions look like one to the IOMMU.
-#[must_use]
-pub fn shared_bridge(dom0: &Dom0, function: &Function) -> Option<Sbdf> {
-    // The one nearest to the root bus is what the IOMMU sees.
-    function.parents.iter().rev().copied().find(|parent| {
-        let Some(bridge) = dom0.functions.get(parent) else { return false };
-        let Some(config) = &bridge.config else { return true };
-        match config.express {
-            Some(express) => express.kind == EXPRESS_TO_PCI_BRIDGE,
-            // No PCI Express capability: a bridge of conventional PCI.
-            None => config.header == 1,
-        }
-    })
-}
-
 /// Another domain's DMA could not be told from its own.
 pub fn shared_dma(dom0: &Dom0, function: &Function) -> Option<Hazard> {
     shared(dom0, function).map(|hazard| hazard.resting_on_the_unseen(dom0.owners.is_err()))
 }
 
 fn shared(dom0: &Dom0, function: &Function) -> Option<Hazard> {
-    let foreign = |other: &&Function| owner(dom0, other.sbdf) != Some(Owner::Dom0);
     if let Some(bridge) = shared_bridge(dom0, function) {
         let behind = dom0
             .functions
             .values()
             .filter(|other| other.sbdf != function.sbdf && other.parents.contains(&bridge))
-            .find(foreign);
+            .find(|other| is_foreign(dom0, other));
         if let Some(other) = behind {
             return Some(Hazard::new(
                 HazardId::SharedDma,
@@ -72,19 +53,51 @@ fn shared(dom0: &Dom0, function: &Function) -> Option<Hazard> {
             ));
         }
     }
-    let phantom = |function: &Function| {
+    steered(dom0, function).or_else(|| aliased(dom0, function)).or_else(|| phantom(dom0, function))
+}
+
+fn is_foreign(dom0: &Dom0, other: &Function) -> bool {
+    owner(dom0, other.sbdf) != Some(Owner::Dom0)
+}
+
+/// Whoever drives a physical function decides what its virtual functions do.
+fn steered(dom0: &Dom0, function: &Function) -> Option<Hazard> {
+    let physical = function.physical_function?;
+    let sentence = format!(
+        "its physical function {physical} is not dom0's, and whoever drives that one can have it do DMA"
+    );
+    (owner(dom0, physical) != Some(Owner::Dom0)).then(|| {
+        Hazard::new(HazardId::SharedDma, sentence, format!("it is a virtual function of {physical}"))
+    })
+}
+
+/// Its requests may carry another's id, or another's may carry its own.
+fn aliased(dom0: &Dom0, function: &Function) -> Option<Hazard> {
+    let own = Aliases::of(dom0, function);
+    let on_bus = dom0.functions.values().filter(|other| other.sbdf.same_bus(function.sbdf));
+    let foreign = on_bus.filter(|other| other.sbdf != function.sbdf && is_foreign(dom0, other));
+    foreign.into_iter().find_map(|other| {
+        let evidence = own.meets(&Aliases::of(dom0, other))?;
+        let sentence = format!("{} is not dom0's; their DMA cannot be told apart", other.sbdf);
+        Some(Hazard::new(HazardId::SharedDma, sentence, evidence))
+    })
+}
+
+/// Functions of its slot may use ids of others that are not there.
+fn phantom(dom0: &Dom0, function: &Function) -> Option<Hazard> {
+    let says_so = |function: &Function| {
         let Some(config) = &function.config else { return true };
         config.express.is_some_and(|express| express.phantom_bits > 0)
     };
     let slot = || dom0.functions.values().filter(|other| other.sbdf.same_slot(function.sbdf));
-    let other = slot().filter(|other| other.sbdf != function.sbdf).find(foreign)?;
-    slot().any(phantom).then(|| {
-        Hazard::new(
-            HazardId::SharedDma,
-            format!("its slot may use phantom functions, and {} there is not dom0's", other.sbdf),
-            "phantom functions in the PCI Express device capabilities",
-        )
-    })
+    let other = slot().find(|other| other.sbdf != function.sbdf && is_foreign(dom0, other))?;
+    let evidence = match &dom0.xen_cmdline {
+        _ if slot().any(says_so) => "phantom functions in the PCI Express device capabilities".to_owned(),
+        Ok(_) => return None,
+        Err(why) => format!("whether Xen's command line has pci-phantom= is not known: {why}"),
+    };
+    let sentence = format!("its slot may use phantom functions, and {} there is not dom0's", other.sbdf);
+    Some(Hazard::new(HazardId::SharedDma, sentence, evidence))
 }
 
 /// Whether nothing kept its DMA from dom0.

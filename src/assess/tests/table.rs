@@ -395,14 +395,20 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             "another virtual function of the same device was with a qube",
             plain()
                 .with(|function| function.physical_function = Some(sbdf("0000:00:09.0")))
+                .beside(function("0000:00:09.0", PLAIN), Owner::Dom0)
                 .beside(virtual_function(), Owner::Quarantine)
                 .uses("0000:00:09.6", 7, "sys-usb", false, ""),
             "siblings-elsewhere ~never-exposed -> ask",
         ),
         (
             "a function of its bus was with a qube",
-            behind(4, Owner::Dom0).uses("0000:00:08.0", 7, "sys-usb", false, ""),
+            behind(5, Owner::Dom0).uses("0000:00:08.0", 7, "sys-usb", false, ""),
             "~never-exposed -> heal",
+        ),
+        (
+            "a function of its bus was with a qube, and a root port has one device below it (ARI)",
+            behind(4, Owner::Dom0).uses("0000:00:08.0", 7, "sys-usb", false, ""),
+            "siblings-elsewhere ~never-exposed -> ask",
         ),
         (
             "a neighbour on the root bus is with a qube",
@@ -420,7 +426,12 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             plain()
                 .with(|function| function.physical_function = Some(sbdf("0000:00:09.0")))
                 .beside(function("0000:00:09.0", PLAIN), Owner::Domain(9)),
-            "siblings-elsewhere ~never-exposed -> ask",
+            "!shared-dma siblings-elsewhere ~never-exposed -> refused",
+        ),
+        (
+            "who has its physical function is not known",
+            plain().with(|function| function.physical_function = Some(sbdf("0000:00:09.0"))),
+            "!shared-dma ~never-exposed -> refused",
         ),
         (
             "behind a bridge to PCI, the other is a qube's",
