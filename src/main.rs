@@ -1,7 +1,6 @@
 //! Gives PCI devices that a qube has used back to dom0: parse, dispatch, exit.
 
 mod assess;
-mod audit_cli;
 mod cli;
 mod commands;
 mod consent;
@@ -44,7 +43,7 @@ fn main() -> ExitCode {
     report::keep_quiet(cli.quiet);
     let (name, result) = match &cli.command {
         Command::List { all } => ("list", commands::list::run(&context, *all)),
-        Command::Show { device } => ("show", commands::show::run(&context, device)),
+        Command::Show(devices) => ("show", commands::show::run(&context, devices)),
         Command::Plan(args) => ("plan", commands::plan::run(&context, args)),
         Command::Reattach(args) => ("reattach", commands::reattach::run(&context, args)),
         Command::Rollback(args) => ("rollback", commands::rollback::run(&context, args)),

@@ -5,6 +5,7 @@
 
 mod act;
 mod boot_script;
+mod case;
 mod coverage;
 mod exposure;
 mod hazards;
@@ -18,9 +19,10 @@ pub mod tests;
 mod words;
 
 pub use act::{Act, Acts, Taken};
+pub use case::Case;
 pub use coverage::{Coverage, Point};
-pub use exposure::{had, Candidate, Ended, Exposure, Fold, Had, Past};
-pub use hazards::{of_hold, of_return, Hazard, HazardId, Severity};
+pub use exposure::{Candidate, Ended, Fold, Had, Past};
+pub use hazards::{of_one_requester, Hazard, HazardId, Severity};
 pub use identity::{differences as identity_differences, same};
 pub use neighbours::{share_a_past, siblings};
 pub use reboot::{advice, Reboot};

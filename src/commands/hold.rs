@@ -1,64 +1,61 @@
-//! `hold`: give a function to pciback, quarantined.
+//! `hold`: give functions to pciback, quarantined; several are one operation.
 
-use super::assessed::gone;
-use super::operation::{carry_out, nothing_pending, nothing_to_do, open_all, started};
 use super::Context;
-use crate::assess::{of_hold, state_of, stops, HazardId, Severity};
+use crate::assess::{Case, Past};
 use crate::cli::HoldArgs;
-use crate::consent::Accepted;
-use crate::error::{Code, Exit, Failure};
-use crate::names::Standing;
+use crate::consent::{refused, Accepted};
+use crate::error::{Exit, Failure};
+use crate::names::Sbdf;
 use crate::observe::Sources;
-use crate::plan::plan_hold;
-use crate::run::{new_operation_id, Order, Record};
-use crate::system::lock::OperationLock;
-use std::time::Duration;
+use crate::plan::Proposal;
+use crate::report::answer;
+use crate::run::{new_operation_ids, Aim, Order, Record, Task, Turn};
+use crate::system::signals::HeldSignals;
+use std::rc::Rc;
 
-/// Runs it.
+/// Holds the devices.
 ///
 /// # Errors
 /// It is refused or not possible here; nothing was changed.
 pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
-    let sbdf = Sources::find(&context.root, &args.device)?;
+    let wanted = context.find(&args.devices.device)?;
     context.must_be_root()?;
-    let mut sources = open_all(context)?;
-    let _lock = OperationLock::take(&context.root, "hold")?;
-    let dom0 = sources.observe()?;
-    let mut function = dom0.functions.get(&sbdf).cloned().ok_or_else(|| gone(sbdf))?;
-    function.serial = sources.serial(sbdf);
-    let function = &function;
-    let state = state_of(&dom0, function);
-    let hazards = of_hold(&dom0, function, &state, &sources.dom0_uses(function)?);
-    let plan = plan_hold(&dom0, function, &state, &hazards);
-    let mut record = Record::open(&context.journal, &dom0.boot_id, new_operation_id(&sources)?)?;
-    nothing_pending(context)?;
-    if let Some(stop) = hazards.iter().find(|hazard| hazard.severity == Severity::Stop) {
-        return Err(Failure::new(
-            Exit::Refused,
-            Code::Stop(stop.id.word()),
-            format!(
-                "refused ({}): {}: {}; nothing was changed",
-                HazardId::list(&stops(&hazards)),
-                stop.sentence,
-                stop.evidence
-            ),
-            stop.id.way_out(),
-        ));
-    }
-    if plan.steps.is_empty() {
-        return nothing_to_do(context, "hold", sbdf, &state);
-    }
-    let start = Standing::observed(&dom0, function).ok_or_else(|| gone(sbdf))?;
-    record.start(sbdf, started(context, "hold", function, &start, &state));
+    let mut sources = context.open_all()?;
+    let turn = Turn::take(&context.root, &context.journal, "hold")?;
+    let proposals = propose(&mut sources, &wanted)?;
+    turn.is_free(&sources)?;
+    let cases: Vec<&Case> = proposals.iter().map(|one| &one.case).collect();
+    refused(&cases, &context.called("hold", &wanted, None))?;
     let accepted = Accepted::default();
-    let order = Order {
-        function,
-        start,
-        plan: &plan,
-        accepted: &accepted,
-        known_rom: None,
-        qubes: dom0.qubes_said(),
-        timeout: Duration::from_secs(args.timeout),
+    let mut tasks = Vec::new();
+    let to_do: Vec<&Proposal> = proposals.iter().filter(|one| !one.plan.steps.is_empty()).collect();
+    let ids = new_operation_ids(&sources, to_do.len())?;
+    for (Proposal { case, plan }, id) in to_do.into_iter().zip(ids) {
+        let mut record = Record::open(&context.journal, &case.dom0.boot_id, id)?;
+        record.start(&context.root, "hold", case, None);
+        let order = Order { known_rom: None, ..Order::of(case, plan, &accepted, args.timeout.duration())? };
+        tasks.push(Task { order, record, aim: Aim::Hold });
+    }
+    let mut against = |sources: &mut Sources, sbdf: Sbdf| match propose(sources, &wanted) {
+        Ok(now) => {
+            let stop = now.iter().find(|one| one.case.sbdf() == sbdf)?.case.stop()?;
+            Some(format!("refused now: {}: {}", stop.id, stop.sentence))
+        }
+        Err(failure) => Some(failure.message),
     };
-    carry_out(context, "hold", &mut sources, order, record, |operation| operation.hold())
+    let mut signals = HeldSignals::hold();
+    let ended = context.carry_out(&mut sources, tasks, &mut signals, &mut against);
+    answer(context.json, "hold", &cases, ended)
+}
+
+fn propose(sources: &mut Sources, wanted: &[Sbdf]) -> Result<Vec<Proposal>, Failure> {
+    let dom0 = Rc::new(sources.observe()?);
+    // A hold asks nothing of the past.
+    let past = Rc::new(Past::not_asked());
+    let mut all = Vec::new();
+    for subject in sources.subjects(&dom0, wanted)? {
+        let uses = sources.dom0_uses(&subject.function)?;
+        all.push(Proposal::to_hold(Case::of_hold(&dom0, &past, subject, &uses, wanted)));
+    }
+    Ok(all)
 }

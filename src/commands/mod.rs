@@ -2,26 +2,31 @@
 
 #![forbid(unsafe_code)]
 
-mod assessed;
 pub mod audit;
 pub mod complete;
 mod history;
 pub mod hold;
 pub mod list;
 pub mod move_journal;
-mod operation;
 pub mod plan;
 pub mod reattach;
 pub mod record;
 pub mod recover;
 pub mod rollback;
-mod script;
 pub mod show;
 
+use crate::assess::Case;
 use crate::cli::{FORMER_JOURNAL, JOURNAL};
+use crate::consent::Invocation;
 use crate::error::{Code, Exit, Failure};
+use crate::names::{DriverName, Sbdf};
+use crate::observe::{Dom0, Sources};
+use crate::report::{note, step_line};
+use crate::run::{self, Ended, StepReport, Task, Unsettled, Watch};
 use crate::system::root::Sysroot;
+use crate::system::signals::HeldSignals;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// What every command is given.
 pub struct Context {
@@ -34,6 +39,9 @@ pub struct Context {
     /// Nothing but errors.
     pub quiet: bool,
 }
+
+/// What speaks against going on with a function of several, asked just before its turn.
+type Against<'a> = &'a mut dyn FnMut(&mut Sources, Sbdf) -> Option<String>;
 
 impl Context {
     /// Whether nobody sits there to be asked, whatever the streams are.
@@ -77,5 +85,85 @@ impl Context {
             "only root can change who drives a device",
             "run it with sudo",
         ))
+    }
+
+    /// Opens what a changing command cannot do without: Xen, xenstore, and a journal that only root could have written.
+    ///
+    /// # Errors
+    /// Exit 10; 11 for the journal.
+    pub fn open_all(&self) -> Result<Sources, Failure> {
+        let sources = Sources::open_all(&self.root)?;
+        self.journal_is_safe()?;
+        Ok(sources)
+    }
+
+    /// The functions that were named, each once.
+    ///
+    /// # Errors
+    /// Exit 2: one is not an address, or there is no such function.
+    pub fn find(&self, named: &[String]) -> Result<Vec<Sbdf>, Failure> {
+        let mut all = Vec::new();
+        for text in named {
+            let sbdf = Sources::find(&self.root, text)?;
+            if !all.contains(&sbdf) {
+                all.push(sbdf);
+            }
+        }
+        Ok(all)
+    }
+
+    /// How a command was called, as far as a plan depends on it.
+    #[must_use]
+    pub fn called(&self, command: &'static str, devices: &[Sbdf], driver: Option<&String>) -> Invocation {
+        let elsewhere = self.journal != self.root.path(JOURNAL);
+        let journal = elsewhere.then(|| self.journal.to_string_lossy().into_owned());
+        Invocation { command, devices: devices.to_vec(), driver: driver.cloned(), journal }
+    }
+
+    /// The return of each of these functions, judged by the same facts. They go together where `together` says so.
+    ///
+    /// # Errors
+    /// One is not there.
+    pub fn returns(
+        &self,
+        sources: &mut Sources,
+        dom0: &Rc<Dom0>,
+        wanted: &[(Sbdf, Option<DriverName>)],
+        together: &[Sbdf],
+    ) -> Result<Vec<Case>, Failure> {
+        let bdfs: Vec<Sbdf> = wanted.iter().map(|(sbdf, _)| *sbdf).collect();
+        let past = Rc::new(history::past_of(self, sources, dom0, &bdfs));
+        let subjects = sources.subjects(dom0, &bdfs)?;
+        let named = wanted.iter().map(|(_, named)| named.as_ref());
+        let all = subjects.into_iter().zip(named);
+        Ok(all.map(|(subject, named)| Case::of_return(dom0, &past, subject, named, together)).collect())
+    }
+
+    /// The operation that is not settled, if there is one.
+    #[must_use]
+    pub fn unsettled(&self, dom0: &Dom0) -> Unsettled {
+        Unsettled::read(&self.root, &self.journal, &dom0.boot_id)
+    }
+
+    /// Carries out the tasks as one operation, and tells the steps as they end.
+    pub fn carry_out(
+        &self,
+        sources: &mut Sources,
+        tasks: Vec<Task<'_>>,
+        signals: &mut HeldSignals,
+        against: Against<'_>,
+    ) -> Vec<(Sbdf, Ended)> {
+        let json = self.json;
+        let mut turn = |sbdf: Sbdf| {
+            if !json {
+                note(&sbdf.to_string());
+            }
+        };
+        let mut step = |report: &StepReport| {
+            if !json {
+                note(&step_line(report));
+            }
+        };
+        run::carry_out(sources, tasks, signals, &mut Watch { turn: &mut turn, step: &mut step, against })
     }
 }

@@ -1,134 +1,202 @@
 //! `plan`: the verdict, the steps and the equal commands; it changes nothing and
 //! exits as `reattach` would.
 
-use super::assessed::{named_driver, names_of, Assessed};
-use super::history::{is_for_root_alone, takes_records, usable};
-use super::operation::all_open;
-use super::script::{command, to_accept};
+use super::history::{is_for_root_alone, takes_records, unseen, usable};
 use super::Context;
-use crate::assess::{HazardId, Verdict};
+use crate::assess::{Case, HazardId, Verdict};
 use crate::cli::PlanArgs;
-use crate::consent::Accepted;
+use crate::consent::{to_accept, Accepted, Invocation, Review};
 use crate::error::{Exit, Failure};
 use crate::observe::Sources;
-use crate::plan::plan_return;
+use crate::plan::{id_of_all, Proposal};
 use crate::report::text::wrapped;
-use crate::report::{self, device_block, emit, hazards_block, json, plan_block, reboot_block};
+use crate::report::{
+    self, device_block, emit, hazards_block, json, no_qubes, plan_block, qubes_asked, reboot_block,
+    unseen_block,
+};
 use crate::run::Unsettled;
-use serde_json::json;
+use serde_json::{json, Value};
+use std::rc::Rc;
 
-/// Runs it.
+/// Plans the return.
 ///
 /// # Errors
 /// There is no such device, this is no dom0, or something cannot be read.
 pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let accepted = Accepted::parse(&args.accept)?;
-    let sbdf = Sources::find(&context.root, &args.device)?;
-    let driver = named_driver(context, args.driver.as_deref())?;
+    let wanted = context.find(&args.devices.device)?;
+    let driver = Sources::driver(&context.root, args.driver.as_deref())?;
     let mut sources = Sources::open(&context.root)?;
     // Without root nobody could change anything; what only shows goes on.
-    let lacking = all_open(&sources).err().filter(|_| nix::unistd::geteuid().is_root());
-    let one = Assessed::of(context, &mut sources, sbdf, driver.as_ref());
-    let one = one.map_err(|failure| lacking.clone().unwrap_or(failure))?;
+    let lacking = sources.all_open().err().filter(|_| nix::unistd::geteuid().is_root());
+    let dom0 = Rc::new(sources.observe()?);
+    let unsettled = context.unsettled(&dom0);
+    let named: Vec<_> = wanted.iter().map(|sbdf| (*sbdf, driver.clone())).collect();
+    let mut proposals = Vec::new();
+    for case in context.returns(&mut sources, &dom0, &named, &wanted)? {
+        case.subject.is_known().map_err(|failure| lacking.clone().unwrap_or(failure))?;
+        let verdict = unsettled.verdict(case.sbdf());
+        proposals.push(Proposal::to_return(case.beside(verdict)));
+    }
     if lacking.is_none() {
         takes_records(context)?;
-        usable(&one.past)?;
+        proposals.first().map_or(Ok(()), |one| usable(&one.case.past))?;
+        is_readable(&unsettled)?;
     }
-    let unsettled = Unsettled::read(&context.root, &context.journal, &one.dom0.boot_id);
-    match &unsettled {
-        Unsettled::Unknown(why) if lacking.is_none() && !is_for_root_alone(why) => return Err(why.clone()),
-        _ => {}
-    }
-    let one = one.beside(&unsettled);
-    let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
-    let missing = accepted.missing(&one.hazards);
-    let exit = match (&lacking, &one.verdict) {
-        (Some(failure), _) => failure.exit,
-        _ if matches!(unsettled, Unsettled::Pending { .. }) => Exit::Pending,
-        // Somebody else's turn: a return would wait, and then be refused.
-        _ if matches!(unsettled, Unsettled::Running { .. }) => Exit::Undone,
-        (None, Verdict::Nothing) => Exit::Done,
-        (None, Verdict::Refused(_)) => Exit::Refused,
-        (None, Verdict::Ask(_)) if missing.is_empty() => Exit::Done,
-        (None, Verdict::Ask(_)) => Exit::Consent,
-        (None, Verdict::Unknown) => Exit::NotDom0,
-        (None, Verdict::Pending) => Exit::Pending,
-        (None, Verdict::Running) => Exit::Undone,
+    let called = context.called("reattach", &wanted, args.driver.as_ref());
+    let cases: Vec<&Case> = proposals.iter().map(|one| &one.case).collect();
+    let review = Review::of(&cases, &accepted);
+    let answer = Answer {
+        id: id_of_all(&proposals),
+        accept: to_accept(&accepted, &review.missing),
+        exit: exit(lacking.as_ref(), &unsettled, &cases, &review),
+        proposals: &proposals,
+        review,
+        lacking,
     };
-    let names = names_of(context, std::iter::once(&one.function));
-    let description = names.describe(one.function.class, one.function.vendor, one.function.device);
+    let mut not_seen = dom0.unseen();
+    not_seen.extend(cases.first().and_then(|case| unseen(&case.past)));
     if context.json {
         let (pending, running) = report::unsettled(&unsettled);
         let members = json!({
-            "device": one.described(&description, json::device),
-            "accept": missing.iter().map(|hazard| hazard.acceptance()).collect::<Vec<_>>(),
-            "plan": json::plan(&plan, &one.reboot),
+            "accept": answer.review.acceptances(),
             "pending": pending,
             "running": running,
-            "exit": exit.status(),
-            "qubes": Assessed::qubes(&one.dom0),
-            "unseen": Assessed::unseen(&one.dom0, &one.past),
+            "exit": answer.exit.status(),
+            "qubes": qubes_asked(&dom0),
+            "unseen": not_seen,
         });
-        emit(&json::document("plan", members))?;
-        return Ok(exit);
+        emit(&json::document("plan", json::with(members, answer.members())))?;
+        return Ok(answer.exit);
     }
-    let unseen = Assessed::unseen(&one.dom0, &one.past);
-    let mut text = Assessed::heading(&one.dom0, &unseen, &unsettled, &format!("plan {sbdf}"));
-    text.push_str(&one.described(&description, device_block));
-    text.push('\n');
-    if !one.hazards.is_empty() {
-        text.push_str("Hazards\n");
-        text.push_str(&hazards_block(&one.hazards));
-        text.push('\n');
-    }
-    match (&lacking, &one.verdict) {
-        (Some(failure), _) => {
-            let why = format!("It would fail: {}; {}.", failure.message, failure.hint);
-            text.push_str(&wrapped("", &why));
-        }
-        (None, Verdict::Nothing) => text.push_str("dom0 drives it; there is nothing to do.\n"),
-        (None, Verdict::Refused(ids)) => {
-            let way_out = ids.first().map_or("", |id| one.way_out(*id));
-            let mut refused = format!("It would be refused: {}; {way_out}.", HazardId::list(ids));
-            if !ids.contains(&HazardId::InUse) {
-                refused.push_str(&format!(" What a reboot would do: {}.", one.reboot.words()));
-            }
-            text.push_str(&wrapped("", &refused));
-            text.push_str(&reboot_block(&one.reboot));
-        }
-        (None, Verdict::Ask(_)) => {
-            text.push_str(&wrapped("", &format!("Recommended: reboot; {}.", one.reboot.words())));
-            text.push_str(&reboot_block(&one.reboot));
-            text.push('\n');
-            text.push_str(&plan_block(&plan));
-            let accept = to_accept(&accepted, &missing);
-            let what = if accept.is_empty() { "do it" } else { "take the risk" };
-            text.push_str(&format!("\nTo {what} in a script:\n"));
-            text.push_str(&command(context, sbdf, args, &plan.id, &accept));
-        }
-        (None, Verdict::Unknown) => {
-            let words = format!(
-                "What `reattach` would do rests on what only root sees: run this with sudo. What a reboot would do: {}.",
-                one.reboot.words()
-            );
-            text.push_str(&wrapped("", &words));
-            text.push_str(&reboot_block(&one.reboot));
-        }
-        (None, Verdict::Pending) => {
-            text.push_str("An operation on it was interrupted: run `recover` first.\n");
-        }
-        (None, Verdict::Running) => {
-            text.push_str("An operation on it is running: plan again when it has ended.\n");
-        }
-    }
-    let no_qubes = Assessed::of_no_qubes(&one.dom0);
-    if !unseen.is_empty() || !no_qubes.is_empty() {
+    let mut text = report::heading(dom0.by_root, &not_seen, &unsettled, &called.line("plan"));
+    text.push_str(&answer.text(&called));
+    let no_qubes = no_qubes(&dom0);
+    if !not_seen.is_empty() || !no_qubes.is_empty() {
         text.push('\n');
     }
     text.push_str(&no_qubes);
-    for what in unseen {
-        text.push_str(&wrapped("not seen: ", &what));
-    }
+    text.push_str(&unseen_block(&not_seen));
     emit(&text)?;
-    Ok(exit)
+    Ok(answer.exit)
+}
+
+/// Whether the journal says what is pending; without root a changing command would not come that far.
+fn is_readable(unsettled: &Unsettled) -> Result<(), Failure> {
+    match unsettled {
+        Unsettled::Unknown(why) if !is_for_root_alone(why) => Err(why.clone()),
+        _ => Ok(()),
+    }
+}
+
+/// The status `reattach` would end with.
+fn exit(lacking: Option<&Failure>, unsettled: &Unsettled, cases: &[&Case], review: &Review<'_>) -> Exit {
+    if let Some(failure) = lacking {
+        return failure.exit;
+    }
+    let any = |is: fn(&Verdict) -> bool| cases.iter().any(|case| is(&case.verdict));
+    match unsettled {
+        Unsettled::Pending { .. } => Exit::Pending,
+        // Somebody else's turn: a return would wait, and then be refused.
+        Unsettled::Running { .. } => Exit::Undone,
+        _ if any(|verdict| matches!(verdict, Verdict::Refused(_))) => Exit::Refused,
+        _ if any(|verdict| *verdict == Verdict::Unknown) => Exit::NotDom0,
+        _ if !review.missing.is_empty() && any(|verdict| matches!(verdict, Verdict::Ask(_))) => Exit::Consent,
+        _ => Exit::Done,
+    }
+}
+
+struct Answer<'a> {
+    proposals: &'a [Proposal],
+    id: String,
+    review: Review<'a>,
+    /// What has to be accepted in all.
+    accept: String,
+    lacking: Option<Failure>,
+    exit: Exit,
+}
+
+impl Answer<'_> {
+    fn members(&self) -> Value {
+        let one = |proposal: &Proposal| {
+            let Proposal { case, plan } = proposal;
+            json!({ "device": json::device(case), "plan": json::plan(plan, &case.reboot) })
+        };
+        match self.proposals {
+            [proposal] => one(proposal),
+            all => {
+                let functions: Vec<Value> = all.iter().map(one).collect();
+                json!({ "id": self.id, "functions": functions })
+            }
+        }
+    }
+
+    fn text(&self, called: &Invocation) -> String {
+        let mut text = String::new();
+        for proposal in self.proposals {
+            text.push_str(&self.block(proposal));
+            text.push('\n');
+        }
+        let asks = |proposal: &&Proposal| matches!(proposal.case.verdict, Verdict::Ask(_));
+        let works = self.proposals.iter().any(|one| asks(&one))
+            && self.proposals.iter().all(|one| asks(&one) || one.case.verdict == Verdict::Nothing);
+        if self.lacking.is_none() && works {
+            let what = if self.accept.is_empty() { "do it" } else { "take the risk" };
+            text.push_str(&format!("To {what} in a script:\n"));
+            text.push_str(&called.reviewed(&self.id, &self.accept));
+            return text;
+        }
+        text.truncate(text.trim_end().len());
+        text + "\n"
+    }
+
+    fn block(&self, proposal: &Proposal) -> String {
+        let Proposal { case, plan } = proposal;
+        let mut text = device_block(case);
+        text.push('\n');
+        if !case.hazards.is_empty() {
+            text.push_str("Hazards\n");
+            text.push_str(&hazards_block(&case.hazards));
+            text.push('\n');
+        }
+        match (&self.lacking, &case.verdict) {
+            (Some(failure), _) => {
+                let why = format!("It would fail: {}; {}.", failure.message, failure.hint);
+                text.push_str(&wrapped("", &why));
+            }
+            (None, Verdict::Nothing) => text.push_str("dom0 drives it; there is nothing to do.\n"),
+            (None, Verdict::Refused(ids)) => text.push_str(&refused(case, ids)),
+            (None, Verdict::Ask(_)) => {
+                text.push_str(&wrapped("", &format!("Recommended: reboot; {}.", case.reboot.words())));
+                text.push_str(&reboot_block(&case.reboot));
+                text.push('\n');
+                text.push_str(&plan_block(plan));
+            }
+            (None, Verdict::Unknown) => {
+                let words = format!(
+                    "What `reattach` would do rests on what only root sees: run this with sudo. What a reboot would \
+                     do: {}.",
+                    case.reboot.words()
+                );
+                text.push_str(&wrapped("", &words));
+                text.push_str(&reboot_block(&case.reboot));
+            }
+            (None, Verdict::Pending) => {
+                text.push_str("An operation on it was interrupted: run `recover` first.\n");
+            }
+            (None, Verdict::Running) => {
+                text.push_str("An operation on it is running: plan again when it has ended.\n");
+            }
+        }
+        text
+    }
+}
+
+fn refused(case: &Case, ids: &[HazardId]) -> String {
+    let way_out = ids.first().map_or("", |id| case.way_out(*id));
+    let mut refused = format!("It would be refused: {}; {way_out}.", HazardId::list(ids));
+    if !ids.contains(&HazardId::InUse) {
+        refused.push_str(&format!(" What a reboot would do: {}.", case.reboot.words()));
+    }
+    wrapped("", &refused) + &reboot_block(&case.reboot)
 }

@@ -1,175 +1,137 @@
-//! `reattach`: the guarded sequence for one function.
+//! `reattach`: the guarded sequence; several functions are one operation.
 
-use super::assessed::{gone, named_driver, names_of, Assessed};
-use super::operation::{carry_out, nothing_pending, nothing_to_do, open_all, started};
-use super::script::{options, to_accept};
 use super::Context;
-use crate::assess::{HazardId, Severity, Verdict};
-use crate::cli::{PlanArgs, ReattachArgs};
-use crate::consent::{ask, can_ask, Accepted, Asked};
+use crate::assess::{Case, HazardId, Verdict};
+use crate::cli::ReattachArgs;
+use crate::consent::{is_reviewed, not_accepted, refused, stale, Accepted, Asked, Review};
 use crate::error::{Code, Exit, Failure};
-use crate::journal::{Consent, Start};
-use crate::names::{escape, DriverName, Standing};
+use crate::journal::Consent;
+use crate::names::{DriverName, Sbdf};
 use crate::observe::Sources;
-use crate::plan::{plan_return, Plan};
-use crate::report::text::wrapped;
-use crate::report::{dossier, hazards_block, note, show};
-use crate::run::{new_operation_id, Order, Record};
-use crate::system::lock::OperationLock;
-use crate::system::terminal;
-use std::time::Duration;
+use crate::plan::{id_of_all, Proposal};
+use crate::report::{answer, json, review_block, show_review};
+use crate::run::{new_operation_ids, Aim, Order, Record, Task, Turn};
+use crate::system::signals::HeldSignals;
+use serde_json::json;
+use std::rc::Rc;
 
-/// Runs it.
+/// Returns the devices.
 ///
 /// # Errors
 /// It is refused, not consented to, or not possible here; nothing was changed.
 pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     let accepted = Accepted::parse(&args.plan.accept)?;
-    let sbdf = Sources::find(&context.root, &args.plan.device)?;
-    let driver = named_driver(context, args.plan.driver.as_deref())?;
+    let wanted = context.find(&args.plan.devices.device)?;
+    let driver = Sources::driver(&context.root, args.plan.driver.as_deref())?;
     context.must_be_root()?;
-    let mut sources = open_all(context)?;
-    let lock = OperationLock::take(&context.root, "reattach")?;
-    let one = Assessed::of(context, &mut sources, sbdf, driver.as_ref())?;
-    let plan = plan_return(&one.dom0, &one.function, &one.state, &one.hazards, &one.claims, driver.as_ref());
-    let mut record = Record::open(&context.journal, &one.dom0.boot_id, new_operation_id(&sources)?)?;
-    nothing_pending(context)?;
-    check_plan(args, &plan)?;
-    if one.verdict == Verdict::Nothing {
-        return nothing_to_do(context, "reattach", sbdf, &one.state);
+    let mut sources = context.open_all()?;
+    let mut turn = Turn::take(&context.root, &context.journal, "reattach")?;
+    let proposals = propose(context, &mut sources, &wanted, driver.as_ref())?;
+    let id = id_of_all(&proposals);
+    turn.is_free(&sources)?;
+    is_reviewed(args.plan_id.as_deref(), &id, " with `plan`")?;
+    let called = context.called("reattach", &wanted, args.plan.driver.as_ref());
+    let cases: Vec<&Case> = proposals.iter().map(|one| &one.case).collect();
+    refused(&cases, &called)?;
+    let to_do: Vec<&Proposal> = proposals.iter().filter(|one| one.case.verdict != Verdict::Nothing).collect();
+    let review = Review::of(&cases, &accepted);
+    // A person thinks as long as they like; what may change in that time is looked at again below.
+    let asked = review.asks(context.script());
+    if asked {
+        turn.give_back();
     }
-    let asks = !accepted.missing(&one.hazards).is_empty() && can_ask(context.script());
-    // A person thinks as long as they like; what may change meanwhile is looked at again below.
-    let lock = if asks {
-        lock.let_go();
-        None
-    } else {
-        Some(lock)
-    };
-    let accepted = consent(context, &one, accepted, &args.plan)?;
-    let _lock = match lock {
-        Some(lock) => lock,
-        None => {
-            let lock = OperationLock::take(&context.root, "reattach")?;
-            nothing_pending(context)?;
-            lock
+    let accepted = match consent(context, &review, &to_do, accepted) {
+        Ok(accepted) => accepted,
+        Err(Asked::NoTerminal) => {
+            let failure = not_accepted(&review, &Accepted::parse(&args.plan.accept)?, &called);
+            return unaccepted(context, &review, &id, failure);
         }
+        Err(_) => return Err(reboot_chosen(&to_do)),
     };
-    still_holds(context, &mut sources, &one, driver.as_ref(), &plan, &accepted, &args.plan.accept)?;
-
-    let function = &one.function;
-    let start = Standing::observed(&one.dom0, function).ok_or_else(|| gone(sbdf))?;
-    let consent =
-        Consent { plan: plan.id.clone(), act: None, accepted: accepted.words().to_vec(), asked: asks };
-    let started = started(context, "reattach", function, &start, &one.state);
-    record.start(sbdf, Start { consent: Some(consent), ..started });
-    let order = Order {
-        function,
-        start,
-        plan: &plan,
-        accepted: &accepted,
-        known_rom: one.known_rom(),
-        qubes: one.dom0.qubes_said(),
-        timeout: Duration::from_secs(args.timeout),
+    if turn.take_again()? && id_of_all(&propose(context, &mut sources, &wanted, driver.as_ref())?) != id {
+        return Err(stale());
+    }
+    let mut tasks = Vec::new();
+    let ids = new_operation_ids(&sources, to_do.len())?;
+    for (Proposal { case, plan }, id) in to_do.iter().zip(ids) {
+        let mut record = Record::open(&context.journal, &case.dom0.boot_id, id)?;
+        let words = accepted.words().to_vec();
+        let consent = Consent { plan: plan.id.clone(), act: None, accepted: words, asked };
+        record.start(&context.root, "reattach", case, Some(consent));
+        let order = Order::of(case, plan, &accepted, args.timeout.duration())?;
+        tasks.push(Task { order, record, aim: Aim::Return });
+    }
+    let mut against = |sources: &mut Sources, sbdf: Sbdf| {
+        let now = propose(context, sources, &wanted, driver.as_ref());
+        against(now, sbdf, &accepted)
     };
-    carry_out(context, "reattach", &mut sources, order, record, |operation| operation.reattach())
+    let mut signals = HeldSignals::hold();
+    let ended = context.carry_out(&mut sources, tasks, &mut signals, &mut against);
+    answer(context.json, "reattach", &cases, ended)
 }
 
-/// A person at a prompt takes time: what was shown is held against the machine
-/// once more before anything is done.
-fn still_holds(
+fn propose(
     context: &Context,
     sources: &mut Sources,
-    one: &Assessed,
+    wanted: &[Sbdf],
     driver: Option<&DriverName>,
-    plan: &Plan,
-    accepted: &Accepted,
-    given: &[String],
-) -> Result<(), Failure> {
-    if accepted.words().len() == given.len() {
-        return Ok(());
+) -> Result<Vec<Proposal>, Failure> {
+    let dom0 = Rc::new(sources.observe()?);
+    let named: Vec<_> = wanted.iter().map(|sbdf| (*sbdf, driver.cloned())).collect();
+    let cases = context.returns(sources, &dom0, &named, wanted)?;
+    for case in &cases {
+        case.subject.is_known()?;
     }
-    let now = Assessed::of(context, sources, one.function.sbdf, driver)?;
-    let again = plan_return(&now.dom0, &now.function, &now.state, &now.hazards, &now.claims, driver);
-    if again.id == plan.id {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::Consent,
-        Code::PlanStale,
-        "the device changed while the question was open; nothing was changed by this program",
-        "review it again with `plan`; a reboot is recommended",
-    ))
+    Ok(cases.into_iter().map(Proposal::to_return).collect())
 }
 
-fn check_plan(args: &ReattachArgs, plan: &Plan) -> Result<(), Failure> {
-    match &args.plan_id {
-        Some(id) if *id != plan.id => Err(Failure::new(
-            Exit::Consent,
-            Code::PlanStale,
-            format!("the reviewed plan {} no longer holds; it is {} now", escape(id.as_bytes()), plan.id),
-            "review it again with `plan`; a reboot is recommended",
-        )),
-        _ => Ok(()),
+/// What speaks against going on with one: a stop, or a hazard that was not accepted.
+fn against(now: Result<Vec<Proposal>, Failure>, sbdf: Sbdf, accepted: &Accepted) -> Option<String> {
+    let now = match now {
+        Ok(now) => now,
+        Err(failure) => return Some(failure.message),
+    };
+    let case = now.iter().map(|one| &one.case).find(|case| case.sbdf() == sbdf)?;
+    if let Verdict::Refused(ids) = &case.verdict {
+        return Some(format!("refused now: {}", HazardId::list(ids)));
     }
+    let new: Vec<String> = accepted.missing(&case.hazards).iter().map(|hazard| hazard.acceptance()).collect();
+    (!new.is_empty()).then(|| format!("new since it was reviewed: {}", new.join(", ")))
 }
 
-/// Refuses what nobody can accept, and asks for the rest.
+/// Shows what is to be decided, and asks where somebody can be asked.
 fn consent(
     context: &Context,
-    one: &Assessed,
+    review: &Review<'_>,
+    to_do: &[&Proposal],
     accepted: Accepted,
-    args: &PlanArgs,
-) -> Result<Accepted, Failure> {
-    let sbdf = one.function.sbdf;
-    if let Verdict::Refused(ids) = &one.verdict {
-        let stop = one.hazards.iter().find(|hazard| hazard.severity == Severity::Stop);
-        let why = stop.map(|hazard| format!("{} ({})", hazard.sentence, hazard.evidence)).unwrap_or_default();
-        let hint = match ids.first() {
-            Some(id @ HazardId::InUse) => format!("{}; then run `plan`", one.way_out(*id)),
-            Some(id) => format!("{}; {}; `show {sbdf}` says more", one.way_out(*id), one.reboot.words()),
-            None => format!("`show {sbdf}` says more"),
-        };
-        return Err(Failure::new(
-            Exit::Refused,
-            ids.first().map_or(Code::Refused, |id| Code::Stop(id.word())),
-            format!("refused ({}): {why}; nothing was changed", HazardId::list(ids)),
-            hint,
-        ));
+) -> Result<Accepted, Asked> {
+    let cases: Vec<&Case> = to_do.iter().map(|one| &one.case).collect();
+    if review.asks(context.script()) {
+        show_review(&cases, &review.missing);
+    } else if !review.missing.is_empty() && !context.json {
+        review_block(&cases);
     }
-    let missing = accepted.missing(&one.hazards);
-    if !missing.is_empty() && can_ask(context.script()) {
-        let names = names_of(context, std::iter::once(&one.function));
-        let description = names.describe(one.function.class, one.function.vendor, one.function.device);
-        let rows = terminal::rows();
-        show(&one.described(&description, |described| dossier(described, &one.reboot, &missing, rows)));
-    } else if !missing.is_empty() && !context.json {
-        note(&format!("Hazards of giving {sbdf} back to dom0:"));
-        note(hazards_block(&one.hazards).trim_end());
-        note(wrapped("", &format!("Recommended: reboot; {}.", one.reboot.words())).trim_end());
+    match review.ask(context.script()) {
+        Asked::GoOn => Ok(accepted.with(&review.missing)),
+        other => Err(other),
     }
-    let latest = missing.iter().find_map(|hazard| hazard.qube.clone());
-    let word = latest.unwrap_or_else(|| sbdf.to_string());
-    match ask(&missing, &word, context.script()) {
-        Asked::GoOn => Ok(accepted.with(&missing)),
-        Asked::Reboot => Err(Failure::new(
-            Exit::Consent,
-            Code::RebootChosen,
-            "nothing was changed",
-            format!("reboot; {}", one.reboot.words()),
-        )),
-        Asked::NoTerminal => {
-            let words: Vec<String> = missing.iter().map(|hazard| hazard.acceptance()).collect();
-            Err(Failure::new(
-                Exit::Consent,
-                Code::ConsentMissing,
-                format!("not accepted: {}; nothing was changed", words.join(", ")),
-                format!(
-                    "reboot (recommended), or review `{}` and --accept {}",
-                    [vec![format!("plan {sbdf}")], options(context, args)].concat().join(" "),
-                    to_accept(&accepted, &missing)
-                ),
-            ))
-        }
+}
+
+fn reboot_chosen(to_do: &[&Proposal]) -> Failure {
+    let words = match to_do {
+        [one] => one.case.reboot.words(),
+        _ => "`show BDF` says for each device whether that returns it".to_owned(),
+    };
+    Failure::new(Exit::Consent, Code::RebootChosen, "nothing was changed", format!("reboot; {words}"))
+}
+
+/// Ends with an error that carries what a script has to accept.
+fn unaccepted(context: &Context, review: &Review<'_>, id: &str, failure: Failure) -> Result<Exit, Failure> {
+    if !context.json {
+        return Err(failure);
     }
+    let members = json!({ "error": json::failure(&failure), "accept": review.acceptances(), "plan": id });
+    crate::report::emit(&json::document("reattach", members))?;
+    Ok(failure.exit)
 }

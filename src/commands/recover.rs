@@ -1,42 +1,67 @@
 //! `recover`: settle what a crash or a power cut interrupted.
 
-use super::operation::{carry_out, conclude, open_all};
 use super::Context;
 use crate::cli::RecoverArgs;
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
 use crate::journal::journal_boot;
-use crate::names::Standing;
-use crate::observe::boot_id;
+use crate::names::{Sbdf, Standing};
+use crate::observe::{boot_id, Sources};
 use crate::plan::plan_recovery;
-use crate::report::{emit, json};
-use crate::run::{pending, settle, settle_gone, Ending, Interrupted, Order, Record};
+use crate::report::{conclude_all, emit, json, note, step_line};
+use crate::run::{pending, settle, settle_gone, Ending, Interrupted, Operation, Order, Record, StepReport};
 use crate::system::lock::OperationLock;
+use crate::system::signals::HeldSignals;
 use serde_json::json;
-use std::time::Duration;
 
-/// Runs it.
+/// Settles what is pending; a command over several devices may have left an operation of each.
 ///
 /// # Errors
 /// It is not possible here, or a write is still in flight; nothing was changed.
 pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
     context.must_be_root()?;
-    let mut sources = open_all(context)?;
+    let mut sources = context.open_all()?;
     let _lock = OperationLock::take(&context.root, "recover")?;
-    let boot = boot_id(&context.root)?;
-    let Some(found) = pending(&context.journal)? else {
+    let mut signals = HeldSignals::hold();
+    let mut endings: Vec<(Option<Sbdf>, Ending)> = Vec::new();
+    while let Some(found) = pending(&context.journal)? {
+        let sbdf = found.sbdf;
+        let ending = match settled(context, args, &mut sources, &mut signals, found) {
+            Ok(ending) => ending,
+            // What was settled before is said all the same.
+            Err(failure) if endings.is_empty() => return Err(failure),
+            Err(failure) => Ending::of(&failure),
+        };
+        let goes_on = matches!(ending.exit, Exit::Done | Exit::NotUndone | Exit::Undone);
+        endings.push((sbdf, ending));
+        if !goes_on || signals.came() {
+            break;
+        }
+    }
+    if endings.is_empty() {
         return nothing(context);
-    };
+    }
+    conclude_all(context.json, "recover", &endings)
+}
+
+/// Settles one operation.
+fn settled(
+    context: &Context,
+    args: &RecoverArgs,
+    sources: &mut Sources,
+    signals: &mut HeldSignals,
+    found: Interrupted,
+) -> Result<Ending, Failure> {
+    let boot = boot_id(&context.root)?;
     let mut record = Record::resume(&context.journal, &boot, found.id.clone(), found.sbdf)?;
     let words = found.words();
     if journal_boot(&boot) != found.boot {
         let message = format!("{words} was ended by a reboot; the device was not touched");
         let state = "not read: it began in another boot";
-        let end = closed(context, &mut record, &found, Exit::Done, Code::Rebooted, message, state);
-        return conclude(context, "recover", &end);
+        return Ok(closed(context, &mut record, &found, Exit::Done, Code::Rebooted, message, state));
     }
     let sbdf = found.clear()?;
-    let timeout = Duration::from_secs(args.timeout);
+    let timeout = args.timeout.duration();
     let dom0 = sources.observe()?;
     let Some(function) = dom0.functions.get(&sbdf) else {
         let guard = match settle_gone(&context.root, &found, &mut record, timeout) {
@@ -47,8 +72,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
             ),
         };
         let message = format!("{words} was interrupted, and the device is gone{guard}");
-        let end = closed(context, &mut record, &found, Exit::NotUndone, Code::Gone, message, "gone");
-        return conclude(context, "recover", &end);
+        return Ok(closed(context, &mut record, &found, Exit::NotUndone, Code::Gone, message, "gone"));
     };
     let Some(start) = Standing::observed(&dom0, function) else {
         return Err(Failure::new(
@@ -61,10 +85,16 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
     let plan = plan_recovery(sbdf, args.keep);
     let accepted = Accepted::default();
     let qubes = dom0.qubes_said();
-    let order = Order { function, start, plan: &plan, accepted: &accepted, known_rom: None, qubes, timeout };
-    carry_out(context, "recover", &mut sources, order, record, |operation| {
-        settle(operation, found, args.keep)
-    })
+    let beside = Vec::new();
+    let order =
+        Order { function, start, plan: &plan, accepted: &accepted, known_rom: None, qubes, beside, timeout };
+    let mut progress = |report: &StepReport| {
+        if !context.json {
+            note(&step_line(report));
+        }
+    };
+    let operation = Operation::prepare(sources, order, record, signals, &mut progress)?;
+    Ok(settle(operation, found, args.keep))
 }
 
 fn nothing(context: &Context) -> Result<Exit, Failure> {

@@ -4,25 +4,23 @@ mod act;
 mod consent;
 mod member;
 
-use super::operation::{nothing_pending, open_all};
 use super::Context;
-use crate::assess::{Act, HazardId};
+use crate::assess::{Act, Case, HazardId};
 use crate::cli::RollbackArgs;
-use crate::consent::Accepted;
+use crate::consent::{is_reviewed, Accepted, Review};
 use crate::error::{Code, Exit, Failure};
+use crate::journal::Consent;
 use crate::names::Sbdf;
 use crate::observe::Sources;
-use crate::report::{complain, ending_block, hazards_block, json, note};
-use crate::run::{can_unassign, new_operation_id, Ending, Record};
-use crate::system::lock::OperationLock;
+use crate::report::{common_hazards, complain, ending_block, json, note};
+use crate::run::{can_unassign, new_operation_ids, sum, Aim, Ended, Order, Record, Task, Turn};
 use crate::system::signals::HeldSignals;
-use member::{Fate, Member, Return};
+use member::{Fate, Member};
 use serde_json::{json, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-/// Runs it.
+/// Undoes it.
 ///
 /// # Errors
 /// Nothing is known to undo, it is refused, not consented to, or not possible here; nothing was changed.
@@ -30,55 +28,45 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     let accepted = Accepted::parse(&args.accept)?;
     let wanted = args.device.as_deref().map(|text| Sources::find(&context.root, text)).transpose()?;
     context.must_be_root()?;
-    let mut sources = open_all(context)?;
+    let mut sources = context.open_all()?;
     if args.unassign {
         can_unassign(&sources)?;
     }
-    let lock = OperationLock::take(&context.root, "rollback")?;
+    let mut turn = Turn::take(&context.root, &context.journal, "rollback")?;
+    turn.is_free(&sources)?;
     let boot_id = crate::observe::boot_id(&context.root)?;
-    // A journal that cannot be written refuses before anything is asked.
-    drop(Record::open(&context.journal, &boot_id, new_operation_id(&sources)?)?);
-    nothing_pending(context)?;
     let act = act::find(context, &boot_id, wanted)?.ok_or_else(|| nothing_known(wanted))?;
     let members = member::assess(context, &mut sources, &act)?;
     let id = identity(&act, &members);
     let undo = Undo { context, args, act: &act, id: &id };
-    if args.plan_id.as_ref().is_some_and(|given| *given != id) {
-        return Err(undo.stale(args.plan_id.as_deref().unwrap_or_default()));
-    }
+    is_reviewed(args.plan_id.as_deref(), &id, ": run `rollback` without --plan")?;
     let is_to_do = members.iter().any(|member| undo.is_to_do(member));
     if !is_to_do && members.iter().all(|member| member.fate == Fate::Back) {
-        return undo.answer(&members, Vec::new());
+        return undo.answer(&members, &[]);
     }
     if !is_to_do {
         return undo.refuse(&members);
     }
-    // A person thinks as long as they like: others need not wait, and what may change meanwhile is looked at again.
-    let asks = undo.asks(&members, &accepted);
-    let lock = if asks {
-        lock.let_go();
-        None
-    } else {
-        Some(lock)
-    };
-    let accepted = match undo.consent(&members, accepted) {
+    let cases: Vec<&Case> = open(&members).filter_map(Member::case).collect();
+    let review = Review::of(&cases, &accepted);
+    // A person thinks as long as they like: others need not wait, and what may change in that time is looked at again.
+    let asked = undo.asks(&review);
+    if asked {
+        turn.give_back();
+    }
+    let accepted = match undo.consent(&members, &review, accepted) {
         Ok(accepted) => accepted,
-        Err(failure) => return undo.fail(&members, failure),
+        Err(failure) => return undo.fail(&members, &review, failure),
     };
-    let (_lock, members) = match lock {
-        Some(lock) => (lock, members),
-        None => undo.again(&mut sources, &boot_id, wanted)?,
-    };
-    let order = Return {
-        context,
-        accepted: &accepted,
-        asked: asks,
-        timeout: Duration::from_secs(args.timeout),
-        boot_id: &boot_id,
-        unassign: args.unassign,
-        act: &act,
-    };
-    undo.carry_out(&mut sources, members, &order)
+    if turn.take_again()? {
+        undo.still_holds(&mut sources, &boot_id, wanted)?;
+    }
+    undo.carry_out(&mut sources, members, &accepted, asked)
+}
+
+/// Those that can be given back.
+fn open(members: &[Member]) -> impl Iterator<Item = &Member> {
+    members.iter().filter(|member| member.fate == Fate::Open)
 }
 
 fn nothing_known(wanted: Option<Sbdf>) -> Failure {
@@ -129,20 +117,21 @@ impl Undo<'_> {
             "none of its functions can be given back now; nothing was changed",
             hints.join("; "),
         );
-        self.fail(members, failure)
+        self.fail(members, &Review::of(&[], &Accepted::default()), failure)
     }
 
     /// Ends with an error that carries what was found, so that a script can review it.
-    fn fail(&self, members: &[Member], failure: Failure) -> Result<Exit, Failure> {
+    fn fail(&self, members: &[Member], review: &Review<'_>, failure: Failure) -> Result<Exit, Failure> {
         if !self.context.json {
             return Err(failure);
         }
-        let mut document = self.document(members, &[]);
-        if let Some(object) = document.as_object_mut() {
-            object.insert("error".to_owned(), json::failure(&failure));
-            object.insert("exit".to_owned(), json!(failure.exit.status()));
-            object.insert("outcome".to_owned(), json!(failure.code.word()));
-        }
+        let more = json!({
+            "accept": review.acceptances(),
+            "error": json::failure(&failure),
+            "exit": failure.exit.status(),
+            "outcome": failure.code.word(),
+        });
+        let document = json::with(self.document(members, &[]), more);
         crate::report::emit(&json::document("rollback", document))?;
         Ok(failure.exit)
     }
@@ -155,96 +144,99 @@ impl Undo<'_> {
         note(&act::block(self.act));
         for member in members {
             note(&member.line());
-            if let Some(one) = member.assessed.as_ref().filter(|_| member.fate != Fate::Back) {
-                note(hazards_block(&one.hazards).trim_end());
-            }
         }
+        let cases: Vec<&Case> =
+            members.iter().filter(|member| member.fate != Fate::Back).filter_map(Member::case).collect();
+        note(common_hazards(&cases).trim_end());
         note(&format!("Plan {}", self.id));
     }
 
-    /// Gives back one function after the other: all, or as many as is safe.
+    /// Gives the functions back as one operation: all, or as many as is safe.
     fn carry_out(
         &self,
         sources: &mut Sources,
-        members: Vec<Member>,
-        order: &Return<'_>,
+        mut members: Vec<Member>,
+        accepted: &Accepted,
+        asked: bool,
     ) -> Result<Exit, Failure> {
-        let mut signals = HeldSignals::hold();
-        let mut endings = Vec::new();
-        let mut members = members;
-        let mut stopped = None;
-        for member in &mut members {
-            if !self.is_to_do(member) {
-                endings.push(None);
-                continue;
-            }
-            // Heard by whichever function was at work: it counts for all that follow.
-            if stopped.is_none() && signals.came() {
-                stopped = Some("a signal asked to end".to_owned());
-            }
-            if let Some(why) = &stopped {
-                member.leave(format!("not begun: {why}"));
-                endings.push(None);
-                continue;
-            }
-            if !self.context.json {
-                note(&member.line());
-            }
-            let ending = member.bring_back(order, sources, &mut signals);
-            if let Some(ending) = &ending {
-                // Where the kernel hangs or somebody else acts, the next function is not touched.
-                if matches!(ending.exit, Exit::Hung | Exit::NotUndone | Exit::Io | Exit::JournalBroken) {
-                    stopped = Some(format!("{} ended with {}", member.taken.bdf, ending.code.word()));
-                }
-                if !self.context.json {
-                    note(ending_block(ending).trim_end());
-                }
-            }
-            endings.push(ending);
+        let mut tasks = Vec::new();
+        let ids = new_operation_ids(sources, members.len())?;
+        for (member, id) in members.iter().zip(ids).filter(|(member, _)| self.is_to_do(member)) {
+            let Some(proposal) = &member.proposal else { continue };
+            let (case, plan) = (&proposal.case, &proposal.plan);
+            let mut record = Record::open(&self.context.journal, &case.dom0.boot_id, id)?;
+            let consent = Consent {
+                plan: plan.id.clone(),
+                act: Some(i64::try_from(self.act.seq).unwrap_or(-1)),
+                accepted: accepted.words().to_vec(),
+                asked,
+            };
+            record.start(&self.context.root, "rollback", case, Some(consent));
+            let order = Order::of(case, plan, accepted, self.args.timeout.duration())?;
+            tasks.push(Task { order, record, aim: self.aim(member) });
         }
-        self.answer(&members, endings)
+        let mut against = |sources: &mut Sources, sbdf: Sbdf| {
+            let now = member::assess(self.context, sources, self.act);
+            self.against(now, sbdf, accepted)
+        };
+        let mut signals = HeldSignals::hold();
+        let ended = self.context.carry_out(sources, tasks, &mut signals, &mut against);
+        for member in &mut members {
+            if let Some((_, ended)) = ended.iter().find(|(sbdf, _)| *sbdf == member.taken.bdf) {
+                member.ends(ended, self.args.unassign);
+            }
+        }
+        self.answer(&members, &ended)
+    }
+
+    fn aim(&self, member: &Member) -> Aim<'_> {
+        let only = self.act.qube.as_deref();
+        match (&member.fate, self.args.unassign) {
+            (Fate::Back, _) => Aim::Unassign(only),
+            (_, true) => Aim::ReturnUnassigned(only),
+            (_, false) => Aim::Return,
+        }
+    }
+
+    /// What speaks against going on with one: those before it took time, and changed its siblings.
+    fn against(&self, now: Result<Vec<Member>, Failure>, sbdf: Sbdf, accepted: &Accepted) -> Option<String> {
+        let now = match now {
+            Ok(now) => now,
+            Err(failure) => return Some(failure.message),
+        };
+        let member = now.into_iter().find(|member| member.taken.bdf == sbdf)?;
+        if let Fate::Left(why) = &member.fate {
+            return Some(why.clone());
+        }
+        let hazards = member.case().filter(|_| member.fate == Fate::Open)?;
+        let missing: Vec<String> =
+            accepted.missing(&hazards.hazards).iter().map(|hazard| hazard.acceptance()).collect();
+        (!missing.is_empty()).then(|| format!("new since it was reviewed: {}", missing.join(", ")))
     }
 
     /// The answer, and the exit status that sums it up.
-    fn answer(&self, members: &[Member], endings: Vec<Option<Ending>>) -> Result<Exit, Failure> {
-        let exit = sum(members, &endings);
-        let mut document = self.document(members, &endings);
-        let left: Vec<String> = members
-            .iter()
-            .filter(|member| !matches!(member.fate, Fate::Back | Fate::Returned))
-            .map(|member| format!("{} ({})", member.taken.bdf, member.why()))
-            .collect();
-        let hint = "`show BDF` says what state each is in; a reboot is recommended";
-        let failure = (exit != Exit::Done).then(|| {
-            if let Some(ending) = unwritten(&endings).filter(|_| left.is_empty()) {
-                // All are back; what the journal lacks is said of one.
-                return Failure::new(exit, Code::Journal, ending.message.clone(), ending.hint.clone());
-            }
-            let message = format!("not given back: {}", left.join("; "));
-            Failure::new(
-                exit,
-                if exit == Exit::Partly { Code::Partly } else { Code::NotReturned },
-                message,
-                hint,
-            )
-        });
+    fn answer(&self, members: &[Member], ended: &[(Sbdf, Ended)]) -> Result<Exit, Failure> {
+        let exit = exit_of(members, ended);
+        let failure = failure_of(exit, members, ended);
         if self.context.json {
             let outcome = failure
                 .as_ref()
-                .map_or(if endings.is_empty() { "nothing" } else { "done" }, |it| it.code.word());
-            if let Some(object) = document.as_object_mut() {
-                object.insert("outcome".to_owned(), json!(outcome));
-                object.insert("exit".to_owned(), json!(exit.status()));
-                if let Some(failure) = &failure {
-                    object.insert("error".to_owned(), json::failure(failure));
-                }
-            }
-            crate::report::emit(&json::document("rollback", document))?;
+                .map_or(if ended.is_empty() { "nothing" } else { "done" }, |it| it.code.word());
+            let sum = json!({ "outcome": outcome, "exit": exit.status() });
+            let members = json::with(self.document(members, ended), sum);
+            let members = json::with(members, failure.as_ref().map_or(json!({}), json::error));
+            crate::report::emit(&json::document("rollback", members))?;
             return Ok(exit);
         }
-        if endings.is_empty() {
+        if ended.is_empty() {
             note(&act::block(self.act));
             note("All of it is dom0's already; there is nothing to do");
+        }
+        for member in members.iter().filter(|_| !ended.is_empty()) {
+            note(&member.line());
+            if let Some(ending) = member.ending(ended) {
+                note(ending_block(ending).trim_end());
+            }
         }
         for warning in self.warnings(members) {
             crate::report::warn(&warning);
@@ -275,30 +267,48 @@ impl Undo<'_> {
         takers.into_iter().map(text).collect()
     }
 
-    fn document(&self, members: &[Member], endings: &[Option<Ending>]) -> Value {
-        let functions: Vec<Value> = members
-            .iter()
-            .enumerate()
-            .map(|(at, member)| member.value(endings.get(at).and_then(Option::as_ref)))
-            .collect();
-        json!({ "act": act::value(self.act), "plan": self.id, "functions": functions, "warnings": self.warnings(members) })
+    fn document(&self, members: &[Member], ended: &[(Sbdf, Ended)]) -> Value {
+        let functions: Vec<Value> = members.iter().map(|member| member.value(member.ending(ended))).collect();
+        json!({
+            "act": act::value(self.act),
+            "plan": self.id,
+            "functions": functions,
+            "warnings": self.warnings(members),
+        })
     }
 }
 
-/// One that was given back, and the journal lacks its end.
-fn unwritten(endings: &[Option<Ending>]) -> Option<&Ending> {
-    endings.iter().flatten().find(|ending| ending.code == Code::Done && ending.exit != Exit::Done)
+/// Why not all of it is dom0's now, or not by the journal.
+fn failure_of(exit: Exit, members: &[Member], ended: &[(Sbdf, Ended)]) -> Option<Failure> {
+    if exit == Exit::Done {
+        return None;
+    }
+    let left: Vec<String> = members
+        .iter()
+        .filter(|member| !member.is_good())
+        .map(|member| format!("{} ({})", member.taken.bdf, member.why()))
+        .collect();
+    if left.is_empty() {
+        // All are back; what the journal lacks is said of one.
+        let lacking =
+            ended.iter().filter_map(|(_, ended)| ended.ending()).find(|it| it.exit != Exit::Done)?;
+        return Some(Failure { code: Code::Journal, ..lacking.failure() });
+    }
+    let code = if exit == Exit::Partly { Code::Partly } else { Code::NotReturned };
+    let hint = "`show BDF` says what state each is in; a reboot is recommended";
+    Some(Failure::new(exit, code, format!("not given back: {}", left.join("; ")), hint))
 }
 
-/// All back: done, where the journal has it. Some: partly. None: as the first that was tried ended, or refused.
-fn sum(members: &[Member], endings: &[Option<Ending>]) -> Exit {
-    let good = |member: &&Member| matches!(member.fate, Fate::Back | Fate::Returned);
-    if members.iter().all(|member| good(&member)) {
-        return unwritten(endings).map_or(Exit::Done, |ending| ending.exit);
+/// The status of what was tried; what was left alone counts as refused.
+fn exit_of(members: &[Member], ended: &[(Sbdf, Ended)]) -> Exit {
+    let tried = sum(ended.iter().map(|(_, ended)| Some(ended)));
+    let all_good = members.iter().all(Member::is_good);
+    match tried {
+        Exit::Done if all_good => Exit::Done,
+        Exit::Hung | Exit::NotUndone => tried,
+        _ if all_good => tried,
+        _ if ended.iter().any(|(_, ended)| ended.is_done()) => Exit::Partly,
+        Exit::Done => Exit::Refused,
+        other => other,
     }
-    if members.iter().any(|member| member.fate == Fate::Returned || member.unassigned) {
-        return Exit::Partly;
-    }
-    let ended = endings.iter().flatten().map(|ending| ending.exit).find(|exit| *exit != Exit::Done);
-    ended.or_else(|| members.iter().find_map(|member| member.exit)).unwrap_or(Exit::Refused)
 }

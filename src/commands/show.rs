@@ -1,71 +1,95 @@
-//! `show`: one device.
+//! `show`: devices, one by one.
 
-use super::assessed::{names_of, Assessed};
+use super::history::unseen;
 use super::Context;
+use crate::assess::Case;
+use crate::cli::Devices;
 use crate::error::{Exit, Failure};
+use crate::names::escape;
 use crate::observe::Sources;
 use crate::report::text::wrapped;
-use crate::report::{self, device_block, emit, hazards_block, history_block, json, reboot_block};
-use crate::run::Unsettled;
-use serde_json::json;
+use crate::report::{
+    self, device_block, emit, hazards_block, history_block, json, no_qubes, qubes_asked, reboot_block,
+    unseen_block,
+};
+use serde_json::{json, Value};
+use std::rc::Rc;
 
-/// Runs it.
+/// Shows them.
 ///
 /// # Errors
 /// There is no such device, this is no dom0, or something cannot be read.
-pub fn run(context: &Context, device: &str) -> Result<Exit, Failure> {
-    let sbdf = Sources::find(&context.root, device)?;
+pub fn run(context: &Context, devices: &Devices) -> Result<Exit, Failure> {
+    let wanted = context.find(&devices.device)?;
     let mut sources = Sources::open(&context.root)?;
-    let one = Assessed::of(context, &mut sources, sbdf, None)?;
-    let unsettled = Unsettled::read(&context.root, &context.journal, &one.dom0.boot_id);
-    let one = one.beside(&unsettled);
-    let names = names_of(context, std::iter::once(&one.function));
-    let description = names.describe(one.function.class, one.function.vendor, one.function.device);
-    let unseen = Assessed::unseen(&one.dom0, &one.past);
-    let identity = identity(&one);
+    let dom0 = Rc::new(sources.observe()?);
+    let unsettled = context.unsettled(&dom0);
+    let named: Vec<_> = wanted.iter().map(|sbdf| (*sbdf, None)).collect();
+    let mut cases = Vec::new();
+    for case in context.returns(&mut sources, &dom0, &named, &[])? {
+        case.subject.is_known()?;
+        let verdict = unsettled.verdict(case.sbdf());
+        cases.push(case.beside(verdict));
+    }
+    let mut not_seen = dom0.unseen();
+    not_seen.extend(cases.first().and_then(|case| unseen(&case.past)));
     if context.json {
-        let device = one.described(&description, json::device);
-        let claims: Vec<String> = one.claims.by_alias.iter().map(|claim| claim.module.to_string()).collect();
         let (pending, running) = report::unsettled(&unsettled);
         let members = json!({
             "pending": pending,
             "running": running,
-            "device": device,
-            "identity": identity,
-            "modalias": crate::names::escape(one.function.modalias.as_bytes()),
-            "modules": claims,
-            "reset_methods": one.function.reset_methods,
-            "reboot": json::reboot(&one.reboot),
-            "qubes": Assessed::qubes(&one.dom0),
-            "unseen": unseen,
+            "qubes": qubes_asked(&dom0),
+            "unseen": not_seen,
         });
-        emit(&json::document("show", members))?;
+        let own = match &cases[..] {
+            [case] => members_of(case),
+            cases => json!({ "functions": cases.iter().map(members_of).collect::<Vec<_>>() }),
+        };
+        emit(&json::document("show", json::with(members, own)))?;
         return Ok(Exit::Done);
     }
-    let mut text = Assessed::heading(&one.dom0, &unseen, &unsettled, &format!("show {sbdf}"));
-    text.push_str(&one.described(&description, device_block));
-    text.push_str(&one.described(&description, history_block));
-    text.push_str(&wrapped("  identity  ", &identity));
-    let reset = match &one.function.reset_methods {
-        None => "none".to_owned(),
-        Some(methods) => crate::names::escape(methods.join(" ").as_bytes()),
-    };
-    text.push_str(&wrapped("  reset     ", &reset));
-    text.push_str(&wrapped("  reboot    ", &one.reboot.words()));
-    text.push_str(&hazards_block(&one.hazards));
-    if !one.state.is_fine() {
-        text.push_str(&reboot_block(&one.reboot));
-    }
-    text.push_str(&Assessed::of_no_qubes(&one.dom0));
-    for what in unseen {
-        text.push_str(&wrapped("not seen: ", &what));
-    }
+    let addresses: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    let command = format!("show {}", addresses.join(" "));
+    let mut text = report::heading(dom0.by_root, &not_seen, &unsettled, &command);
+    let blocks: Vec<String> = cases.iter().map(block).collect();
+    text.push_str(&blocks.join("\n"));
+    text.push_str(&no_qubes(&dom0));
+    text.push_str(&unseen_block(&not_seen));
     emit(&text)?;
     Ok(Exit::Done)
 }
 
-fn identity(one: &Assessed) -> String {
-    let function = &one.function;
+fn members_of(case: &Case) -> Value {
+    let claims = case.subject.claims.by_alias.iter();
+    json!({
+        "device": json::device(case),
+        "identity": identity(case),
+        "modalias": escape(case.subject.function.modalias.as_bytes()),
+        "modules": claims.map(|claim| claim.module.to_string()).collect::<Vec<_>>(),
+        "reset_methods": case.subject.function.reset_methods,
+        "reboot": json::reboot(&case.reboot),
+    })
+}
+
+fn block(case: &Case) -> String {
+    let mut text = device_block(case);
+    text.push_str(&history_block(case));
+    text.push_str(&wrapped("  identity  ", &identity(case)));
+    let reset = match &case.subject.function.reset_methods {
+        None => "none".to_owned(),
+        Some(methods) => escape(methods.join(" ").as_bytes()),
+    };
+    text.push_str(&wrapped("  reset     ", &reset));
+    text.push_str(&wrapped("  reboot    ", &case.reboot.words()));
+    text.push_str(&hazards_block(&case.hazards));
+    if !case.state.is_fine() {
+        text.push_str(&reboot_block(&case.reboot));
+    }
+    text
+}
+
+fn identity(case: &Case) -> String {
+    let function = &case.subject.function;
     let Some(config) = &function.config else { return "it does not answer".to_owned() };
     let reset = match config.function_level_reset {
         Some(true) => ", function-level reset",

@@ -4,8 +4,14 @@
 
 mod accepted;
 mod confirm;
+mod invocation;
 mod prompt;
+mod refusal;
+mod review;
 
 pub use accepted::Accepted;
 pub use confirm::confirm;
-pub use prompt::{ask, can_ask, Asked};
+pub use invocation::{to_accept, Invocation};
+pub use prompt::{can_ask, Asked};
+pub use refusal::{is_reviewed, not_accepted, refused, stale};
+pub use review::Review;

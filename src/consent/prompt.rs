@@ -3,7 +3,6 @@
 //! The line is read as the kernel's terminal gives it, not letter by letter: Ctrl-C, Ctrl-D, a closed terminal and a
 //! signal are then answers like Enter, and none of them ends the program before it has said that nothing changed.
 
-use crate::assess::Hazard;
 use crate::system::terminal::{self, Line};
 
 /// What came of asking.
@@ -21,16 +20,6 @@ pub enum Asked {
 #[must_use]
 pub fn can_ask(script: bool) -> bool {
     !script && terminal::is_there()
-}
-
-/// Asks for `word`, the name of the latest qube that had the device or its address.
-#[must_use]
-pub fn ask(missing: &[&Hazard], word: &str, script: bool) -> Asked {
-    if missing.is_empty() {
-        return Asked::GoOn;
-    }
-    let question = format!("Press Enter to leave it and reboot,\nor type `{word}` to take the risk: ");
-    question_of(&question, word, script)
 }
 
 /// Asks a question that only this word says yes to.

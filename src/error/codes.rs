@@ -110,7 +110,7 @@ codes! {
         "xenstore does not answer."
         "See whether xenstored runs.";
     NotReturned "not-returned" [Undone, Refused, Consent, NotUndone, Hung, Io]
-        "rollback gave none of the functions back; each is listed with its reason."
+        "None of several devices came to the wanted end, or one hangs or is out of reach; each is listed with its reason."
         "`show` says what state each is in; a reboot is recommended.";
     NotTrusted "not-trusted" [Io]
         "A file that has to be root's alone is not."
@@ -128,7 +128,7 @@ codes! {
         "Xen does not tell whose the function is, and without that nothing is settled."
         "See why `xl debug-keys Q` and `xl dmesg` tell nothing, then `recover`; or reboot.";
     Partly "partly" [Partly]
-        "rollback gave some of the functions back; each is listed with its reason."
+        "Some of several devices came to the wanted end; each is listed with its reason."
         "`show` says what state each is in; a reboot is recommended.";
     Pending "pending" [Pending]
         "An operation was interrupted and is not settled."

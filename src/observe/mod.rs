@@ -21,12 +21,13 @@ pub mod qubes;
 mod resources;
 mod standing;
 mod starting;
+mod subject;
 pub mod traces;
 mod usage;
 
 use crate::error::{Code, Exit, Failure};
 use crate::journal::Moment;
-use crate::names::{DeviceArgument, ModuleName, Owner, Sbdf, Standing};
+use crate::names::{DeviceArgument, DriverName, ModuleName, Owner, Sbdf, Standing};
 use crate::system::modules::Modules;
 use crate::system::root::{read_text, Sysroot};
 use crate::system::sysfs::PciSysfs;
@@ -47,6 +48,7 @@ pub use owners::Owners;
 pub use policy::{Policy, Rule, Says};
 pub use qubes::Qubes;
 pub use starting::Starting;
+pub use subject::{gone, Subject};
 pub use usage::{node_of_function, Live, Use, Uses};
 
 /// What was read, or why it could not be.
@@ -198,11 +200,30 @@ impl Sources {
         })
     }
 
+    /// Opens Xen and xenstore, which a changing command cannot do without.
+    ///
+    /// # Errors
+    /// Exit 10.
+    pub fn open_all(root: &Sysroot) -> Result<Self, Failure> {
+        let sources = Self::open(root)?;
+        sources.all_open()?;
+        Ok(sources)
+    }
+
+    /// Whether Xen and xenstore can be asked.
+    ///
+    /// # Errors
+    /// Exit 10.
+    pub fn all_open(&self) -> Result<(), Failure> {
+        self.xen.as_ref().map_err(Clone::clone)?;
+        self.xenstore.as_ref().map(drop).map_err(Clone::clone)
+    }
+
     /// What claims a function, and what loading those modules would take besides.
     ///
     /// # Errors
     /// The indexes of the running kernel's modules cannot be read.
-    pub fn claims(&mut self, dom0: &Dom0, function: &Function) -> Result<Claims, Failure> {
+    fn claims(&mut self, dom0: &Dom0, function: &Function) -> Result<Claims, Failure> {
         claims::read(self, dom0, function)
     }
 
@@ -269,6 +290,29 @@ impl Sources {
         Ok(uses.of(sbdf).cloned().collect())
     }
 
+    /// A driver the admin named.
+    ///
+    /// # Errors
+    /// Exit 2: it is not a name, or no such driver is registered, or it is one that only
+    /// holds devices.
+    pub fn driver(root: &Sysroot, name: Option<&str>) -> Result<Option<DriverName>, Failure> {
+        let Some(name) = name else { return Ok(None) };
+        let shown = crate::names::escape(name.as_bytes());
+        let driver = DriverName::parse(name).ok_or_else(|| {
+            Failure::usage(format!("`{shown}` is no driver's name"), "ls /sys/bus/pci/drivers")
+        })?;
+        if driver.is_holder() {
+            return Err(Failure::usage(format!("{driver} only holds devices for others"), "use `hold`"));
+        }
+        if !PciSysfs::new(root).driver_folder(&driver).exists() {
+            return Err(Failure::usage(
+                format!("no PCI driver {driver} is registered"),
+                "load its module first (modprobe), and see /sys/bus/pci/drivers",
+            ));
+        }
+        Ok(Some(driver))
+    }
+
     /// The function a person named.
     ///
     /// # Errors
@@ -310,6 +354,26 @@ fn shown_address(text: &str) -> String {
 }
 
 impl Dom0 {
+    /// What could not be seen, in words.
+    #[must_use]
+    pub fn unseen(&self) -> Vec<String> {
+        let mut unseen = Vec::new();
+        if let Err(why) = &self.owners {
+            unseen.push(format!("Xen's owners: {why}"));
+        }
+        if let Err(why) = &self.uses {
+            unseen.push(format!("which qubes have devices: {why}"));
+        }
+        match &self.qubes_known {
+            Err(why) => unseen.push(format!("what Qubes assigned: {why}")),
+            Ok(Some(Qubes { source: qubes::QubesSource::Xml { why, .. }, .. })) => {
+                unseen.push(format!("which qubes run, by Qubes: {why}"));
+            }
+            Ok(_) => {}
+        }
+        unseen
+    }
+
     /// What Qubes says; `None` where there is no Qubes, or nothing of it can be read.
     #[must_use]
     pub fn qubes_said(&self) -> Option<&Qubes> {

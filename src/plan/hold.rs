@@ -2,14 +2,15 @@
 
 use super::identity::identified;
 use super::{Load, Plan, Planned};
-use crate::assess::{Hazard, State};
+use crate::assess::Case;
 use crate::names::Step;
 use crate::names::{DriverName, ModuleName};
-use crate::observe::{Dom0, Function};
+use crate::observe::Function;
 
 /// Plans giving one function to pciback. No step where it is there already.
 #[must_use]
-pub fn plan_hold(dom0: &Dom0, function: &Function, state: &State, hazards: &[Hazard]) -> Plan {
+pub fn plan_hold(case: &Case) -> Plan {
+    let (dom0, function, state) = (&case.dom0, &case.subject.function, &case.state);
     let held = function.driver.as_ref().is_some_and(DriverName::is_pciback);
     let contained = state.quarantined || dom0.iommu == Ok(false);
     let loads: Vec<Load> = ModuleName::parse("xen_pciback")
@@ -23,7 +24,7 @@ pub fn plan_hold(dom0: &Dom0, function: &Function, state: &State, hazards: &[Haz
         steps(function, held && state.slot, contained, &loads)
     };
     let plan = Plan { sbdf: function.sbdf, steps, candidates: Vec::new(), loads, id: String::new() };
-    identified(plan, dom0, function, state, hazards)
+    identified(plan, case)
 }
 
 fn steps(function: &Function, held: bool, contained: bool, loads: &[Load]) -> Vec<Planned> {

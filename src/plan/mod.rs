@@ -11,9 +11,11 @@ mod steps;
 mod tests;
 
 pub use hold::plan_hold;
+pub use identity::id_of_all;
 pub use planned::Planned;
 pub use steps::plan_return;
 
+use crate::assess::Case;
 use crate::names::{DriverName, ModuleName, Sbdf, Step};
 
 /// The steps that come after bind: all that `recover` goes forward by. Who keeps the device wants it off pciback's list
@@ -48,6 +50,31 @@ pub struct Load {
     pub module: ModuleName,
     /// Whether it is blacklisted, and loaded all the same.
     pub blacklisted: bool,
+}
+
+/// One function of a command: what was found, and what would be done to it.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// What was found.
+    pub case: Case,
+    /// What would be done.
+    pub plan: Plan,
+}
+
+impl Proposal {
+    /// Proposes to give it back to dom0.
+    #[must_use]
+    pub fn to_return(case: Case) -> Self {
+        let plan = plan_return(&case);
+        Self { case, plan }
+    }
+
+    /// Proposes to give it to pciback.
+    #[must_use]
+    pub fn to_hold(case: Case) -> Self {
+        let plan = plan_hold(&case);
+        Self { case, plan }
+    }
 }
 
 /// What would be done to one function.

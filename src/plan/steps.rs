@@ -2,21 +2,15 @@
 
 use super::identity::identified;
 use super::{Candidate, Load, Plan, Planned};
-use crate::assess::{Hazard, State};
+use crate::assess::{Case, State};
 use crate::names::Step;
 use crate::names::{escape, DriverName};
-use crate::observe::{Claims, Dom0, Function};
+use crate::observe::{Claims, Function};
 
 /// Plans the return of one function from whatever state it is found in.
 #[must_use]
-pub fn plan_return(
-    dom0: &Dom0,
-    function: &Function,
-    state: &State,
-    hazards: &[Hazard],
-    claims: &Claims,
-    named: Option<&DriverName>,
-) -> Plan {
+pub fn plan_return(case: &Case) -> Plan {
+    let (state, claims, named) = (&case.state, &case.subject.claims, case.named.as_ref());
     let candidates = candidates(claims, named);
     let loads: Vec<Load> = match named {
         Some(_) => Vec::new(),
@@ -32,10 +26,10 @@ pub fn plan_return(
     let steps = if state.is_fine() || leads_nowhere {
         Vec::new()
     } else {
-        steps(function, state, claims, &candidates, &loads)
+        steps(&case.subject.function, state, claims, &candidates, &loads)
     };
-    let plan = Plan { sbdf: function.sbdf, steps, candidates, loads, id: String::new() };
-    identified(plan, dom0, function, state, hazards)
+    let plan = Plan { sbdf: case.sbdf(), steps, candidates, loads, id: String::new() };
+    identified(plan, case)
 }
 
 fn candidates(claims: &Claims, named: Option<&DriverName>) -> Vec<Candidate> {

@@ -5,25 +5,22 @@
 use super::{plan_hold, plan_return, Plan};
 use crate::assess::tests::is_as_written;
 use crate::assess::tests::situation::{sbdf, Situation, NIC};
-use crate::assess::{of_hold, of_return, state_of};
+use crate::assess::Case;
 use crate::names::{DriverName, ModuleName, Owner};
 use crate::observe::{Claim, Named};
+use std::rc::Rc;
 
 const NET: u32 = 0x02_0000;
 const USB: u32 = 0x0c_0330;
 const DISK: u32 = 0x01_0802;
 
 fn returned(one: &Situation) -> Plan {
-    let function = &one.dom0.functions[&sbdf(NIC)];
-    let state = state_of(&one.dom0, function);
-    let hazards = of_return(&one.dom0, function, &state, &one.claims, &one.past, one.named.as_ref());
-    plan_return(&one.dom0, function, &state, &hazards, &one.claims, one.named.as_ref())
+    plan_return(&one.case())
 }
 
 fn held(one: &Situation) -> Plan {
-    let function = &one.dom0.functions[&sbdf(NIC)];
-    let state = state_of(&one.dom0, function);
-    plan_hold(&one.dom0, function, &state, &of_hold(&one.dom0, function, &state, &[]))
+    let (dom0, past) = (Rc::new(one.dom0.clone()), Rc::new(one.past.clone()));
+    plan_hold(&Case::of_hold(&dom0, &past, one.subject(), &[], &[]))
 }
 
 fn words(plan: &Plan) -> String {

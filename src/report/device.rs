@@ -1,68 +1,29 @@
 //! One device, its hazards and its plan, for people.
 
 use super::text::wrapped;
-use crate::assess::{Hazard, Past, Reboot, Severity, State, Verdict};
-use crate::names::Owner;
-use crate::observe::{Dom0, Function};
+use crate::assess::{Case, Hazard, Reboot, Severity};
 use crate::plan::Plan;
 use console::style;
 
-/// A function with all that was found out about it.
-pub struct Described<'a> {
-    /// The facts it stands among.
-    pub dom0: &'a Dom0,
-    /// The function.
-    pub function: &'a Function,
-    /// Class, vendor and name, from pci.ids.
-    pub description: &'a str,
-    /// Its state.
-    pub state: &'a State,
-    /// Its hazards.
-    pub hazards: &'a [Hazard],
-    /// The verdict.
-    pub verdict: &'a Verdict,
-    /// Functions of its slot and behind its bridge.
-    pub siblings: &'a [String],
-    /// What the journal tells.
-    pub past: &'a Past,
-}
-
-impl Described<'_> {
-    /// Xen's owner in a word.
-    #[must_use]
-    pub fn owner(&self) -> String {
-        let owner = self.dom0.owners.as_ref().ok().and_then(|owners| owners.get(&self.function.sbdf));
-        owner.map_or("?".to_owned(), Owner::to_string)
-    }
-
-    /// The qube that has it, if one does.
-    #[must_use]
-    pub fn qube(&self) -> Option<String> {
-        match &self.state.kind {
-            crate::assess::Kind::InUse(who) => Some(who.clone()),
-            _ => None,
-        }
-    }
-}
-
 /// The block `list` shows.
 #[must_use]
-pub fn device_block(described: &Described<'_>) -> String {
-    let function = described.function;
+pub fn device_block(case: &Case) -> String {
+    let function = &case.subject.function;
     let driver = function.driver.as_ref().map_or("-", |driver| driver.as_str());
-    let mut block = wrapped(&format!("{}  ", style(function.sbdf).bold()), described.description);
+    let mut block = wrapped(&format!("{}  ", style(function.sbdf).bold()), &case.subject.description);
     let mut line = |name: &str, text: &str| block.push_str(&wrapped(&format!("  {name:<9} "), text));
-    let slot = if described.state.slot { ", slot listed" } else { "" };
-    let qube = described.qube().map(|qube| format!(", qube {qube}")).unwrap_or_default();
-    line("driver", &format!("{driver}{slot}; Xen's owner {}{qube}", described.owner()));
-    line("state", &described.state.words());
-    if !described.siblings.is_empty() {
-        line("siblings", &described.siblings.join(" "));
+    let slot = if case.state.slot { ", slot listed" } else { "" };
+    let qube = case.qube().map(|qube| format!(", qube {qube}")).unwrap_or_default();
+    line("driver", &format!("{driver}{slot}; Xen's owner {}{qube}", case.owner()));
+    line("state", &case.state.words());
+    let siblings = case.siblings();
+    if !siblings.is_empty() {
+        line("siblings", &siblings.join(" "));
     }
-    if let Some(latest) = super::history::latest(described) {
+    if let Some(latest) = super::history::latest(case) {
         line("had by", &latest);
     }
-    line("verdict", &described.verdict.words());
+    line("verdict", &case.verdict.words());
     block
 }
 
@@ -71,21 +32,20 @@ pub fn device_block(described: &Described<'_>) -> String {
 pub fn hazards_block(hazards: &[Hazard]) -> String {
     let mut sorted: Vec<&Hazard> = hazards.iter().collect();
     sorted.sort_by_key(|hazard| hazard.rank());
-    let mut block = String::new();
-    for hazard in sorted {
-        let word = match hazard.severity {
-            Severity::Stop => style("stop").red().bold(),
-            Severity::Warn => style("warn").yellow().bold(),
-            Severity::Note => style("note").cyan(),
-        };
-        let evidence =
-            if hazard.evidence.is_empty() { String::new() } else { format!(" ({})", hazard.evidence) };
-        block.push_str(&wrapped(
-            &format!("  {word}  "),
-            &format!("{}: {}{evidence}", hazard.acceptance(), hazard.sentence),
-        ));
-    }
-    block
+    sorted.into_iter().map(|hazard| hazard_line(hazard, "")).collect()
+}
+
+/// One hazard, with what is to be said behind it.
+#[must_use]
+pub fn hazard_line(hazard: &Hazard, behind: &str) -> String {
+    let word = match hazard.severity {
+        Severity::Stop => style("stop").red().bold(),
+        Severity::Warn => style("warn").yellow().bold(),
+        Severity::Note => style("note").cyan(),
+    };
+    let evidence = if hazard.evidence.is_empty() { String::new() } else { format!(" ({})", hazard.evidence) };
+    let text = format!("{}: {}{evidence}{behind}", hazard.acceptance(), hazard.sentence);
+    wrapped(&format!("  {word}  "), &text)
 }
 
 /// What to run before a reboot, so that it returns the function; empty where nothing is.

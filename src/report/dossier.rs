@@ -1,8 +1,7 @@
 //! What a person at a prompt decides on: one screen, the worst first, then the choice.
 
 use super::text::{wrapped, WIDTH};
-use super::Described;
-use crate::assess::{Hazard, HazardId, Reboot, Severity};
+use crate::assess::{Case, Hazard, HazardId, Severity};
 use console::style;
 
 /// Lines that the choice takes below the dossier.
@@ -13,38 +12,35 @@ const COMMANDS: usize = 6;
 
 /// The screen above the prompt: at most `rows` lines together with it. What does not fit is counted and named.
 #[must_use]
-pub fn dossier(described: &Described<'_>, reboot: &Reboot, asked: &[&Hazard], rows: usize) -> String {
-    let sbdf = described.function.sbdf;
-    let name = first_line(&format!("{sbdf}  "), described.description);
+pub fn dossier(case: &Case, asked: &[&Hazard], rows: usize) -> String {
+    let sbdf = case.sbdf();
+    let name = first_line(&format!("{sbdf}  "), &case.subject.description);
     let mut head = vec![style(name).for_stderr().bold().to_string()];
-    head.push(first_line(
-        "now   ",
-        &format!("Xen's owner {}; {}", described.owner(), described.state.words()),
-    ));
+    head.push(first_line("now   ", &format!("Xen's owner {}; {}", case.owner(), case.state.words())));
     head.push(String::new());
     head.push("What giving it back to dom0 now would risk, the worst first:".to_owned());
 
-    let tail = recommended(described, reboot);
+    let tail = recommended(case);
     let mut ordered: Vec<&Hazard> = asked.to_vec();
-    let notes = described.hazards.iter().filter(|hazard| hazard.severity == Severity::Note);
+    let notes = case.hazards.iter().filter(|hazard| hazard.severity == Severity::Note);
     // What a reboot would not do is said below.
     ordered.extend(notes.filter(|hazard| hazard.id != HazardId::RebootWouldNotReturn));
     ordered.sort_by_key(|hazard| hazard.rank());
     let room =
         rows.saturating_sub(head.len() + tail.iter().map(|line| rows_of(line)).sum::<usize>() + CHOICE);
-    let lines = head.into_iter().chain(fitted(described, &ordered, room)).chain(tail);
+    let lines = head.into_iter().chain(fitted(case, &ordered, room)).chain(tail);
     lines.fold(String::new(), |text, line| text + &line + "\n")
 }
 
 /// As many hazards as have room, whole; the last line names the others.
-fn fitted(described: &Described<'_>, ordered: &[&Hazard], room: usize) -> Vec<String> {
+fn fitted(case: &Case, ordered: &[&Hazard], room: usize) -> Vec<String> {
     let all: Vec<Vec<String>> = ordered.iter().map(|hazard| block(hazard)).collect();
     let mut shown = Vec::new();
     for (number, lines) in all.iter().enumerate() {
         let is_last = number + 1 == all.len();
         if shown.len() + lines.len() + usize::from(!is_last) > room {
             let rest: Vec<String> = ordered.iter().skip(number).map(|hazard| hazard.acceptance()).collect();
-            let sbdf = described.function.sbdf;
+            let sbdf = case.sbdf();
             let start = format!("  and {} more (show {sbdf}): ", rest.len());
             shown.push(first_line(&start, &rest.join(", ")));
             break;
@@ -66,7 +62,8 @@ fn block(hazard: &Hazard) -> Vec<String> {
 }
 
 /// The reboot: whether it returns the device, its command, and what to change first.
-fn recommended(described: &Described<'_>, reboot: &Reboot) -> Vec<String> {
+fn recommended(case: &Case) -> Vec<String> {
+    let reboot = &case.reboot;
     let (verb, command) = if reboot.power_off {
         ("power off and start", "systemctl poweroff")
     } else {
@@ -80,7 +77,7 @@ fn recommended(described: &Described<'_>, reboot: &Reboot) -> Vec<String> {
     }
     lines.push(format!("{title} {verb}; it comes back only after these commands:"));
     let commands = reboot.commands();
-    let all = format!("qubes-dom0-pci show {}", described.function.sbdf);
+    let all = format!("qubes-dom0-pci show {}", case.sbdf());
     let taken: usize = commands.iter().map(|command| rows_of(&format!("  {command}"))).sum();
     if commands.is_empty() || taken > COMMANDS {
         let whats: Vec<&str> = reboot.obstacles.iter().map(|obstacle| obstacle.what.as_str()).collect();

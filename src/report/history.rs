@@ -1,17 +1,12 @@
 //! The past of one function, for people and for scripts.
 
 use super::text::wrapped;
-use super::Described;
-use crate::assess::{gap_words, had, span, when, Ended, Exposure, Had};
+use crate::assess::{gap_words, span, when, Case, Ended, Had};
 use crate::journal::{Identity, Moment};
 use serde_json::{json, Value};
 
 /// How many lines of one sort are shown to people; JSON has all that is kept.
 const SHOWN: usize = 12;
-
-fn exposure<'a>(described: &Described<'a>) -> Option<&'a Exposure> {
-    described.past.of.get(&described.function.sbdf)
-}
 
 fn about(label: &str, class: &str, network: Option<bool>) -> String {
     let words = [label, class, if network == Some(true) { "provides network" } else { "" }];
@@ -25,26 +20,26 @@ fn about(label: &str, class: &str, network: Option<bool>) -> String {
 
 /// The latest qube that had it, in this boot or before.
 #[must_use]
-pub fn latest(described: &Described<'_>) -> Option<String> {
-    let had = had(described.dom0, described.function.sbdf, exposure(described));
+pub fn latest(case: &Case) -> Option<String> {
+    let had = case.had();
     if let Some(one) = had.first() {
         let time = one.stays.last().map(|(from, to)| format!(", {}", span(*from, *to))).unwrap_or_default();
         return Some(format!("{}{}{time}", one.who, about(&one.labels.join(", "), &one.class, one.network)));
     }
-    let before = exposure(described)?.before.first()?;
+    let before = case.exposure()?.before.first()?;
     let last = before.last.map(|last| format!(", {}", when(last))).unwrap_or_default();
     Some(format!("{} in an earlier boot{last}", before.qube))
 }
 
 /// The block `show` adds.
 #[must_use]
-pub fn history_block(described: &Described<'_>) -> String {
+pub fn history_block(case: &Case) -> String {
     let mut block = String::new();
     let mut line = |text: &str| {
         let first = if block.is_empty() { "  history   " } else { "            " };
         block.push_str(&wrapped(first, text));
     };
-    let Some(exposure) = exposure(described) else { return block };
+    let Some(exposure) = case.exposure() else { return block };
     let nobody = exposure.stays.is_empty() && exposure.more_stays == 0;
     let silent = exposure.seized.is_none() && nobody && exposure.known.is_empty();
     if silent && exposure.before.is_empty() && exposure.nobody_recorded() {
@@ -130,7 +125,7 @@ pub fn history_block(described: &Described<'_>) -> String {
             line(&format!("its identity is as recorded {time}"));
         }
     }
-    if described.past.pruned {
+    if case.past.pruned {
         line("older records were removed on purpose (pruned)");
     }
     block
@@ -169,10 +164,10 @@ fn identity(identity: &Identity) -> Value {
 
 /// The same for scripts; null where the journal was not read.
 #[must_use]
-pub fn history(described: &Described<'_>) -> Value {
-    let had = had(described.dom0, described.function.sbdf, exposure(described));
+pub fn history(case: &Case) -> Value {
+    let had = case.had();
     let names: Vec<&str> = had.iter().map(|one: &Had| one.name.as_str()).collect();
-    let Some(exposure) = exposure(described) else { return json!({ "qubes": names }) };
+    let Some(exposure) = case.exposure() else { return json!({ "qubes": names }) };
     let stays: Vec<Value> = exposure
         .stays
         .iter()

@@ -1,7 +1,6 @@
 //! The --json documents.
 
-use super::Described;
-use crate::assess::{Hazard, Reboot, Verdict};
+use crate::assess::{Case, Hazard, Reboot, Verdict};
 use crate::error::Failure;
 use crate::plan::Plan;
 use crate::run::Ending;
@@ -22,6 +21,12 @@ pub fn with(mut members: Value, more: Value) -> Value {
     members
 }
 
+/// The member that an error is.
+#[must_use]
+pub fn error(failure: &Failure) -> Value {
+    json!({ "error": self::failure(failure) })
+}
+
 /// An error.
 #[must_use]
 pub fn failure(failure: &Failure) -> Value {
@@ -30,25 +35,25 @@ pub fn failure(failure: &Failure) -> Value {
 
 /// One device.
 #[must_use]
-pub fn device(described: &Described<'_>) -> Value {
-    let function = described.function;
+pub fn device(case: &Case) -> Value {
+    let function = &case.subject.function;
     json!({
         "bdf": function.sbdf.to_string(),
-        "description": described.description,
+        "description": case.subject.description,
         "vendor": format!("{:04x}", function.vendor),
         "device": format!("{:04x}", function.device),
         "class": format!("{:06x}", function.class),
         "driver": function.driver.as_ref().map(ToString::to_string),
         "driver_override": function.driver_override.as_ref().map(|text| crate::names::escape(text.as_bytes())),
-        "owner": described.owner(),
-        "qube": described.qube(),
-        "history": super::history::history(described),
-        "slot": described.state.slot,
-        "quarantined": described.state.quarantined,
-        "state": described.state.words(),
-        "siblings": described.siblings,
-        "verdict": verdict(described.verdict),
-        "hazards": hazards(described.hazards),
+        "owner": case.owner(),
+        "qube": case.qube(),
+        "history": super::history::history(case),
+        "slot": case.state.slot,
+        "quarantined": case.state.quarantined,
+        "state": case.state.words(),
+        "siblings": case.siblings(),
+        "verdict": verdict(&case.verdict),
+        "hazards": hazards(&case.hazards),
     })
 }
 
@@ -139,9 +144,6 @@ pub fn ending(ending: &Ending) -> Value {
         "head": ending.head,
         "advice": ending.advice,
     });
-    if ending.exit == crate::error::Exit::Done {
-        return members;
-    }
-    let error = json!({ "code": ending.code.word(), "message": ending.message, "hint": ending.hint });
-    with(members, json!({ "error": error }))
+    let failed = ending.exit != crate::error::Exit::Done;
+    with(members, if failed { error(&ending.failure()) } else { json!({}) })
 }

@@ -8,15 +8,19 @@ mod history;
 pub mod json;
 mod operation;
 pub mod sentence;
+mod several;
 pub mod text;
 pub mod timeline;
+mod unseen;
 mod unsettled;
 
-pub use device::{device_block, hazards_block, plan_block, reboot_block, Described};
+pub use device::{device_block, hazard_line, hazards_block, plan_block, reboot_block};
 pub use dossier::dossier;
 pub use history::history_block;
-pub use operation::{ending_block, step_line};
-pub use unsettled::{not_root, unsettled, unsettled_block};
+pub use operation::{conclude, conclude_all, ending_block, step_line};
+pub use several::{answer, common_hazards, review_block, show_review};
+pub use unseen::{no_qubes, qubes_asked, unseen_block};
+pub use unsettled::{heading, unsettled};
 
 use crate::error::{Code, Exit, Failure};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};

@@ -10,7 +10,7 @@ const RECOVER: &str = "sudo qubes-dom0-pci recover";
 
 /// The first lines of an answer that somebody gets who is not root; `command` is what to run instead.
 #[must_use]
-pub fn not_root(command: &str) -> String {
+fn not_root(command: &str) -> String {
     let line = format!("Not root: what follows is incomplete. Run: sudo qubes-dom0-pci {command}");
     if line.len() <= WIDTH {
         return format!("{line}\n");
@@ -18,9 +18,19 @@ pub fn not_root(command: &str) -> String {
     format!("Not root: what follows is incomplete. Run:\n  sudo qubes-dom0-pci {command}\n")
 }
 
+/// What stands above the answer to `command`: whether it is whole, and the operation that is not settled.
+#[must_use]
+pub fn heading(by_root: bool, unseen: &[String], unsettled: &Unsettled, command: &str) -> String {
+    let hidden = !by_root && !unseen.is_empty();
+    let first = if hidden { not_root(command) } else { String::new() };
+    // That the journal is among what is not seen is said already.
+    let said = hidden && matches!(unsettled, Unsettled::Unknown(_));
+    first + &if said { String::new() } else { unsettled_block(unsettled) }
+}
+
 /// The operation that is not settled, and the command that settles it; empty where there is none.
 #[must_use]
-pub fn unsettled_block(unsettled: &Unsettled) -> String {
+fn unsettled_block(unsettled: &Unsettled) -> String {
     let Some(words) = unsettled.words() else { return String::new() };
     let mark = style("!").red().bold();
     if !matches!(unsettled, Unsettled::Pending { .. }) {

@@ -13,6 +13,8 @@ mod record;
 mod recover;
 mod returned;
 mod rom;
+mod several;
+mod turn;
 mod unassign;
 mod undo;
 mod unsettled;
@@ -21,14 +23,17 @@ mod verify;
 pub use outcome::{Ending, Outcome, StepReport};
 pub use record::Record;
 pub use recover::{pending, settle, settle_gone, Interrupted};
+pub use several::{carry_out, sum, Aim, Ended, Task, Watch};
+pub use turn::Turn;
 pub use unassign::can_unassign;
 pub use unsettled::Unsettled;
 
+use crate::assess::{of_one_requester, Case};
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
-use crate::names::{Owner, Standing, Step};
+use crate::names::{Owner, Sbdf, Standing, Step};
 use crate::observe::qubes::Qubes;
-use crate::observe::{Function, Sources, Starting};
+use crate::observe::{gone, Function, Sources, Starting};
 use crate::plan::{Plan, Planned};
 use crate::system::kernel_log::KernelLog;
 use crate::system::signals::HeldSignals;
@@ -61,6 +66,8 @@ pub struct Operation<'a> {
     lost: Vec<unassign::Lost>,
     /// The hash of its ROM that was recorded last.
     known_rom: Option<&'a str>,
+    /// Functions whose DMA the IOMMU cannot tell from this one's.
+    beside: Vec<Sbdf>,
     /// The one that was read in this run; empty where none was.
     rom_sha256: String,
     reports: Vec<StepReport>,
@@ -72,6 +79,7 @@ pub struct Operation<'a> {
 type Perform<'a> = fn(&mut Operation<'a>, Step) -> Result<String, Trouble>;
 
 /// What an operation is started with.
+#[derive(Clone)]
 pub struct Order<'a> {
     /// The function, as it was observed.
     pub function: &'a Function,
@@ -85,8 +93,35 @@ pub struct Order<'a> {
     pub known_rom: Option<&'a str>,
     /// What Qubes said when it was planned; `None` where there is no Qubes or nothing could be read.
     pub qubes: Option<&'a Qubes>,
+    /// Functions whose DMA the IOMMU cannot tell from this one's.
+    pub beside: Vec<Sbdf>,
     /// Seconds after which a step counts as hung.
     pub timeout: Duration,
+}
+
+impl<'a> Order<'a> {
+    /// What was assessed and planned, with what was accepted for it.
+    ///
+    /// # Errors
+    /// Xen does not say who owns it.
+    pub fn of(
+        case: &'a Case,
+        plan: &'a Plan,
+        accepted: &'a Accepted,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
+        let function = &case.subject.function;
+        Ok(Self {
+            function,
+            start: Standing::observed(&case.dom0, function).ok_or_else(|| gone(function.sbdf))?,
+            plan,
+            accepted,
+            known_rom: case.known_rom(),
+            qubes: case.dom0.qubes_said(),
+            beside: of_one_requester(&case.dom0, function).iter().map(|other| other.sbdf).collect(),
+            timeout,
+        })
+    }
 }
 
 impl<'a> Operation<'a> {
@@ -125,6 +160,7 @@ impl<'a> Operation<'a> {
             opened: false,
             lost: Vec::new(),
             known_rom: order.known_rom,
+            beside: order.beside,
             rom_sha256: String::new(),
             reports: Vec::new(),
             progress,
@@ -132,30 +168,8 @@ impl<'a> Operation<'a> {
     }
 
     /// Brings the function back to dom0.
-    pub fn reattach(self) -> Ending {
+    fn reattach(self) -> Ending {
         self.follow(Self::return_step)
-    }
-
-    /// Gives the function to pciback.
-    pub fn hold(self) -> Ending {
-        self.follow(Self::hold_step)
-    }
-
-    fn follow(mut self, perform: Perform<'a>) -> Ending {
-        if let Err(failure) = self.is_as_planned() {
-            if !self.lost.is_empty() {
-                return self.fail(failure.into());
-            }
-            return self.end(failure.exit, failure.code, failure.message, failure.hint);
-        }
-        self.found();
-        for planned in &self.plan.steps {
-            if let Err(trouble) = self.take(planned, perform) {
-                return self.fail(trouble);
-            }
-        }
-        self.settled();
-        self.end(Exit::Done, Code::Done, "every step was proved".to_owned(), String::new())
     }
 
     /// What would be put back must be what was found.
@@ -304,6 +318,24 @@ impl<'a> Operation<'a> {
             Ok(_) => Trouble::failed("the driver let it go again", "see dmesg"),
             Err(failure) => failure.into(),
         }
+    }
+
+    /// No qube has a function whose DMA the IOMMU cannot tell from this one's.
+    fn no_qube_is_beside(&mut self) -> Result<(), Trouble> {
+        for sbdf in self.beside.clone() {
+            let owner = self.sources.owner(sbdf)?;
+            let user = self.sources.uses_of(sbdf)?.into_iter().find(|use_| use_.alive);
+            let who = match (user, owner) {
+                (Some(user), _) => user.who(),
+                (None, Owner::Dom0 | Owner::Quarantine) => continue,
+                (None, owner) => owner.to_string(),
+            };
+            return Err(Trouble::InUse {
+                message: format!("{who} has {sbdf}, and their DMA cannot be told apart"),
+                hint: "shut that qube down, and run `list`".to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// Sets `driver_override` and proves it; `None` clears it.
@@ -500,4 +532,18 @@ pub fn new_operation_id(sources: &Sources) -> Result<String, Failure> {
     let path = sources.root.path("/proc/sys/kernel/random/uuid");
     let text = crate::system::root::read_text(&path).map_err(|error| Failure::unreadable(&path, &error))?;
     Ok(text.chars().take(8).collect())
+}
+
+/// Ids for operations that begin together, each another.
+pub fn new_operation_ids(sources: &Sources, count: usize) -> Result<Vec<String>, Failure> {
+    let mut ids: Vec<String> = Vec::new();
+    for _ in 0..count {
+        let mut id = new_operation_id(sources)?;
+        while ids.contains(&id) {
+            let drawn = u32::from_str_radix(&id, 16).unwrap_or_default();
+            id = format!("{:08x}", drawn.wrapping_add(1));
+        }
+        ids.push(id);
+    }
+    Ok(ids)
 }

@@ -61,6 +61,22 @@ pub struct Ending {
     pub advice: Vec<String>,
 }
 
+impl Ending {
+    /// The end of what could not go on.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Self {
+        let Failure { exit, code, message, hint } = failure.clone();
+        let state = "not read".to_owned();
+        Self { exit, code, message, hint, state, steps: Vec::new(), head: None, advice: Vec::new() }
+    }
+
+    /// Why it is not the wanted one.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        Failure::new(self.exit, self.code, self.message.clone(), self.hint.clone())
+    }
+}
+
 /// Why a step did not succeed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Trouble {

@@ -4,13 +4,15 @@
 //! between the two leaves the intent, and what the step did is read from the
 //! machine anyway.
 
+use crate::assess::Case;
 use crate::error::{Code, Exit, Failure};
 use crate::journal::{
-    journal_boot, Details, Entry, OperationPhase, OperationRecord, Start, StepPhase, StepRecord,
+    journal_boot, Consent, Details, Entry, OperationPhase, OperationRecord, Start, StepPhase, StepRecord,
 };
-use crate::names::{escape, Sbdf, Step};
+use crate::names::{escape, Sbdf, Standing, Step};
 use crate::system::kernel_log;
 use crate::system::root::Sysroot;
+use crate::system::who::Who;
 use audit::{Draft, Journal};
 use std::path::Path;
 
@@ -62,8 +64,28 @@ impl Record {
     /// Begins: what is going to be done, to what, from which state, and what was
     /// accepted. It waits for the first intent. The state is where every undo leads
     /// back to: this record is the intent of all of them.
-    pub fn start(&mut self, sbdf: Sbdf, start: Start) {
-        self.says(Some(sbdf), OperationPhase::Start(Box::new(start)));
+    pub fn start(&mut self, root: &Sysroot, command: &str, case: &Case, consent: Option<Consent>) {
+        let function = &case.subject.function;
+        let start = Start {
+            command: command.to_owned(),
+            standing: Standing::observed(&case.dom0, function),
+            device: format!("{:04x}:{:04x}", function.vendor, function.device),
+            class: format!("{:06x}", function.class),
+            found: escape(case.state.words().as_bytes()),
+            consent,
+            who: Who::runs(root),
+        };
+        self.says(Some(function.sbdf), OperationPhase::Start(Box::new(start)));
+    }
+
+    /// What waits to be written: another record of the same journal takes it along.
+    pub(super) fn take_waiting(&mut self) -> Vec<Draft> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Takes along what another has to write.
+    pub(super) fn wait_with(&mut self, drafts: Vec<Draft>) {
+        self.waiting.extend(drafts);
     }
 
     /// A step that is going to be done; on disk when this returns.

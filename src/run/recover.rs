@@ -91,32 +91,25 @@ struct Trail {
     lost: Vec<Lost>,
 }
 
-/// The newest operation, where it is not settled: the lock lets only one run at a
-/// time, and none begins beside one that is pending.
+/// The newest operation that is not settled: the lock lets only one command run at a time, and none begins beside one
+/// that is pending. A command over several devices has an operation for each, which begin together.
 ///
 /// # Errors
 /// The journal cannot be read.
 pub fn pending(journal: &Path) -> Result<Option<Interrupted>, Failure> {
-    let mut newest = None;
-    let found = audit::newest_first(journal, &mut |line| {
-        let record = Line::parse(line).filter(|record| matches!(record.kind(), "op" | "step"));
-        match record {
-            Some(record) => {
-                newest = Some(record);
-                ControlFlow::Break(())
-            }
-            None => ControlFlow::Continue(()),
-        }
+    let mut last = LastCommand::default();
+    let found = audit::newest_first(journal, &mut |line| match Line::parse(line)
+        .filter(|record| matches!(record.kind(), "op" | "step"))
+    {
+        Some(record) => last.take(record),
+        None => ControlFlow::Continue(()),
     });
     match found {
         Err(error) if error.kind() == audit::Kind::Absent => return Ok(None),
         other => other.map_err(|error| Failure::of_journal(&error))?,
     }
-    let Some(newest) = newest else { return Ok(None) };
-    // A hang is an end nobody knows: the write may have come through since.
-    let phase = OperationRecord::read(&newest).map(|record| record.phase);
-    let ended = matches!(phase, Some(OperationPhase::End { outcome, .. }) if outcome != Code::Hung.word());
-    let Some(id) = newest.text("op").filter(|_| !ended) else { return Ok(None) };
+    let Some((id, newest)) = last.unsettled() else { return Ok(None) };
+    let id = id.as_str();
     let mut records = Vec::new();
     let query = Query { values: vec![(Some("op".to_owned()), id.to_owned())], ..Query::default() };
     audit::select(journal, &query, &mut |line| {
@@ -126,6 +119,46 @@ pub fn pending(journal: &Path) -> Result<Option<Interrupted>, Failure> {
     .map_err(|error| Failure::of_journal(&error))?;
     let found = Interrupted::of(id, &records);
     Ok(Some(found.unwrap_or_else(|| Interrupted::without_start(id, &records, &newest))))
+}
+
+/// The operations of the command that wrote to the journal last, found from its newest record on.
+#[derive(Default)]
+struct LastCommand {
+    operations: Vec<Begun>,
+}
+
+/// An operation, by its records so far.
+struct Begun {
+    id: String,
+    newest: Line,
+    settled: bool,
+    started: bool,
+}
+
+impl LastCommand {
+    /// Takes the next older record. All operations of a command begin together, before the first step of any.
+    fn take(&mut self, record: Line) -> ControlFlow<()> {
+        let starts = started(&record).is_some();
+        let whole = !self.operations.is_empty() && self.operations.iter().all(|one| one.started);
+        if whole && !starts {
+            return ControlFlow::Break(());
+        }
+        let Some(id) = record.text("op").map(str::to_owned) else { return ControlFlow::Continue(()) };
+        match self.operations.iter_mut().find(|one| one.id == id) {
+            Some(one) => one.started |= starts,
+            None => {
+                // A hang is an end nobody knows: the write may have come through since.
+                let phase = OperationRecord::read(&record).map(|record| record.phase);
+                let settled = matches!(phase, Some(OperationPhase::End { outcome, .. }) if outcome != Code::Hung.word());
+                self.operations.push(Begun { id, newest: record, settled, started: starts });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn unsettled(self) -> Option<(String, Line)> {
+        self.operations.into_iter().find(|one| !one.settled).map(|one| (one.id, one.newest))
+    }
 }
 
 /// What an operation began with, where the record is that of its start.

@@ -275,6 +275,7 @@ impl Operation<'_> {
     fn dequarantine(&mut self) -> Result<String, Trouble> {
         self.nobody_has_it()?;
         self.still_driverless()?;
+        self.no_qube_is_beside()?;
         self.left.owners.push(Owner::Dom0);
         self.opened = true;
         self.act(&Act::Dequarantine(self.plan.sbdf))?;

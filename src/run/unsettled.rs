@@ -1,6 +1,7 @@
 //! The operation that is not settled, as whoever looks sees it: running, interrupted, or not known.
 
 use super::recover::{pending, Interrupted};
+use crate::assess::Verdict;
 use crate::error::Failure;
 use crate::journal::{journal_boot, Moment};
 use crate::names::Sbdf;
@@ -68,6 +69,16 @@ impl Unsettled {
     #[must_use]
     pub fn is_of(&self, sbdf: Sbdf) -> bool {
         self.operation().is_some_and(|operation| operation.sbdf == Some(sbdf))
+    }
+
+    /// What comes before every other verdict on this function.
+    #[must_use]
+    pub fn verdict(&self, sbdf: Sbdf) -> Option<Verdict> {
+        let verdict = match self {
+            Self::Running { .. } => Verdict::Running,
+            _ => Verdict::Pending,
+        };
+        self.is_of(sbdf).then_some(verdict)
     }
 
     /// What is going on, in words; `None` where nothing is.

@@ -36,6 +36,7 @@ mod recorder;
 mod recover;
 mod rollback;
 mod schemas;
+mod several;
 mod source;
 mod states;
 mod timeline;

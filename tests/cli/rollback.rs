@@ -89,9 +89,8 @@ fn a_script_is_shown_the_whole_act_and_how_to_name_it() {
 fn the_newest_act_needs_its_name_even_where_all_is_accepted() {
     let dom0 = misattached();
     let said = dom0.run_changing_nothing(&["--json", "rollback", "--last"]).json();
-    let hint = said["error"]["hint"].as_str().unwrap();
-    let accept = hint.split("--accept ").nth(1).unwrap();
-    let said = dom0.run_changing_nothing(&["--json", "rollback", "--last", "--accept", accept]);
+    let accept = accepted(&said);
+    let said = dom0.run_changing_nothing(&["--json", "rollback", "--last", "--accept", &accept]);
     let said = said.fails(4, "consent-missing").json();
     assert!(said["error"]["message"].as_str().unwrap().contains("the act is not named"), "{said}");
 }
@@ -235,14 +234,15 @@ fn an_act_that_changes_while_the_question_is_open_is_left_alone() {
 /// Everything accepted and named, as a script would after a review.
 fn reviewed(dom0: &Dom0, more: &[&str]) -> Vec<String> {
     let said = dom0.run(&["--json", "rollback", "--last"]).json();
-    let hint = said["error"]["hint"].as_str().unwrap();
-    let named = hint.split(" add ").nth(1).unwrap().split(' ').map(str::to_owned);
-    ["--json", "rollback", "--last"]
-        .iter()
-        .map(|word| (*word).to_owned())
-        .chain(named)
-        .chain(more.iter().map(|word| (*word).to_owned()))
-        .collect()
+    let (plan, accept) = (said["plan"].as_str().unwrap(), accepted(&said));
+    let named = ["--json", "rollback", "--last", "--plan", plan, "--accept", &accept];
+    named.iter().chain(more).map(|word| (*word).to_owned()).collect()
+}
+
+/// What is still to be accepted, as `--accept` takes it.
+fn accepted(said: &serde_json::Value) -> String {
+    let ids = said["accept"].as_array().unwrap().iter().map(|id| id.as_str().unwrap());
+    ids.collect::<Vec<_>>().join(",")
 }
 
 #[test]

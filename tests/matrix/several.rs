@@ -1,5 +1,5 @@
-//! The rollback of an act that took two functions, and every write of it going wrong: the answer lists each, and says of
-//! each what became of it.
+//! One operation over two functions, a rollback or a return, and every write of it going wrong: the answer lists each, and
+//! says of each what became of it.
 
 use super::ends::{hold, of, Broken, Stands};
 use super::scenario::{Found, Kind, Scenario, BDF};
@@ -13,9 +13,21 @@ const CARD: Scenario = Scenario { command: "rollback", kind: Kind::Nic, found: F
 const ARGUMENTS: [&str; 7] =
     ["--json", "rollback", BDF, "--timeout", "70", "--accept", "exposed:sys-net,unknown-history,network"];
 
+const RETURN: [&str; 8] = [
+    "--json",
+    "reattach",
+    BDF,
+    TWO,
+    "--timeout",
+    "70",
+    "--accept",
+    "exposed:sys-net,unknown-history,network",
+];
+
 /// A write, what goes wrong at it, and the function that somebody else is after.
 #[derive(Clone, Copy, Debug)]
 struct Two {
+    arguments: &'static [&'static str],
     at: usize,
     fault: Fault,
     target: &'static str,
@@ -56,7 +68,7 @@ impl Two {
     fn play(&self, machine: &Machine, text: &mut String) -> Result<(), Broken> {
         let before = machine.state().world.clone();
         machine.arm(self.at, self.fault);
-        let ran = machine.run(&ARGUMENTS);
+        let ran = machine.run(self.arguments);
         *text = format!("{:?} {}", ran.status, ran.text);
         let ends = [BDF, TWO].map(|bdf| of(bdf, CARD, machine, &before));
         if let Some(status) = ran.status {
@@ -65,8 +77,8 @@ impl Two {
             let said: serde_json::Value = serde_json::from_str(&ran.text).unwrap();
             let functions = said["functions"].as_array().unwrap();
             hold!(functions.len() == 2, "{} functions are listed", functions.len());
-            let returned = functions.iter().filter(|it| it["fate"] == "returned").count();
-            let why = |it: &serde_json::Value| it["fate"] == "returned" || it["why"] != "";
+            let returned = functions.iter().filter(|it| is_returned(it)).count();
+            let why = |it: &serde_json::Value| is_returned(it) || says_why(it);
             hold!(functions.iter().all(why), "one is not back and nobody says why");
             // One that somebody took behind the last proof was returned all the same.
             let after = matches!(self.fault, Fault::After(_));
@@ -74,7 +86,9 @@ impl Two {
                 returned == back || after && returned >= back,
                 "{returned} are said to be back, {back} are"
             );
+            let worst = functions.iter().filter_map(exit).filter(|exit| [5, 6].contains(exit)).max();
             let right = match returned {
+                _ if worst.is_some() => worst == Some(status.into()),
                 2 => status == 0,
                 1 => status == 12,
                 _ => matches!(status, 1 | 3 | 5 | 11),
@@ -91,6 +105,56 @@ impl Two {
         hold!(!ends.contains(&Stands::Wrong), "they are {ends:?} in the end");
         Ok(())
     }
+}
+
+/// The kernel sits in the write that takes the driver off the first: the second stays pinned and is not touched any more.
+/// Takes as long as a step may: tests/all.d/30-matrix runs it.
+#[test]
+#[ignore = "minutes long"]
+fn after_a_hang_nothing_more_is_begun_and_recover_settles_both() {
+    if !possible() {
+        return;
+    }
+    let undisturbed = machine(BDF);
+    assert_eq!(undisturbed.run(&RETURN).status, Some(0));
+    let ops = undisturbed.state().ops.clone();
+    let pins = ops.iter().enumerate().filter(|(_, op)| op.writes && op.path.ends_with("/driver_override"));
+    let pins: Vec<_> = pins.map(|(at, op)| (at, op.path.contains(TWO))).take(2).collect();
+    let unbind = ops.iter().position(|op| op.writes && op.path.ends_with("pciback/unbind")).unwrap();
+    // Both are pinned before anything else is done to one.
+    assert!(matches!(pins[..], [(_, false), (second, true)] if second < unbind), "{pins:?}");
+
+    let machine = machine(BDF);
+    machine.arm(unbind, Fault::Hangs(false));
+    let ran = machine.run(&RETURN);
+    assert_eq!(ran.status, Some(6), "{}", ran.text);
+    let said: serde_json::Value = serde_json::from_str(&ran.text).unwrap();
+    assert_eq!(said["functions"][1]["outcome"], "not-begun", "{said}");
+    assert!(!machine.state().ops.iter().skip(unbind + 1).any(|op| op.writes), "{}", ran.text);
+    assert_eq!(machine.run(&["recover"]).status, Some(6));
+    assert!(machine.let_go());
+    let recovered = machine.run(&["--json", "recover"]);
+    let said: serde_json::Value = serde_json::from_str(&recovered.text).unwrap();
+    assert_eq!(said["functions"].as_array().unwrap().len(), 2, "{said}");
+    let state = machine.state();
+    for bdf in [BDF, TWO] {
+        let device = &state.world.devices[bdf];
+        assert_eq!((device.driver.as_deref(), device.pinned.as_deref()), (Some("pciback"), None), "{bdf}");
+    }
+}
+
+fn is_returned(function: &serde_json::Value) -> bool {
+    function["fate"] == "returned" || function["outcome"] == "done"
+}
+
+fn says_why(function: &serde_json::Value) -> bool {
+    let text = |value: &serde_json::Value| value.as_str().is_some_and(|text| !text.is_empty());
+    text(&function["why"]) || text(&function["error"]["message"])
+}
+
+/// How its operation ended.
+fn exit(function: &serde_json::Value) -> Option<i64> {
+    function["exit"].as_i64().or(function["operation"]["exit"].as_i64())
 }
 
 #[test]
@@ -143,17 +207,19 @@ fn whatever_goes_wrong_with_one_function_of_two_each_is_told_of() {
     if !possible() {
         return;
     }
-    let machine = machine(BDF);
-    let ran = machine.run(&ARGUMENTS);
-    assert_eq!(ran.status, Some(0), "{}", ran.text);
-    let ops = machine.state().ops.clone();
     let mut cases = Vec::new();
-    for (at, _) in ops.iter().enumerate().filter(|(_, op)| op.writes) {
-        let faults = [Fault::Errno(5), Fault::NoEffect, Fault::KilledBefore, Fault::KilledAfter];
-        cases.extend(faults.map(|fault| Two { at, fault, target: BDF }));
-        for target in [BDF, TWO] {
-            let faults = [Actor::Qube, Actor::Vanishes].map(Fault::After);
-            cases.extend(faults.map(|fault| Two { at, fault, target }));
+    for arguments in [&ARGUMENTS[..], &RETURN] {
+        let machine = machine(BDF);
+        let ran = machine.run(arguments);
+        assert_eq!(ran.status, Some(0), "{}", ran.text);
+        let ops = machine.state().ops.clone();
+        for (at, _) in ops.iter().enumerate().filter(|(_, op)| op.writes) {
+            let faults = [Fault::Errno(5), Fault::NoEffect, Fault::KilledBefore, Fault::KilledAfter];
+            cases.extend(faults.map(|fault| Two { arguments, at, fault, target: BDF }));
+            for target in [BDF, TWO] {
+                let faults = [Actor::Qube, Actor::Vanishes].map(Fault::After);
+                cases.extend(faults.map(|fault| Two { arguments, at, fault, target }));
+            }
         }
     }
     let cases = chosen(cases);

@@ -18,6 +18,8 @@ pub enum Answer<'a> {
     Closes,
     /// Sends the program this signal from elsewhere.
     Signals(nix::sys::signal::Signal),
+    /// Presses these keys at the first question, these at the next.
+    Each(&'a [&'a str]),
     /// Does this, then presses these keys.
     Meanwhile(&'a dyn Fn(), &'a str),
 }
@@ -35,6 +37,14 @@ pub fn asked(command: &Command, answer: Answer<'_>) -> (String, ExitStatus) {
     match answer {
         Answer::Keys(keys) => master.write_all(keys.as_bytes()).unwrap(),
         Answer::TooEarly(_) => master.write_all(b"\x04").unwrap(),
+        Answer::Each(answers) => {
+            for (at, keys) in answers.iter().enumerate() {
+                if at > 0 {
+                    text.extend(until_question(&mut master));
+                }
+                master.write_all(keys.as_bytes()).unwrap();
+            }
+        }
         Answer::Signals(signal) => {
             let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
             nix::sys::signal::kill(id, signal).unwrap();

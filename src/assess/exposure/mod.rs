@@ -129,6 +129,14 @@ pub struct Past {
     pub of: BTreeMap<Sbdf, Exposure>,
 }
 
+impl Past {
+    /// The past of nothing, for what asks nothing of it.
+    #[must_use]
+    pub fn not_asked() -> Self {
+        Self { journal: Journal::Absent, repairs: 0, pruned: false, of: BTreeMap::new() }
+    }
+}
+
 /// What is told, as it comes.
 pub struct Fold {
     boot: String,

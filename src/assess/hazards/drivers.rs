@@ -1,11 +1,16 @@
 //! What would drive it in dom0.
 
 use super::{Hazard, HazardId};
-use crate::names::{escape, DriverName};
+use crate::names::{escape, DriverName, Sbdf};
 use crate::observe::{Claim, Claims, Function, Taken, TakenBy};
 
 /// No driver, several, or another than before.
-pub fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>) -> Vec<Hazard> {
+pub fn drivers(
+    function: &Function,
+    claims: &Claims,
+    named: Option<&DriverName>,
+    together: &[Sbdf],
+) -> Vec<Hazard> {
     let mut hazards = Vec::new();
     if let Some(failure) = &claims.unreadable {
         hazards.push(Hazard::new(
@@ -21,7 +26,7 @@ pub fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>)
     }
     // A driver named by the admin is registered: no module is loaded.
     for claim in claims.by_alias.iter().filter(|claim| named.is_none() && claim.can_drive()) {
-        hazards.extend(takes_others(claim));
+        hazards.extend(takes_others(claim, together));
         if claim.blacklisted {
             hazards.push(Hazard::new(
                 HazardId::DriverBlacklisted,
@@ -52,9 +57,9 @@ pub fn drivers(function: &Function, claims: &Claims, named: Option<&DriverName>)
     hazards
 }
 
-/// Loading its module would bind another function too.
-fn takes_others(claim: &Claim) -> Option<Hazard> {
-    let Taken { sbdf, by } = claim.would_take.first()?;
+/// Loading its module would bind another function too; what goes with it is pinned before.
+fn takes_others(claim: &Claim, together: &[Sbdf]) -> Option<Hazard> {
+    let Taken { sbdf, by } = claim.would_take.iter().find(|taken| !together.contains(&taken.sbdf))?;
     let evidence = match by {
         TakenBy::Override(name) => {
             format!("{sbdf} has no driver, and its driver_override is {}", escape(name.as_bytes()))

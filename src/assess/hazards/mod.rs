@@ -12,12 +12,13 @@ mod table;
 mod topology;
 
 pub use table::{HazardId, Severity};
+pub use topology::of_one_requester;
 
 use super::exposure::Past;
 use super::neighbours::shared_bridge;
-use super::state::State;
+use super::state::state_of;
 use crate::names::{DriverName, Owner, Sbdf};
-use crate::observe::{Claims, Dom0, Function};
+use crate::observe::{Dom0, Function, Subject};
 
 /// One hazard of one function.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,46 +83,48 @@ impl Hazard {
     }
 }
 
-/// Hazards of giving a function back to dom0. `driver` is the one the admin named.
+/// Hazards of giving a function back to dom0. `named` is the driver that the admin wants for it, `together` what goes with
+/// it in one operation.
 #[must_use]
 pub fn of_return(
     dom0: &Dom0,
-    function: &Function,
-    state: &State,
-    claims: &Claims,
     past: &Past,
-    driver: Option<&DriverName>,
+    subject: &Subject,
+    named: Option<&DriverName>,
+    together: &[Sbdf],
 ) -> Vec<Hazard> {
-    let hazards = found(dom0, function, state, claims, past, driver);
+    let state = state_of(dom0, &subject.function);
+    let hazards = found(dom0, past, subject, named, together);
     if state.is_fine() {
         return hazards;
     }
-    policy::under(&dom0.policy, function, hazards)
+    policy::under(&dom0.policy, &subject.function, hazards)
 }
 
 /// Those the program itself finds.
 fn found(
     dom0: &Dom0,
-    function: &Function,
-    state: &State,
-    claims: &Claims,
     past: &Past,
-    driver: Option<&DriverName>,
+    subject: &Subject,
+    named: Option<&DriverName>,
+    together: &[Sbdf],
 ) -> Vec<Hazard> {
-    let mut hazards = in_use::in_use(dom0, function, state);
+    let function = &subject.function;
+    let state = state_of(dom0, function);
+    let mut hazards = in_use::in_use(dom0, function, &state);
     if state.is_fine() {
         return hazards;
     }
-    hazards.extend(assigned::in_use(dom0, function, state));
+    hazards.extend(assigned::in_use(dom0, function, &state));
     hazards.extend(assigned::still_assigned(dom0, function));
     hazards.extend(topology::not_one_by_one(dom0, function));
-    hazards.extend(topology::shared_dma(dom0, function));
+    hazards.extend(topology::shared_dma(dom0, function, together));
     hazards.extend(device::dead(function));
     if !state.needs_driver() {
         return hazards;
     }
-    hazards.extend(drivers::drivers(function, claims, driver));
-    hazards.extend(past::past(dom0, function, state, past));
+    hazards.extend(drivers::drivers(function, &subject.claims, named, together));
+    hazards.extend(past::past(dom0, function, &state, past));
     hazards.extend(device::reset(dom0, function));
     hazards.extend(topology::containment(dom0));
     let known = !hazards.iter().any(|hazard| hazard.id == HazardId::UnknownHistory);
@@ -131,11 +134,13 @@ fn found(
     hazards
 }
 
-/// Hazards of taking a function from dom0 and giving it to pciback.
+/// Hazards of taking a function from dom0 and giving it to pciback. `dom0_uses` is what dom0 uses it for, `together` what
+/// goes with it in one operation.
 #[must_use]
-pub fn of_hold(dom0: &Dom0, function: &Function, state: &State, dom0_uses: &[String]) -> Vec<Hazard> {
-    let mut hazards = in_use::in_use(dom0, function, state);
-    hazards.extend(assigned::in_use(dom0, function, state));
+pub fn of_hold(dom0: &Dom0, function: &Function, dom0_uses: &[String], together: &[Sbdf]) -> Vec<Hazard> {
+    let state = state_of(dom0, function);
+    let mut hazards = in_use::in_use(dom0, function, &state);
+    hazards.extend(assigned::in_use(dom0, function, &state));
     hazards.extend(topology::not_one_by_one(dom0, function));
     if function.config.is_none() {
         hazards.push(Hazard::new(HazardId::Dead, "it does not answer", "its config space reads all ones"));
@@ -144,6 +149,7 @@ pub fn of_hold(dom0: &Dom0, function: &Function, state: &State, dom0_uses: &[Str
         let dom0s = dom0.functions.values().find(|other| {
             other.sbdf != function.sbdf
                 && other.parents.contains(&bridge)
+                && !together.contains(&other.sbdf)
                 && owner(dom0, other.sbdf) != Some(Owner::Quarantine)
         });
         if let Some(other) = dom0s {

@@ -3,7 +3,7 @@
 use super::requester::Aliases;
 use super::{owner, Hazard, HazardId};
 use crate::assess::neighbours::shared_bridge;
-use crate::names::Owner;
+use crate::names::{Owner, Sbdf};
 use crate::observe::{Dom0, Function};
 
 /// Functions that are never returned one by one.
@@ -30,34 +30,54 @@ pub fn not_one_by_one(dom0: &Dom0, function: &Function) -> Vec<Hazard> {
     hazards
 }
 
-/// Another domain's DMA could not be told from its own.
-pub fn shared_dma(dom0: &Dom0, function: &Function) -> Option<Hazard> {
-    shared(dom0, function).map(|hazard| hazard.resting_on_the_unseen(dom0.owners.is_err()))
+/// Functions whose DMA may carry the same requester id as this one's, or that decide what it does.
+#[must_use]
+pub fn of_one_requester<'a>(dom0: &'a Dom0, function: &Function) -> Vec<&'a Function> {
+    let bridge = shared_bridge(dom0, function);
+    let own = Aliases::of(dom0, function);
+    let phantom = phantoms(dom0, function).is_some();
+    let others = dom0.functions.values().filter(|other| other.sbdf != function.sbdf);
+    others
+        .filter(|other| {
+            bridge.is_some_and(|bridge| other.parents.contains(&bridge))
+                || function.physical_function == Some(other.sbdf)
+                || other.sbdf.same_bus(function.sbdf) && own.meets(&Aliases::of(dom0, other)).is_some()
+                || phantom && other.sbdf.same_slot(function.sbdf)
+        })
+        .collect()
 }
 
-fn shared(dom0: &Dom0, function: &Function) -> Option<Hazard> {
-    if let Some(bridge) = shared_bridge(dom0, function) {
-        let behind = dom0
-            .functions
-            .values()
-            .filter(|other| other.sbdf != function.sbdf && other.parents.contains(&bridge))
-            .find(|other| is_foreign(dom0, other));
-        if let Some(other) = behind {
-            return Some(Hazard::new(
-                HazardId::SharedDma,
-                format!(
-                    "{} behind the same bridge is not dom0's; their DMA cannot be told apart",
-                    other.sbdf
-                ),
-                format!("the bridge {bridge} leads to conventional PCI"),
-            ));
-        }
+/// Another domain's DMA could not be told from its own. What goes `together` with it must only not be a qube's.
+pub fn shared_dma(dom0: &Dom0, function: &Function, together: &[Sbdf]) -> Option<Hazard> {
+    let hazard = behind_a_bridge(dom0, function, together)
+        .or_else(|| steered(dom0, function))
+        .or_else(|| aliased(dom0, function, together))
+        .or_else(|| phantom(dom0, function, together))?;
+    Some(hazard.resting_on_the_unseen(dom0.owners.is_err()))
+}
+
+/// Whether it is not dom0's, nor goes to dom0 together with the other while no qube has it.
+fn is_foreign(dom0: &Dom0, other: &Function, together: &[Sbdf]) -> bool {
+    let used = || dom0.uses.iter().flat_map(|uses| uses.of(other.sbdf)).any(|use_| use_.alive);
+    match owner(dom0, other.sbdf) {
+        Some(Owner::Dom0) => false,
+        Some(Owner::Quarantine) => !together.contains(&other.sbdf) || used(),
+        _ => true,
     }
-    steered(dom0, function).or_else(|| aliased(dom0, function)).or_else(|| phantom(dom0, function))
 }
 
-fn is_foreign(dom0: &Dom0, other: &Function) -> bool {
-    owner(dom0, other.sbdf) != Some(Owner::Dom0)
+fn behind_a_bridge(dom0: &Dom0, function: &Function, together: &[Sbdf]) -> Option<Hazard> {
+    let bridge = shared_bridge(dom0, function)?;
+    let other = dom0
+        .functions
+        .values()
+        .filter(|other| other.sbdf != function.sbdf && other.parents.contains(&bridge))
+        .find(|other| is_foreign(dom0, other, together))?;
+    Some(Hazard::new(
+        HazardId::SharedDma,
+        format!("{} behind the same bridge is not dom0's; their DMA cannot be told apart", other.sbdf),
+        format!("the bridge {bridge} leads to conventional PCI"),
+    ))
 }
 
 /// Whoever drives a physical function decides what its virtual functions do.
@@ -72,11 +92,11 @@ fn steered(dom0: &Dom0, function: &Function) -> Option<Hazard> {
 }
 
 /// Its requests may carry another's id, or another's may carry its own.
-fn aliased(dom0: &Dom0, function: &Function) -> Option<Hazard> {
+fn aliased(dom0: &Dom0, function: &Function, together: &[Sbdf]) -> Option<Hazard> {
     let own = Aliases::of(dom0, function);
     let on_bus = dom0.functions.values().filter(|other| other.sbdf.same_bus(function.sbdf));
-    let foreign = on_bus.filter(|other| other.sbdf != function.sbdf && is_foreign(dom0, other));
-    foreign.into_iter().find_map(|other| {
+    let mut foreign = on_bus.filter(|other| other.sbdf != function.sbdf && is_foreign(dom0, other, together));
+    foreign.find_map(|other| {
         let evidence = own.meets(&Aliases::of(dom0, other))?;
         let sentence = format!("{} is not dom0's; their DMA cannot be told apart", other.sbdf);
         Some(Hazard::new(HazardId::SharedDma, sentence, evidence))
@@ -84,20 +104,26 @@ fn aliased(dom0: &Dom0, function: &Function) -> Option<Hazard> {
 }
 
 /// Functions of its slot may use ids of others that are not there.
-fn phantom(dom0: &Dom0, function: &Function) -> Option<Hazard> {
+fn phantom(dom0: &Dom0, function: &Function, together: &[Sbdf]) -> Option<Hazard> {
+    let slot = || dom0.functions.values().filter(|other| other.sbdf.same_slot(function.sbdf));
+    let other = slot().find(|other| other.sbdf != function.sbdf && is_foreign(dom0, other, together))?;
+    let evidence = phantoms(dom0, function)?;
+    let sentence = format!("its slot may use phantom functions, and {} there is not dom0's", other.sbdf);
+    Some(Hazard::new(HazardId::SharedDma, sentence, evidence))
+}
+
+/// Why functions of its slot may use ids of others; `None` where they do not.
+fn phantoms(dom0: &Dom0, function: &Function) -> Option<String> {
     let says_so = |function: &Function| {
         let Some(config) = &function.config else { return true };
         config.express.is_some_and(|express| express.phantom_bits > 0)
     };
-    let slot = || dom0.functions.values().filter(|other| other.sbdf.same_slot(function.sbdf));
-    let other = slot().find(|other| other.sbdf != function.sbdf && is_foreign(dom0, other))?;
-    let evidence = match &dom0.xen_cmdline {
-        _ if slot().any(says_so) => "phantom functions in the PCI Express device capabilities".to_owned(),
-        Ok(_) => return None,
-        Err(why) => format!("whether Xen's command line has pci-phantom= is not known: {why}"),
-    };
-    let sentence = format!("its slot may use phantom functions, and {} there is not dom0's", other.sbdf);
-    Some(Hazard::new(HazardId::SharedDma, sentence, evidence))
+    let mut slot = dom0.functions.values().filter(|other| other.sbdf.same_slot(function.sbdf));
+    match &dom0.xen_cmdline {
+        _ if slot.any(says_so) => Some("phantom functions in the PCI Express device capabilities".to_owned()),
+        Ok(_) => None,
+        Err(why) => Some(format!("whether Xen's command line has pci-phantom= is not known: {why}")),
+    }
 }
 
 /// Whether nothing kept its DMA from dom0.

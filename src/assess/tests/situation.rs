@@ -1,14 +1,16 @@
 //! A situation of one function, built from a plain one by saying what is different.
 
-use crate::assess::{of_return, state_of, Exposure, Hazard, Past, Severity, State, Verdict};
+use crate::assess::exposure::Exposure;
+use crate::assess::{Case, Hazard, HazardId, Past, Severity, Verdict};
 use crate::error::{Code, Exit, Failure};
 use crate::journal::Identity;
 use crate::names::{DriverName, ModuleName, Owner, Sbdf, Untrusted};
 use crate::observe::boot::{Boot, Release};
 use crate::observe::config_space::{ConfigSpace, Express};
 use crate::observe::past::Journal;
-use crate::observe::{Claim, Claims, Dom0, Function, Owners, Policy, Rule, Says, Use, Uses};
+use crate::observe::{Claim, Claims, Dom0, Function, Owners, Policy, Rule, Says, Subject, Use, Uses};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// The function every situation is about.
 pub const NIC: &str = "0000:00:07.0";
@@ -217,16 +219,27 @@ impl Situation {
         self
     }
 
-    fn state(&self) -> (State, &Function) {
-        let function = self.dom0.functions.get(&sbdf(NIC)).unwrap();
-        (state_of(&self.dom0, function), function)
+    /// The function, and what was read of it alone.
+    pub fn subject(&self) -> Subject {
+        let function = self.dom0.functions[&sbdf(NIC)].clone();
+        Subject { function, description: "a card".to_owned(), claims: self.claims.clone() }
     }
 
-    /// What follows.
+    /// The return of the function.
+    pub fn case(&self) -> Case {
+        self.case_with(&[])
+    }
+
+    /// The return of the function together with others.
+    pub fn case_with(&self, together: &[Sbdf]) -> Case {
+        let (dom0, past) = (Rc::new(self.dom0.clone()), Rc::new(self.past.clone()));
+        Case::of_return(&dom0, &past, self.subject(), self.named.as_ref(), together)
+    }
+
+    /// What follows, what a reboot would do left out.
     pub fn judged(&self) -> (Vec<Hazard>, Verdict) {
-        let (state, function) = self.state();
-        let hazards = of_return(&self.dom0, function, &state, &self.claims, &self.past, self.named.as_ref());
-        let verdict = Verdict::from(&state, &hazards, self.dom0.by_root);
+        let Case { mut hazards, verdict, .. } = self.case();
+        hazards.retain(|hazard| hazard.id != HazardId::RebootWouldNotReturn);
         (hazards, verdict)
     }
 

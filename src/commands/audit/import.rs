@@ -1,7 +1,7 @@
 //! `audit import`: what older logs tell is journaled, once.
 
 use super::{boot, failure, Context};
-use crate::audit_cli::ImportArgs;
+use crate::cli::audit::ImportArgs;
 use crate::error::{Code, Exit, Failure};
 use crate::names::{escape, Sbdf};
 use crate::observe::import::backups::{self, Backup};

@@ -13,7 +13,7 @@ mod timeline;
 mod verify;
 
 use super::Context;
-use crate::audit_cli::{AuditCommand, PruneArgs};
+use crate::cli::audit::{AuditCommand, PruneArgs};
 use crate::error::{Exit, Failure};
 use crate::journal::Moment;
 use crate::names::Sbdf;

@@ -1,7 +1,7 @@
 //! `audit prune`: old segments go, and a record says which.
 
 use super::{boot, failure, Context};
-use crate::audit_cli::PruneArgs;
+use crate::cli::audit::PruneArgs;
 use crate::error::{Code, Exit, Failure};
 use crate::report::{complain, emit, json};
 use serde_json::json;

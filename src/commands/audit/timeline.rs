@@ -2,7 +2,7 @@
 
 use super::{boot, device, failure, moment, no_records, Context};
 use crate::assess::Point;
-use crate::audit_cli::TimelineArgs;
+use crate::cli::audit::TimelineArgs;
 use crate::error::{Exit, Failure};
 use crate::journal::{up, Entry, Moment, OperationPhase, OperationRecord, Uptime};
 use crate::names::Sbdf;

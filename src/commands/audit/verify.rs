@@ -1,7 +1,7 @@
 //! `audit verify`: every record, and what the journal was compared with.
 
 use super::{failure, Context};
-use crate::audit_cli::VerifyArgs;
+use crate::cli::audit::VerifyArgs;
 use crate::error::{Exit, Failure};
 use crate::report::text::wrapped;
 use crate::report::{emit, json};

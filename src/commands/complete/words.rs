@@ -80,7 +80,9 @@ pub fn wanted<'a>(program: &Command, words: &'a [String]) -> (Wanted, &'a str, &
             };
         }
     }
-    let positional = at.get_positionals().nth(named.len());
+    let many = |arg: &&Arg| matches!(arg.get_action(), ArgAction::Append);
+    let positional =
+        at.get_positionals().nth(named.len()).or_else(|| at.get_positionals().last().filter(many));
     let wanted = match positional {
         _ if last.starts_with('-') => Wanted::Words(options(program, at, before)),
         _ if at.has_subcommands() => Wanted::Words(commands(at)),
@@ -222,6 +224,8 @@ mod tests {
     fn a_device_is_of_those_the_command_is_for() {
         assert_eq!(at("reattach "), Wanted::Device(Devices::Held));
         assert_eq!(at("reattach --timeout 80 "), Wanted::Device(Devices::Held));
+        assert_eq!(at("reattach 00:1f.6 "), Wanted::Device(Devices::Held));
+        assert_eq!(at("rollback 00:1f.6 "), at("rollback 00:1f.6 --"));
         assert_eq!(at("hold "), Wanted::Device(Devices::Driven));
         assert_eq!(at("show 00:"), Wanted::Device(Devices::All));
         assert_eq!(at("audit log --device "), Wanted::Device(Devices::All));

@@ -1,7 +1,7 @@
 //! What is asked for.
 
 use super::super::{boot, device, failure, moment, Context};
-use crate::audit_cli::LogArgs;
+use crate::cli::audit::LogArgs;
 use crate::error::Failure;
 use crate::names::escape;
 use audit::Query;

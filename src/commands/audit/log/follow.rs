@@ -1,7 +1,7 @@
 //! `audit log --follow`: what is written from now on, as it is written.
 
 use super::{failure, print, Context};
-use crate::audit_cli::{LogArgs, LogForm};
+use crate::cli::audit::{LogArgs, LogForm};
 use crate::error::Failure;
 use crate::journal::StepPhase;
 use crate::report::{reader_is_gone, taken};

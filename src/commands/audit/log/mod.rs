@@ -6,7 +6,7 @@ mod output;
 mod shown;
 
 use super::{failure, no_records, Context};
-use crate::audit_cli::{LogArgs, LogForm};
+use crate::cli::audit::{LogArgs, LogForm};
 use crate::error::{Exit, Failure};
 use crate::journal::StepPhase;
 use crate::report::warn;

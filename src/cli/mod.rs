@@ -2,9 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::audit_cli::AuditCommand;
+pub mod audit;
+
+use audit::AuditCommand;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where the journal lives below the sysroot.
 pub const JOURNAL: &str = "/var/lib/qubes-dom0-pci/journal";
@@ -46,19 +49,15 @@ pub enum Command {
         #[arg(long)]
         all: bool,
     },
-    /// Show one device: identity, owner, state, siblings, hazards.
-    Show {
-        /// The function, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6.
-        #[arg(value_name = "BDF")]
-        device: String,
-    },
+    /// Show devices: identity, owner, state, siblings, hazards.
+    Show(Devices),
     /// Show the verdict, the steps and the equal shell commands; change nothing.
     Plan(PlanArgs),
-    /// Bring one function back into dom0's use, each step proved.
+    /// Bring functions back into dom0's use, each step proved; several are one operation.
     Reattach(ReattachArgs),
     /// Undo a misattachment: give back every function that was taken from dom0 with it.
     Rollback(RollbackArgs),
-    /// Give one function to pciback, quarantined: the way back.
+    /// Give functions to pciback, quarantined: the way back; several are one operation.
     Hold(HoldArgs),
     /// Settle what a crash or a power cut interrupted.
     Recover(RecoverArgs),
@@ -85,12 +84,37 @@ pub enum Command {
     Worker,
 }
 
+/// The functions that a command is about.
+#[derive(Args, Debug)]
+pub struct Devices {
+    /// The functions, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6.
+    #[arg(value_name = "BDF", required = true)]
+    pub device: Vec<String>,
+}
+
+/// How long a step may take.
+#[derive(Args, Debug)]
+pub struct Timeout {
+    /// Seconds after which a step that does not return counts as hung.
+    #[arg(id = "timeout", long = "timeout", value_name = "SECONDS", default_value_t = 150,
+        value_parser = clap::value_parser!(u64).range(70..=3600))]
+    seconds: u64,
+}
+
+impl Timeout {
+    /// As a duration.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
 /// Arguments of `plan`.
 #[derive(Args, Debug)]
 pub struct PlanArgs {
-    /// The function, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6.
-    #[arg(value_name = "BDF")]
-    pub device: String,
+    /// The devices.
+    #[command(flatten)]
+    pub devices: Devices,
     /// Hazards accepted, by their ids; `plan` tells what is still asked.
     #[arg(long, value_name = "ID[:QUBE],...", value_delimiter = ',')]
     pub accept: Vec<String>,
@@ -108,9 +132,9 @@ pub struct ReattachArgs {
     /// Go on only if the plan is still the one with this id.
     #[arg(long = "plan", value_name = "ID")]
     pub plan_id: Option<String>,
-    /// Seconds after which a step that does not return counts as hung.
-    #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
-    pub timeout: u64,
+    /// How long a step may take.
+    #[command(flatten)]
+    pub timeout: Timeout,
 }
 
 /// Arguments of `recover`.
@@ -119,9 +143,9 @@ pub struct RecoverArgs {
     /// Keep the device in dom0: go forward only, and only if it proves to work.
     #[arg(long)]
     pub keep: bool,
-    /// Seconds after which a step that does not return counts as hung.
-    #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
-    pub timeout: u64,
+    /// How long a step may take.
+    #[command(flatten)]
+    pub timeout: Timeout,
 }
 
 /// Arguments of `rollback`.
@@ -144,20 +168,20 @@ pub struct RollbackArgs {
     /// Go on only if act and plan are still those with this id.
     #[arg(long = "plan", value_name = "ID")]
     pub plan_id: Option<String>,
-    /// Seconds after which a step that does not return counts as hung.
-    #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
-    pub timeout: u64,
+    /// How long a step may take.
+    #[command(flatten)]
+    pub timeout: Timeout,
 }
 
 /// Arguments of `hold`.
 #[derive(Args, Debug)]
 pub struct HoldArgs {
-    /// The function, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6.
-    #[arg(value_name = "BDF")]
-    pub device: String,
-    /// Seconds after which a step that does not return counts as hung.
-    #[arg(long, value_name = "SECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(70..=3600))]
-    pub timeout: u64,
+    /// The devices.
+    #[command(flatten)]
+    pub devices: Devices,
+    /// How long a step may take.
+    #[command(flatten)]
+    pub timeout: Timeout,
 }
 
 /// Arguments of `record`.

@@ -1,0 +1,87 @@
+//! What is asked of a person, or of a script, before one operation over one or several functions.
+
+use super::prompt::question_of;
+use super::{can_ask, Accepted, Asked};
+use crate::assess::{Case, Hazard};
+use crate::journal::Moment;
+use std::cmp::Reverse;
+
+/// The hazards of all functions that nobody has accepted yet.
+pub struct Review<'a> {
+    /// Each acceptance once.
+    pub missing: Vec<&'a Hazard>,
+    /// What has to be typed, in this order.
+    pub words: Vec<String>,
+}
+
+impl<'a> Review<'a> {
+    /// What these functions ask for beyond what was accepted.
+    #[must_use]
+    pub fn of(cases: &[&'a Case], accepted: &Accepted) -> Self {
+        let mut missing: Vec<&Hazard> = Vec::new();
+        for hazard in cases.iter().flat_map(|case| accepted.missing(&case.hazards)) {
+            if missing.iter().all(|known| known.acceptance() != hazard.acceptance()) {
+                missing.push(hazard);
+            }
+        }
+        let mut words = latest_first(cases, &missing);
+        if words.is_empty() {
+            words.extend(cases.first().map(|case| case.sbdf().to_string()));
+        }
+        Self { missing, words }
+    }
+
+    /// What `--accept` takes for what is missing.
+    #[must_use]
+    pub fn acceptances(&self) -> Vec<String> {
+        self.missing.iter().map(|hazard| hazard.acceptance()).collect()
+    }
+
+    /// Whether a person will be asked.
+    #[must_use]
+    pub fn asks(&self, script: bool) -> bool {
+        !self.missing.is_empty() && can_ask(script)
+    }
+
+    /// Asks for each word in turn; anything else leaves everything as it is.
+    #[must_use]
+    pub fn ask(&self, script: bool) -> Asked {
+        if self.missing.is_empty() {
+            return Asked::GoOn;
+        }
+        for (at, word) in self.words.iter().enumerate() {
+            let question = match at {
+                0 => format!("Press Enter to leave it and reboot,\nor type `{word}` to take the risk: "),
+                _ => format!("Press Enter to leave it and reboot,\nor type `{word}` too: "),
+            };
+            match question_of(&question, word, script) {
+                Asked::GoOn => {}
+                other => return other,
+            }
+        }
+        Asked::GoOn
+    }
+}
+
+/// The qubes whose exposure is not accepted yet, the one that had one of the functions latest first.
+fn latest_first(cases: &[&Case], missing: &[&Hazard]) -> Vec<String> {
+    let mut qubes: Vec<(String, Option<Moment>)> = Vec::new();
+    for (name, begun) in cases.iter().flat_map(|case| case.had()).map(|one| {
+        let begun = one.stays.iter().filter_map(|(from, _)| *from).max();
+        (one.name, begun)
+    }) {
+        match qubes.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, latest)) => *latest = (*latest).max(begun),
+            None => qubes.push((name, begun)),
+        }
+    }
+    // Of one device the order is known without times.
+    if cases.len() > 1 {
+        qubes.sort_by_key(|(_, begun)| Reverse(*begun));
+    }
+    let asked = |name: &String| missing.iter().any(|hazard| hazard.qube.as_ref() == Some(name));
+    let known: Vec<String> = qubes.into_iter().map(|(name, _)| name).filter(asked).collect();
+    // One device asks for its latest qube alone.
+    let most = if cases.len() > 1 { known.len() } else { 1 };
+    known.into_iter().take(most).collect()
+}
