@@ -63,7 +63,9 @@ END
 # the kernel as a bzImage (QEMU loads no other with an initramfs).
 lab_layer_hvm() {
   local root=$1 deb keep=$1.keep
-  mkdir -p "$keep"/usr/share/{qemu,lab}
+  mkdir -p "$keep"/usr/share/qemu/keymaps
+  # its VNC server, which libxl always asks for, does not start without a keyboard
+  cp "$root/usr/share/qemu/keymaps/en-us" "$keep/usr/share/qemu/keymaps/"
   cp "$root"/usr/share/qemu/linuxboot*.bin "$root"/usr/share/qemu/{pvh,kvmvapic}.bin "$keep/usr/share/qemu/"
   rm -rf "$root/usr/share/qemu"; mv "$keep/usr/share/qemu" "$root/usr/share/qemu"
   rm -rf "$root"/var "$root"/usr/lib/x86_64-linux-gnu/gstreamer-1.0 "$keep"
@@ -100,7 +102,8 @@ lab_layer_stub_domain() {
   lab_plain_modules "$stub" "$version"
   cp "$LAB/guest/stub-init" "$stub/init"; chmod 755 "$stub/init"
   mkdir -p "$root"/usr/{share/lab,bin}
-  lab_pack "$stub" | gzip -1 >"$root/usr/share/lab/stub.gz"
+  # not compressed: unpacking it is what its start would wait for
+  lab_pack "$stub" >"$root/usr/share/lab/stub"
   # libxl looks for the proxy there; Debian has it in Xen's own folder
   ln -sfn "../lib/$xen/bin/vchan-socket-proxy" "$root/usr/bin/vchan-socket-proxy"
 }
@@ -110,7 +113,9 @@ lab_layer_stub_domain() {
 lab_layer_systemd() {
   local root=$1 units=$1/etc/systemd/system unit
   rm -rf "$root"/var "$root"/etc/init.d "$root"/usr/lib/systemd/system/{getty.target.wants,sysinit.target.wants/systemd-{firstboot,hwdb-update}.service}
-  mkdir -p "$units" "$root"/etc/{modules-load.d,dbus-1} "$root"/var/lib/dbus
+  mkdir -p "$units" "$root"/etc/{modules-load.d,dbus-1,systemd/system.conf.d} "$root"/var/lib/dbus
+  # each character on the console is paid for
+  printf '[Manager]\nShowStatus=no\n' >"$root/etc/systemd/system.conf.d/lab.conf"
   : >"$root/etc/machine-id"
   printf '%s\n' xenfs xen-privcmd xen-evtchn xen-gntdev xen-gntalloc >"$root/etc/modules-load.d/xen.conf"
   printf '%s\n' root:x:0:0:root:/root:/bin/bash messagebus:x:101:101::/nonexistent:/bin/false nobody:x:65534:65534::/nonexistent:/bin/false >"$root/etc/passwd"

@@ -72,7 +72,7 @@ lab_wanted_packages() {
     hvm) printf '%s\n' qemu-system-xen qemu-system-data seabios libfdt1 ;;
     systemd)
       printf '%s\n' systemd systemd-sysv udev dbus dbus-daemon dbus-bin dbus-system-bus-common util-linux mount lvm2 dmsetup mdadm driverctl \
-        findutils grep sed gawk e2fsprogs procps tar ;;
+        findutils grep sed gawk e2fsprogs fdisk procps tar ;;
     qemu) printf '%s\n' qemu-system-x86 qemu-system-data seabios libc6 ;;
     *) die "no layer $2" ;;
   esac
@@ -101,11 +101,12 @@ lab_resolve_packages() { # NUMBER LAYER [LAYER-BEFORE…]
   printf '%s\n' "${wanted[@]}" | sort
 }
 
-# lab_fetch NUMBER LAYER [LAYER-BEFORE…]: the layer's packages are in the pool and named in packages/LAYER.list, which is
-# written last: with it no network is needed.
+# lab_fetch NUMBER LAYER [LAYER-BEFORE…]: the layer's packages are in the pool and named in packages/LAYER.list; with that and
+# packages/LAYER.of, which says what was wanted and is written last, no network is needed.
 lab_fetch() {
-  local dir=$CACHES/debian-$1 layer=$2 name names missing=()
-  [ ! -f "$dir/packages/$layer.list" ] || return 0
+  local dir=$CACHES/debian-$1 layer=$2 name names missing=() of
+  of=$(declare -f lab_wanted_packages lab_resolve_packages | sha256sum)
+  [ "$(cat "$dir/packages/$layer.of" 2>/dev/null)" != "$of" ] || return 0
   need dpkg-deb dpkg
   lab_apt_ready "$1"
   mkdir -p "$dir/packages" "$dir/pool"
@@ -121,6 +122,7 @@ lab_fetch() {
   fi
   (cd "$dir/pool" && for name in "${names[@]}"; do sha256sum "${name}"_*.deb; done >"$dir/packages/$layer.list.new")
   mv "$dir/packages/$layer.list.new" "$dir/packages/$layer.list"
+  echo "$of" >"$dir/packages/$layer.of"
 }
 
 # lab_unpack NUMBER LAYER INTO [PATTERN]: its packages (those whose name matches), one tree whose /bin, /sbin, /lib are links into /usr
