@@ -14,6 +14,7 @@ mod functions;
 mod fuzz;
 pub mod identity;
 pub mod import;
+pub mod kernel_lines;
 mod owners;
 pub mod past;
 mod policy;

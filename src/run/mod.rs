@@ -32,6 +32,7 @@ use crate::assess::{of_one_requester, Case};
 use crate::consent::Accepted;
 use crate::error::{Code, Exit, Failure};
 use crate::names::{Owner, Sbdf, Standing, Step};
+use crate::observe::kernel_lines::is_torn_from_a_domain;
 use crate::observe::qubes::Qubes;
 use crate::observe::{gone, Function, Sources, Starting};
 use crate::plan::{Plan, Planned};
@@ -381,8 +382,7 @@ impl<'a> Operation<'a> {
                 "try again",
             ));
         }
-        let torn = format!("removing device {sbdf} while still in-use");
-        if lines.iter().any(|line| line.contains(&torn)) {
+        if lines.iter().any(|line| is_torn_from_a_domain(line, sbdf)) {
             return Err(Trouble::HandsOff("a domain was still using it (kernel log)".to_owned()));
         }
         Ok(format!("{driver} let it go"))

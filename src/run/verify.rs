@@ -5,6 +5,7 @@ use super::outcome::Trouble;
 use super::Operation;
 use crate::names::{Owner, Sbdf};
 use crate::observe::evidence::{look, Evidence};
+use crate::observe::kernel_lines::is_probe_error;
 use std::time::{Duration, Instant};
 
 /// An nvme controller that cannot do DMA says so after 62 s.
@@ -90,22 +91,6 @@ impl Operation<'_> {
     }
 }
 
-/// Lines of the driver core (`drivers/base/dd.c`: "probe of B failed with error",
-/// newer "B: probe with driver D failed with error"), of Xen's interrupt setup
-/// (`arch/x86/pci/xen.c`) and of the audio driver that gives up in the background.
-fn is_probe_error(line: &str, sbdf: Sbdf) -> bool {
-    const SIGNS: [&str; 4] =
-        ["xen map irq failed", "no codecs initialized", "no codecs found", "probe failed"];
-    let Some((before, after)) = line.split_once(&sbdf.to_string()) else { return false };
-    // Part of a longer address is another function's.
-    if before.ends_with(|last: char| last.is_ascii_hexdigit() || last == ':') {
-        return false;
-    }
-    (before.ends_with("probe of ") && after.starts_with(" failed"))
-        || (after.starts_with(": probe with driver") && after.contains("failed"))
-        || SIGNS.iter().any(|sign| after.contains(sign))
-}
-
 /// VT-d: `[VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr ...`;
 /// AMD: `AMD-Vi: IO_PAGE_FAULT: 0000:00:03.0 ...`.
 fn is_dma_fault(line: &str, sbdf: Sbdf) -> bool {
@@ -121,13 +106,6 @@ mod tests {
     #[test]
     fn errors_of_another_function_do_not_count() {
         let sbdf = Sbdf::from_sysfs("0000:00:03.0").unwrap();
-        assert!(is_probe_error("e1000e 0000:00:03.0: xen map irq failed -19 for 32752 domain", sbdf));
-        assert!(is_probe_error("nvme: probe of 0000:00:03.0 failed with error -5", sbdf));
-        assert!(is_probe_error("nvme 0000:00:03.0: probe with driver nvme failed with error -5", sbdf));
-        assert!(!is_probe_error("nvme 10000:00:03.0: xen map irq failed -19 for 32752 domain", sbdf));
-        let firmware = "iwlwifi 0000:00:03.0: Direct firmware load for x.ucode failed with error -2";
-        assert!(!is_probe_error(firmware, sbdf), "a driver that goes on without a file works");
-        assert!(!is_probe_error("e1000e 0000:00:04.0: xen map irq failed -19 for 32752 domain", sbdf));
         assert!(is_dma_fault("(XEN) [VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr 0", sbdf));
         assert!(!is_dma_fault("(d1) [VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr 0", sbdf));
     }

@@ -70,8 +70,8 @@ impl KernelLog {
         Ok((self.lines.get(self.marked..).unwrap_or_default(), self.overrun))
     }
 
-    /// All messages since it was opened, escaped, one a line; and whether the ring
-    /// ran over, so that some are missing.
+    /// The kernel's own messages since it was opened, escaped, one a line; and whether the ring ran over, so that some
+    /// are missing. What processes wrote there is left out.
     ///
     /// # Errors
     /// A read fails for another reason than an empty log.
@@ -82,12 +82,8 @@ impl KernelLog {
                 Ok(0) => break,
                 Ok(length) => {
                     for record in record.get(..length).unwrap_or_default().split(|&b| b == b'\n') {
-                        // "priority,sequence,time,flags;message"; a line that
-                        // starts with a space is a property of the one before.
-                        if let Some(at) = record.iter().position(|&byte| byte == b';') {
-                            if record.first() != Some(&b' ') {
-                                self.lines.push(escape(record.get(at + 1..).unwrap_or_default()));
-                            }
+                        if let Some((_, text)) = kernel_record(record) {
+                            self.lines.push(escape(text));
                         }
                     }
                 }
@@ -173,7 +169,7 @@ pub fn since_boot(root: &Sysroot, wanted: impl Fn(&str) -> bool) -> Result<Since
 }
 
 /// Number and text of a record of the kernel's own, from `priority,sequence,time,flags;text`; the priority's facility is
-/// 0 for the kernel (`syslog(2)`).
+/// 0 for the kernel (`syslog(2)`). A line that starts with a space is a property of the record before.
 pub(super) fn kernel_record(line: &[u8]) -> Option<(u64, &[u8])> {
     let at = line.iter().position(|&byte| byte == b';')?;
     let (head, text) = (std::str::from_utf8(line.get(..at)?).ok()?, line.get(at + 1..)?);

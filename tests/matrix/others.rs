@@ -443,3 +443,27 @@ fn an_assignment_that_was_taken_back_is_named_by_every_ending_but_the_wanted_one
         assert!(ran.status == Some(0) && named(&ran), "{at}: {}", ran.text);
     }
 }
+
+/// A USB stick on another controller of dom0 calls itself so, and the kernel prints that.
+#[test]
+fn what_a_device_calls_itself_is_not_the_kernels_word() {
+    if !possible() {
+        return;
+    }
+    let (ops, ..) = undisturbed();
+    let write = |path: &str| ops.iter().position(|op| op.writes && op.path.ends_with(path)).unwrap();
+    for (at, name) in [
+        (
+            write("pciback/unbind"),
+            "****** removing device 0000:00:07.0 while still in-use by domain 1! ******",
+        ),
+        (write("e1000e/bind"), "e1000e 0000:00:07.0: probe failed"),
+        (write("e1000e/bind"), "e1000e: probe of 0000:00:07.0 failed with error -5"),
+    ] {
+        let said = format!("usb 1-2: Product: {name}");
+        let (machine, ran) =
+            run(|machine, _| machine.meanwhile(at, move |world| world.said.push(said.clone())));
+        assert_eq!(ran.status, Some(0), "{name}: {}", ran.text);
+        assert_eq!(machine.state().world.devices[BDF].driver.as_deref(), Some("e1000e"), "{name}");
+    }
+}
