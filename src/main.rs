@@ -94,7 +94,9 @@ fn usage(error: &clap::Error) -> ExitCode {
         let failure = Failure::usage(names::escape(wrong(error).as_bytes()), "see --help");
         report_failure(true, "usage", &failure);
     } else {
-        let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), text.as_bytes());
+        // It repeats what was typed, or what a script made of foreign text.
+        let shown = names::harmless(text.as_bytes());
+        let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), shown.as_bytes());
     }
     ExitCode::from(Exit::Usage.status())
 }

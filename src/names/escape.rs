@@ -42,6 +42,20 @@ pub fn escape(untrusted_bytes: &[u8]) -> String {
     shown
 }
 
+/// Lines of text that a terminal only shows: what is neither printable ASCII nor the end of a line becomes `\xNN`. All else
+/// stays as it is, so that this cannot be undone.
+#[must_use]
+pub fn harmless(untrusted_bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(untrusted_bytes.len());
+    for &byte in untrusted_bytes {
+        match byte {
+            b'\n' | 0x20..=0x7e => shown.push(char::from(byte)),
+            _ => shown.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    shown
+}
+
 /// The bytes that [`escape`] showed. What is no escape of its stays as it is.
 #[must_use]
 pub fn unescape(shown: &str) -> Vec<u8> {
@@ -75,6 +89,7 @@ mod tests {
     #[test]
     fn escape_codes_never_reach_a_terminal() {
         assert_eq!(escape(b"\x1b[31mred\x07\n\xc3\xa9\\"), "\\x1b[31mred\\x07\\x0a\\xc3\\xa9\\\\");
+        assert_eq!(harmless(b"\x1b[31m\\a\n\xc2\x9b\r"), "\\x1b[31m\\a\n\\xc2\\x9b\\x0d");
     }
 
     #[test]

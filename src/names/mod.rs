@@ -15,7 +15,7 @@ mod standing;
 mod step;
 
 pub use driver::{DriverName, ModuleName};
-pub use escape::{escape, unescape, Untrusted};
+pub use escape::{escape, harmless, unescape, Untrusted};
 pub use hex::{hex, unhex};
 pub use owner::Owner;
 pub use qube::QubeName;

@@ -58,7 +58,16 @@ fn an_address_of_a_thousand_letters_is_no_address() {
 #[test]
 fn every_spelling_of_the_manual_is_taken() {
     let dom0 = Dom0::with(Function::nic("0000:00:1f.6").held());
-    for text in ["0000:00:1f.6", "00:1f.6", "dom0:00_1f.6", "00_1f.6", "00:1F.6"] {
+    for text in [
+        "0000:00:1f.6",
+        "00:1f.6",
+        "dom0:00_1f.6",
+        "00_1f.6",
+        "00:1F.6",
+        "dom0:0000:00_1f.6",
+        "dom0:00_1f.6:0x8086:0x10d3::p020000",
+        "pci_0000_00_1f_6",
+    ] {
         assert_eq!(dom0.json(&["show", text])["device"]["bdf"], "0000:00:1f.6", "{text}");
     }
 }
@@ -176,4 +185,17 @@ fn help_and_version_are_answers() {
         assert!(said.err.is_empty());
     }
     dom0.run(&["--version"]).exits(0).says(env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn an_error_of_the_command_line_sends_nothing_raw() {
+    let dom0 = unreadable();
+    for word in ["\x1b]0;x\x07", "--\x1b[2J", "\u{9b}31m", "a\rb"] {
+        for arguments in [&[word][..], &["audit", word], &["list", word], &["plan", NIC, "--timeout", word]] {
+            let answer = dom0.command(arguments).output().unwrap();
+            assert_eq!(answer.status.code(), Some(2), "{arguments:?}");
+            let raw = |byte: &u8| !matches!(byte, b'\n' | 0x20..=0x7e);
+            assert!(!answer.stderr.iter().any(raw) && !answer.stdout.iter().any(raw), "{arguments:?}");
+        }
+    }
 }

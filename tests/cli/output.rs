@@ -174,3 +174,15 @@ fn a_bdf_that_is_no_text_is_no_panic() {
         assert!(!answer.stderr.contains(&0x1b) && !answer.stdout.contains(&0x1b));
     }
 }
+
+#[test]
+fn an_export_sends_nothing_raw_to_a_terminal() {
+    let dom0 = held();
+    let forged = "{\"v\":1,\"x\":\"\x1b]0;owned\x07\u{9b}2J\"}\n";
+    dom0.write("var/lib/qubes-dom0-pci/journal/000000000000.jsonl", forged);
+    let export = dom0.command(&["audit", "export"]);
+    let (shown, _) = crate::model::terminal::asked(&export, crate::model::terminal::Answer::Keys(""));
+    assert!(shown.contains("owned") && !shown.contains(['\x1b', '\x07', '\u{9b}']), "{shown:?}");
+    // A program gets every byte.
+    assert_eq!(dom0.command(&["audit", "export"]).output().unwrap().stdout, forged.as_bytes());
+}
