@@ -134,6 +134,9 @@ impl Case {
     /// What the admin can do where this hazard stops a return. Where it is only not known who has it, that comes first.
     #[must_use]
     pub fn way_out(&self, stop: HazardId) -> &'static str {
+        if stop == HazardId::OwnerUnknown && self.subject.function.sbdf.to_xen().is_none() {
+            return "leave it: only the VMD controller that it is behind can be given";
+        }
         let seen = self.dom0.uses.is_ok() && self.dom0.qubes_known.is_ok();
         if stop != HazardId::InUse || seen || matches!(self.state.kind, Kind::InUse(_)) {
             return stop.way_out();

@@ -102,7 +102,8 @@ pub struct Hop {
 /// How a person or a script may name a device on the command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DeviceArgument {
-    /// An address: `0000:00:1f.6`, `00:1f.6`, `00_1f.6`, `dom0:00_1f.6`.
+    /// An address: `0000:00:1f.6`, `00:1f.6`, `00_1f.6`, `dom0:00_1f.6`, `dom0:0000:00_1f.6`, `pci_0000_00_1f_6`, or with
+    /// its identity behind it, `dom0:00_1f.6:0x8086:0x15b8::p020000`.
     Address(Sbdf),
     /// A Qubes 4.3 path below a root-bus function: `00_1c.0-00_00.0`
     /// (core-admin `qubes/utils.py`, `path_to_sbdf`).
@@ -120,11 +121,24 @@ impl DeviceArgument {
         if let Some(address) = Sbdf::from_sysfs(text) {
             return Some(Self::Address(address));
         }
-        let text = text.strip_prefix("dom0:").unwrap_or(text);
+        // libvirt's name of it.
+        if let Some(name) = text.strip_prefix("pci_") {
+            return Some(Self::Address(of_libvirt(name)?));
+        }
+        let text = match text.strip_prefix("dom0:") {
+            // As qvm-pci 4.3 writes it: behind the port stands the identity.
+            Some(device) => match device.split_once(":0x") {
+                Some((port, identity)) if is_identity(identity) => port,
+                Some(_) => return None,
+                None => device,
+            },
+            None => text,
+        };
         let mut parts = text.split('-');
         let first = parts.next()?;
         let separator = if first.contains('_') { '_' } else { ':' };
-        let (segment, rest) = match first.split_once(separator) {
+        // A segment may stand in front with a colon though the rest is written with `_`: `0000:00_1f.6`.
+        let (segment, rest) = match first.split_once([separator, ':']) {
             Some((segment, rest)) if segment.len() >= 4 && segment.len() <= 8 => (hex(segment)?, rest),
             _ => (0, first),
         };
@@ -142,6 +156,18 @@ impl DeviceArgument {
             (false, _) => None,
         }
     }
+}
+
+/// `0000_00_1f_6`, behind `pci_`.
+fn of_libvirt(text: &str) -> Option<Sbdf> {
+    let (address, function) = text.rsplit_once('_').filter(|_| !text.contains(':'))?;
+    Sbdf::from_sysfs(&format!("{}.{function}", address.replace('_', ":")))
+}
+
+/// What follows the first `0x` of `0x8086:0x15b8:SERIAL:p020000`, as Qubes writes the identity of a device.
+fn is_identity(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":_.-?*".contains(&byte);
+    text.contains(":0x") && text.bytes().all(plain)
 }
 
 fn bus_device_function(text: &str, separator: char) -> Option<(u8, u8, u8)> {
@@ -177,7 +203,17 @@ mod tests {
 
     #[test]
     fn every_spelling_of_the_manual_names_the_same_function() {
-        for text in ["0000:00:1f.6", "00:1f.6", "dom0:00_1f.6", "00_1f.6", "0000_00_1f.6"] {
+        for text in [
+            "0000:00:1f.6",
+            "00:1f.6",
+            "dom0:00_1f.6",
+            "00_1f.6",
+            "0000_00_1f.6",
+            "dom0:0000:00_1f.6",
+            "0000:00_1f.6",
+            "dom0:00_1f.6:0x8086:0x15b8::p020000",
+            "pci_0000_00_1f_6",
+        ] {
             assert_eq!(address(text), "0000:00:1f.6", "{text}");
         }
         assert_eq!(address("10000:e1:00.0"), "10000:e1:00.0");
@@ -192,6 +228,8 @@ mod tests {
                 vec![Hop { bus_offset: 0, device: 0, function: 0 }]
             ))
         );
+        let with_identity = "dom0:00_1c.0-00_00.0:0x8086:0x2723:0-0:p028000";
+        assert_eq!(DeviceArgument::parse(with_identity), DeviceArgument::parse("00_1c.0-00_00.0"));
     }
 
     #[test]
@@ -211,6 +249,13 @@ mod tests {
             "00_1f.6-",
             "*",
             "0000:00:1f.*",
+            "pci_0000_00_1f.6",
+            "pci_0000:00:1f_6",
+            "pci_00_1f_6",
+            "00_1f.6:0x8086:0x15b8::p020000",
+            "dom0:00_1f.6:0x8086",
+            "dom0:00_1f.6:0x8086:0x15b8:\x1b",
+            "dom0:00_1f.6:",
         ] {
             assert_eq!(DeviceArgument::parse(text), None, "{text:?}");
         }

@@ -8,6 +8,10 @@ use crate::system::xen::Xen;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Domains that are Xen's own (`xen/include/public/xen.h`).
+const DOMID_IO: u16 = 0x7ff1;
+const DOMID_XEN: u16 = 0x7ff2;
+
 /// Owners by function.
 pub type Owners = BTreeMap<Sbdf, Owner>;
 
@@ -78,6 +82,13 @@ fn owner_line(text: &str) -> Option<(Sbdf, Owner)> {
         "d[IO]" => Owner::Quarantine,
         "d[XEN]" => Owner::Xen,
         text if text.starts_with("DomIO:") => Owner::Quarantine,
+        // Before Xen 4.14: `dom 0  `, by numbers alone.
+        text if text.starts_with("dom ") => match text.strip_prefix("dom ")?.trim().parse().ok()? {
+            0 => Owner::Dom0,
+            DOMID_IO => Owner::Quarantine,
+            DOMID_XEN => Owner::Xen,
+            id => Owner::Domain(id),
+        },
         text => Owner::Domain(text.strip_prefix('d')?.parse().ok()?),
     };
     parts.next()?.starts_with("node ").then_some((sbdf, owner))
@@ -103,6 +114,20 @@ mod tests {
         assert_eq!(owners.get(&sbdf("0000:00:07.0")), Some(&Owner::Dom0));
         assert_eq!(owners.get(&sbdf("0000:00:08.0")), Some(&Owner::Domain(3)));
         assert_eq!(owners.get(&sbdf("0000:00:09.0")), Some(&Owner::Quarantine));
+    }
+
+    #[test]
+    fn the_owners_that_xen_before_4_14_prints_are_read() {
+        let dump = "(XEN) ==== PCI devices ====\n(XEN) ==== segment 0000 ====\n\
+            (XEN) 0000:00:07.0 - dom 0   - node -1  - MSIs < 30 31 >\n\
+            (XEN) 0000:00:08.0 - dom 3   - node -1  - MSIs < >\n\
+            (XEN) 0000:00:09.0 - dom 32753 - node 0   - MSIs < >\n\
+            (XEN) 0000:00:0a.0 - dom x   - node 0   - MSIs < >\n";
+        let owners = owner_in_dump(dump).unwrap();
+        assert_eq!(owners.get(&sbdf("0000:00:07.0")), Some(&Owner::Dom0));
+        assert_eq!(owners.get(&sbdf("0000:00:08.0")), Some(&Owner::Domain(3)));
+        assert_eq!(owners.get(&sbdf("0000:00:09.0")), Some(&Owner::Quarantine));
+        assert_eq!(owners.get(&sbdf("0000:00:0a.0")), None);
     }
 
     #[test]

@@ -176,8 +176,8 @@ fn steps(
                 "prove it: driver, owner, interrupts, no DMA fault, the class's own sign",
                 vec![
                     format!("readlink {folder}/driver"),
-                    format!("xl debug-keys Q; xl dmesg | grep -e '{bdf} - ' -e 'fault.*{bdf}' | tail"),
-                    format!("dmesg | grep -e '{bdf}.*map irq failed' -e '{bdf}.*probe'"),
+                    format!("xl debug-keys Q; xl dmesg | grep -e '{bdf} - ' -e 'DMAR.*{bdf}' -e 'AMD-Vi.*{bdf}' | tail"),
+                    format!("dmesg | grep -e '{bdf}.*map irq failed' -e '{bdf}.*probe' -e 'probe of {bdf}'"),
                 ],
             ),
             drives,

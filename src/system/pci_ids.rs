@@ -12,6 +12,8 @@ pub struct PciIds {
     vendors: BTreeMap<u16, String>,
     devices: BTreeMap<(u16, u16), String>,
     classes: BTreeMap<u16, String>,
+    /// Of whole classes, by their first byte.
+    base_classes: BTreeMap<u16, String>,
 }
 
 impl PciIds {
@@ -56,7 +58,10 @@ impl PciIds {
                 },
                 [b'C', b' ', entry @ ..] => {
                     below = match numbered(entry, 2) {
-                        Some((class, _)) => Below::Class(u8::try_from(class).unwrap_or(0xff)),
+                        Some((class, name)) => {
+                            ids.base_classes.insert(class, name());
+                            Below::Class(u8::try_from(class).unwrap_or(0xff))
+                        }
                         None => Below::Nothing,
                     };
                 }
@@ -74,12 +79,21 @@ impl PciIds {
         ids
     }
 
+    /// The name of a class and subclass, else that of the class alone with the number behind it, as lspci has it.
+    fn class_name(&self, class: u16) -> String {
+        let below = |name: &String| format!("{name} [{class:04x}]");
+        let known = self.classes.get(&class).cloned();
+        known
+            .or_else(|| self.base_classes.get(&(class >> 8)).map(below))
+            .unwrap_or_else(|| format!("class {class:04x}"))
+    }
+
     /// "Ethernet controller: Intel Corporation 82574L Gigabit Network Connection",
     /// with numbers for what has no name.
     #[must_use]
     pub fn describe(&self, class: u32, vendor: u16, device: u16) -> String {
         let class = u16::try_from(class >> 8 & 0xffff).unwrap_or(0);
-        let class_name = self.classes.get(&class).cloned().unwrap_or_else(|| format!("class {class:04x}"));
+        let class_name = self.class_name(class);
         let vendor_name = self.vendors.get(&vendor).cloned().unwrap_or_else(|| format!("{vendor:04x}"));
         let device_name =
             self.devices.get(&(vendor, device)).cloned().unwrap_or_else(|| format!("device {device:04x}"));
@@ -114,5 +128,8 @@ mod tests {
             "Ethernet controller: Intel Corporation 82574L Gigabit"
         );
         assert_eq!(ids.describe(0xff_0000, 0x1b36, 0x0001), "class ff00: 1b36 device 0001");
+        assert_eq!(ids.describe(0x02_8000, 0x1b36, 0x0001), "Network controller [0280]: 1b36 device 0001");
+        let ids = PciIds::parse(b"C ff  Unassigned class\n", &BTreeSet::new());
+        assert_eq!(ids.describe(0xff_0000, 0x10ec, 0x525a), "Unassigned class [ff00]: 10ec device 525a");
     }
 }

@@ -355,3 +355,26 @@ fn few_questions_are_asked() {
         assert!(qubesd.asked().len() <= most, "{:#?}", qubesd.asked());
     }
 }
+
+/// Another device stands now where an assigned one was: Qubes 4.3 would not take it.
+#[test]
+fn an_assignment_of_another_device_at_its_port_does_not_count() {
+    for (identity, counts) in [
+        ("0x8086:0x0d4f::p020000", true),
+        ("*", true),
+        ("0x8086:0x0d4f:0x12:p??????", true),
+        ("0x1022:0x1639::p0c0330", false),
+        ("0x8086:0x0d4f::p0c0330", false),
+    ] {
+        for (state, id) in [("Halted", "still-assigned"), ("Running", "in-use")] {
+            let dom0 = dom0();
+            let qubesd = dom0.qubes(QUBES_43);
+            let assigned = format!(
+                "x device_id='{identity}' port_id='00_1f.6' backend_domain='dom0' mode='required'\\n"
+            );
+            qubesd.answers("admin.vm.device.pci.Assigned+", "sys-net", &assigned);
+            qubesd.lists(&SYS_NET_43.replace("STATE", state));
+            assert_eq!(hazard(&dom0, NIC, id).is_some(), counts, "{identity} {state}");
+        }
+    }
+}

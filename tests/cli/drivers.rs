@@ -277,3 +277,18 @@ fn what_only_shows_goes_on_without_the_modules_of_the_running_kernel() {
     dom0.remove("lib/modules");
     dom0.run(&["list"]).exits(0).says("held by pciback");
 }
+
+/// A built-in driver with parameters has a module's folder too, without the state that only a loaded one has.
+#[test]
+fn a_built_in_driver_that_is_linked_to_a_module_is_named_as_built_in() {
+    let disks = Function::new(NIC, 0x8086, 0xa282, 0x01_0601).held().quarantined();
+    let dom0 = Dom0::with(disks);
+    dom0.write("sys/bus/pci/drivers/ahci/bind", "");
+    dom0.write("sys/module/ahci/parameters/mobile_lpm_policy", "-1\n");
+    std::os::unix::fs::symlink("../../../../module/ahci", dom0.path("sys/bus/pci/drivers/ahci/module"))
+        .unwrap();
+    dom0.run(&["plan", NIC]).exits(3).says("no-driver").says("built in are ahci");
+    // One that was loaded is not.
+    dom0.write("sys/module/ahci/initstate", "live\n");
+    dom0.run(&["plan", NIC]).exits(3).says("built in is none");
+}

@@ -147,8 +147,8 @@ The same by hand (without the proof, the journal and the way back)
   echo $DRIVER > /sys/bus/pci/devices/0000:00:07.0/driver_override
   echo 0000:00:07.0 > /sys/bus/pci/drivers/$DRIVER/bind
   readlink /sys/bus/pci/devices/0000:00:07.0/driver
-  xl debug-keys Q; xl dmesg | grep -e '0000:00:07.0 - ' -e 'fault.*0000:00:07.0' | tail
-  dmesg | grep -e '0000:00:07.0.*map irq failed' -e '0000:00:07.0.*probe'
+  xl debug-keys Q; xl dmesg | grep -e '0000:00:07.0 - ' -e 'DMAR.*0000:00:07.0' -e 'AMD-Vi.*0000:00:07.0' | tail
+  dmesg | grep -e '0000:00:07.0.*map irq failed' -e '0000:00:07.0.*probe' -e 'probe of 0000:00:07.0'
   echo > /sys/bus/pci/devices/0000:00:07.0/driver_override
 
 Plan {id}
@@ -296,4 +296,31 @@ fn a_card_reader_whose_class_says_nothing_is_guarded_like_a_disk() {
     dom0.load("rtsx_pci", &["rtsx_pci"]);
     assert_eq!(done(&dom0), "pin unbind settle remove-slot modalias resolve guard bind verify unguard unpin");
     dom0.run(&["plan", NIC]).exits(4).says("its class does not say what it is").says("read no partitions");
+}
+
+/// Lines as Xen and Linux write them, of both makers and of older and newer kernels.
+#[test]
+fn the_checks_to_make_by_hand_find_the_lines_they_look_for() {
+    let xen =
+        "(XEN) [VT-D]DMAR:[DMA Write] Request device [BDF] fault addr 8c000, iommu reg = ffff82c000203000\n\
+        (XEN) AMD-Vi: IO_PAGE_FAULT: BDF d0 addr 00000000fffdf800 flags 0x8 I\n\
+        (XEN) BDF - d0 - node -1  - MSIs < 30 >\n";
+    let linux = "e1000e BDF: xen map irq failed -19 for 32752 domain\n\
+        e1000e: probe of BDF failed with error -110\n\
+        e1000e BDF: probe with driver e1000e failed with error -110\n";
+    let plan = Dom0::with(Function::nic(NIC).held()).run(&["plan", NIC]).out;
+    for (program, lines) in [("xl dmesg", xen), ("dmesg", linux)] {
+        let begins =
+            |line: &&str| line.trim().starts_with(program) || line.contains(&format!("; {program} |"));
+        let line = plan.lines().find(begins).unwrap_or_else(|| panic!("{program}: {plan}"));
+        let check = line.split_once(&format!("{program} |")).unwrap().1;
+        for (bdf, found) in [(NIC, 3), ("0000:00:08.0", 0)] {
+            let lines = lines.replace("BDF", bdf);
+            let shell = format!("printf %s \"$LINES_OF_LOG\" |{check}");
+            let output =
+                std::process::Command::new("sh").args(["-c", &shell]).env("LINES_OF_LOG", lines).output();
+            let output = String::from_utf8(output.unwrap().stdout).unwrap();
+            assert_eq!(output.lines().count(), found, "{check}: {output}");
+        }
+    }
 }

@@ -254,3 +254,23 @@ fn root_ports_of_one_slot_that_do_not_isolate_join_what_is_below_them() {
     assert!(!below([port("0000:00:1c.0").access_control(0x1d), port("0000:00:1c.4").access_control(0x1d)]));
     assert!(!below([port("0000:00:1c.0"), port("0000:00:1d.0")]));
 }
+
+#[test]
+fn a_function_behind_vmd_is_said_to_be_beyond_xen() {
+    let disk = "10000:e1:00.0";
+    let mut dom0 = Dom0::with(Function::nic(NIC));
+    dom0.add(Function::new(disk, 0x144d, 0xa80a, 0x01_0802).held());
+    dom0.xen_prints("(XEN) ==== PCI devices ====\n(XEN) 0000:00:07.0 - d0 - node -1 \n");
+    dom0.run_changing_nothing(&["plan", disk])
+        .exits(3)
+        .says("owner-unknown")
+        .says("Xen has no name for a segment above ffff (Intel VMD)")
+        .says("leave it: only the VMD controller that it is behind can be given");
+}
+
+#[test]
+fn owners_as_xen_before_4_14_prints_them_are_read() {
+    let dom0 = Dom0::with(Function::nic(NIC).held());
+    dom0.xen_prints(&format!("(XEN) ==== PCI devices ====\n(XEN) {NIC} - dom 0   - node -1  - MSIs < >\n"));
+    assert!(!dom0.hazards(NIC).contains(&"owner-unknown".to_owned()));
+}

@@ -29,7 +29,12 @@ pub fn in_use(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
         Ok(owners) if !owners.contains_key(&function.sbdf) => hazards.push(Hazard::new(
             HazardId::OwnerUnknown,
             "Xen's owner of it is not known",
-            "Xen does not list it",
+            match function.sbdf.to_xen() {
+                Some(_) => "Xen does not list it",
+                None => {
+                    "Xen has no name for a segment above ffff (Intel VMD): only its controller can be given"
+                }
+            },
         )),
         Ok(_) => {}
     }

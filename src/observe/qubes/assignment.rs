@@ -187,12 +187,16 @@ impl Assignment {
         Self { port: Port::Unreadable(escape(start)), ..Self::anything() }
     }
 
-    /// Whether it means this function: by its port whatever is there, by its identity where any port will do.
+    /// Whether it means this function: what stands at its port has to be what it says, as far as it says (core-admin
+    /// `qubes/device_protocol.py`, `DeviceAssignment.devices`), by what the kernel read when it found the function. Not so
+    /// where the qube has it now: then it was given, whatever it is called.
     #[must_use]
     pub fn names(&self, function: &Function) -> bool {
         match self.port {
             Port::Any => self.identity.may_be(function),
-            Port::At(_) => self.sbdf == Some(function.sbdf),
+            Port::At(_) => {
+                self.sbdf == Some(function.sbdf) && (self.attached || self.identity.may_be(function))
+            }
             Port::Unreadable(_) => true,
         }
     }
