@@ -6,7 +6,6 @@
 mod act;
 mod boot_script;
 mod case;
-mod coverage;
 mod exposure;
 mod hazards;
 mod identity;
@@ -20,7 +19,6 @@ mod words;
 
 pub use act::{Act, Acts, Taken};
 pub use case::Case;
-pub use coverage::{Coverage, Point};
 pub use exposure::{Candidate, Ended, Fold, Had, Past};
 pub use hazards::{of_one_requester, Hazard, HazardId, Severity};
 pub use identity::{differences as identity_differences, same};

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod coverage;
 mod entry;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -11,22 +11,21 @@
 
 mod had;
 mod moved;
-mod recorded;
 mod stays;
 
+pub use crate::journal::coverage::{Gap, Why};
 pub use crate::journal::stays::{Ended, Stayed};
 pub use had::{had, Had};
 pub use moved::Candidate;
-pub use recorded::{Gap, Why};
 pub use stays::Before;
 
 use super::identity::{differences, fill, same};
+use crate::journal::coverage::{Coverage, Covered};
 use crate::journal::{
     Device, DeviceEvent, Entry, Identity, Moment, Place, QubeEvent, RecorderPhase, Stay, Told, Uptime, What,
 };
 use crate::names::{DriverName, Owner, Sbdf};
 use crate::observe::past::{Journal, Named};
-use recorded::Recorded;
 use stays::{Earlier, Lives};
 use std::collections::BTreeMap;
 
@@ -144,7 +143,7 @@ pub struct Fold {
     began: Option<Moment>,
     present: Vec<Named>,
     of: BTreeMap<Sbdf, One>,
-    recorded: Recorded,
+    coverage: Coverage,
     repairs: u64,
     pruned: bool,
 }
@@ -195,7 +194,7 @@ impl Fold {
             began,
             present,
             of,
-            recorded: Recorded::default(),
+            coverage: Coverage::default(),
             repairs: 0,
             pruned: false,
         }
@@ -221,26 +220,26 @@ impl Fold {
                 }
             }
             What::Operation { .. } => {}
-            What::Entry(Entry::Recorder(it)) if now => {
+            What::Entry(entry @ Entry::Recorder(it)) if now => {
                 if matches!(it.phase, RecorderPhase::Start | RecorderPhase::Source) {
                     self.missed();
                 }
-                self.recorded.recorder(place, it);
+                self.coverage.take(place, &told.boot, entry);
             }
-            What::Entry(Entry::Lost(it)) if now => {
+            What::Entry(entry @ Entry::Lost(_)) if now => {
                 self.missed();
-                self.recorded.lost(place, it);
+                self.coverage.take(place, &told.boot, entry);
             }
-            What::Entry(Entry::Device(it)) => {
-                self.alive(now, place, &it.source);
+            What::Entry(entry @ Entry::Device(it)) => {
+                self.alive(now, place, &told.boot, entry);
                 self.device(now, place, &told.boot, it);
             }
-            What::Entry(Entry::Stay(it)) => {
-                self.alive(now, place, &it.source);
+            What::Entry(entry @ Entry::Stay(it)) => {
+                self.alive(now, place, &told.boot, entry);
                 self.stay(now, place, told, it);
             }
-            What::Entry(Entry::Qube(it)) => {
-                self.alive(now, place, &it.source);
+            What::Entry(entry @ Entry::Qube(it)) => {
+                self.alive(now, place, &told.boot, entry);
                 if it.event == QubeEvent::Label {
                     self.of.values_mut().for_each(|one| one.stays.relabelled(&it.qube, &it.label));
                 }
@@ -272,7 +271,8 @@ impl Fold {
         journal: Journal,
         candidates: &[Candidate],
     ) -> Past {
-        let (gaps, dropped) = self.recorded.finish(now, holder);
+        let now = Place { seq: u64::MAX, time: None, up: now };
+        let Covered { gaps, dropped, .. } = self.coverage.finish(Some(now), holder);
         let present = self.present;
         let of = self.of.into_iter().map(|(sbdf, one)| {
             let since = one.seized.as_ref().map_or(0, |seized| seized.since);
@@ -318,10 +318,10 @@ impl Fold {
         }
     }
 
-    /// A record of this boot that a recorder wrote.
-    fn alive(&mut self, now: bool, place: Place, source: &str) {
-        if now && ["uevent", "xenstore", "qubesd", "snapshot"].contains(&source) {
-            self.recorded.sign_of_life(place);
+    /// Whoever wrote a record of this boot lives.
+    fn alive(&mut self, now: bool, place: Place, boot: &str, entry: &Entry) {
+        if now {
+            self.coverage.take(place, boot, entry);
         }
     }
 

@@ -1,13 +1,14 @@
 //! `audit timeline`: who had which function when, as a picture.
 
 use super::{boot, device, failure, moment, no_records, Context};
-use crate::assess::Point;
 use crate::cli::audit::TimelineArgs;
 use crate::error::{Exit, Failure};
-use crate::journal::{up, Entry, Moment, OperationPhase, OperationRecord, Uptime};
+use crate::journal::coverage::Point;
+use crate::journal::{up, Entry, Moment, OperationPhase, OperationRecord, Place, Uptime};
 use crate::names::Sbdf;
 use crate::report::timeline::{picture, Drawn, Operation, Span, Story, Told, View};
 use crate::report::{emit, json, warn};
+use crate::system::lock::RecorderMark;
 use audit::{Query, Record};
 use serde_json::{json, Value};
 use std::ops::ControlFlow;
@@ -63,6 +64,8 @@ fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Drawn, u64), Failur
     };
     let query = Query { any: KINDS.map(of_kind).to_vec(), ..Query::default() };
     let mut story = Story::default();
+    // Asked first: a recorder that ends while this reads may have missed something.
+    let holder = RecorderMark::holder(&context.root);
     let skipped = audit::select(&context.journal, &query, &mut |line| {
         if let Some(record) = Record::parse(line) {
             tell(&mut story, &record, wanted);
@@ -71,7 +74,9 @@ fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Drawn, u64), Failur
     })
     .map_err(|error| failure(&error))?;
     let runs = story.boot().is_some_and(|told| told == boot(context));
-    Ok((story.finish(runs.then(|| Point { time: Moment::now(), up: Uptime::now() })), skipped.lines))
+    let now = runs.then(|| Point { time: Moment::now(), up: Uptime::now() });
+    let holder = holder.filter(|run| runs && RecorderMark::holder(&context.root).as_ref() == Some(run));
+    Ok((story.finish(now, holder.as_deref()), skipped.lines))
 }
 
 fn tell(story: &mut Story, record: &Record, wanted: Option<Sbdf>) {
@@ -84,7 +89,11 @@ fn tell(story: &mut Story, record: &Record, wanted: Option<Sbdf>) {
         };
         if of_device.is_none() || wanted.is_none() || of_device == wanted {
             let boot = record.text("boot").unwrap_or("").to_owned();
-            story.tell(&Told { at: Point { time, up: up(record) }, boot, entry });
+            story.tell(&Told {
+                place: Place { seq: record.seq(), time: Some(time), up: up(record) },
+                boot,
+                entry,
+            });
         }
         return;
     }
@@ -121,7 +130,7 @@ fn document(story: &Drawn, view: Option<&View>) -> String {
         .filter(|(bdf, _)| view.and_then(|view| view.device).is_none_or(|wanted| wanted == **bdf))
         .map(|(bdf, lane)| json!({ "bdf": bdf.to_string(), "stays": lane.stays.iter().map(stay).collect::<Vec<_>>() }))
         .collect();
-    let gaps = view.map(|view| story.coverage.gaps(view.from, view.to)).unwrap_or_default();
+    let gaps = view.map(|view| story.shown.gaps(view.from, view.to)).unwrap_or_default();
     let pair = |(from, to): &(Moment, Moment)| json!({ "from": from.to_string(), "to": to.to_string() });
     let members = json!({
         "from": view.map(|view| view.from.to_string()),

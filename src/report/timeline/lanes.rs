@@ -1,6 +1,6 @@
 //! Records to lanes: when which qube had a function, and when a driver of dom0.
 
-use crate::assess::Point;
+use crate::journal::coverage::Point;
 use crate::journal::stays::{Ended, Stayed, Stays};
 use crate::journal::{Device, DeviceEvent, Entry, Moment, Place, RecorderPhase, Stay};
 use crate::names::Sbdf;
@@ -49,17 +49,13 @@ pub(super) struct Lanes {
     imported: Vec<(Moment, Stay)>,
     /// The latest record of a recorder in this boot.
     latest: Option<Point>,
-    /// How many records were told.
-    count: u64,
 }
 
 impl Lanes {
     /// One record that is no import.
-    pub(super) fn tell(&mut self, at: Point, entry: &Entry) {
-        let time = at.time;
+    pub(super) fn tell(&mut self, place: Place, time: Moment, entry: &Entry) {
         let before = self.latest;
-        self.reach(at);
-        self.count += 1;
+        self.reach(Point { time, up: place.up });
         match entry {
             Entry::Recorder(it) if it.phase == RecorderPhase::Start => {
                 let latest = before.map_or(time, |latest| latest.time);
@@ -67,7 +63,6 @@ impl Lanes {
             }
             Entry::Stay(it) => {
                 self.label(&it.qube, &it.label);
-                let place = Place { seq: self.count, time: Some(time), up: at.up };
                 self.readers.entry(it.bdf).or_default().stays.take(place, "", it);
             }
             Entry::Device(it) => self.readers.entry(it.bdf).or_default().device(time, it),
@@ -119,8 +114,7 @@ impl Lanes {
         let mut imported = std::mem::take(&mut self.imported);
         imported.sort_by_key(|(at, _)| *at);
         for (at, it) in imported {
-            self.count += 1;
-            let place = Place { seq: self.count, time: Some(at), up: None };
+            let place = Place { seq: 0, time: Some(at), up: None };
             self.readers.entry(it.bdf).or_default().stays.take(place, "", &it);
         }
         self.close(until);

@@ -9,16 +9,16 @@ use lanes::Lanes;
 pub use lanes::{Lane, Span};
 pub use picture::picture;
 
-use crate::assess::{Coverage, Point};
-use crate::journal::{Entry, Moment};
+use crate::journal::coverage::{Coverage, Point, Shown};
+use crate::journal::{Entry, Moment, Place};
 use crate::names::Sbdf;
 use std::collections::{BTreeMap, HashMap};
 
 /// One record of the history, with what the journal says of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Told {
-    /// When it was written.
-    pub at: Point,
+    /// Where, and when it was written.
+    pub place: Place,
     /// In which boot.
     pub boot: String,
     /// What it says.
@@ -60,7 +60,7 @@ pub struct Drawn {
     /// The lanes of all functions that the story names.
     pub lanes: BTreeMap<Sbdf, Lane>,
     /// What a recorder covered.
-    pub coverage: Coverage,
+    pub shown: Shown,
     /// The first moment of each boot, but of those that only an import speaks of.
     pub boots: Vec<(Moment, String)>,
     /// The operations in the journal's order.
@@ -93,15 +93,15 @@ impl Story {
             self.reach(at);
             return;
         }
-        let time = told.at.time;
+        let Some(time) = told.place.time else { return };
         self.reach(Some(time));
         self.latest = self.latest.max(time);
         if self.boots.last().is_none_or(|(_, boot)| *boot != told.boot) {
             self.boots.push((time, told.boot.clone()));
             self.lanes.boot();
         }
-        self.coverage.tell(told.at, &told.boot, &told.entry);
-        self.lanes.tell(told.at, &told.entry);
+        self.coverage.take(told.place, &told.boot, &told.entry);
+        self.lanes.tell(told.place, time, &told.entry);
     }
 
     /// An operation began.
@@ -125,14 +125,15 @@ impl Story {
         self.boots.last().map(|(_, boot)| boot.as_str())
     }
 
-    /// That is all. `now`, by both clocks, where the last boot still runs: then what is open lasts to now.
+    /// That is all. `now`, by both clocks, where the last boot still runs: then what is open lasts to now. `holder`: the run
+    /// of the recorder that says that it hears now.
     #[must_use]
-    pub fn finish(mut self, now: Option<Point>) -> Drawn {
+    pub fn finish(mut self, now: Option<Point>, holder: Option<&str>) -> Drawn {
         if let Some(now) = now {
-            self.coverage.now(now);
             self.lanes.reach(now);
         }
-        self.coverage.close();
+        let place = now.map(|now| Place { seq: u64::MAX, time: Some(now.time), up: now.up });
+        let shown = std::mem::take(&mut self.coverage).finish(place, holder).shown;
         let until = self.latest.max(now.map(|now| now.time).unwrap_or_default());
         if !self.boots.is_empty() {
             self.reach(Some(until));
@@ -140,7 +141,7 @@ impl Story {
         let functions = self.operations.iter().filter_map(|operation| operation.bdf);
         Drawn {
             lanes: self.lanes.finish(until, functions),
-            coverage: self.coverage,
+            shown,
             boots: self.boots,
             operations: self.operations,
             span: self.first.zip(self.last),
@@ -180,3 +181,6 @@ fn at(entry: &Entry) -> Option<Moment> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod one_history;

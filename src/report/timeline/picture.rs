@@ -85,7 +85,7 @@ pub fn picture(drawn: &Drawn, view: &View) -> Vec<String> {
 /// The recorder's row: what was recorded, where boots begin.
 fn covered(drawn: &Drawn, view: &View, axis: &Axis) -> Vec<Cell> {
     let mut cells = vec![Cell::plain('-'); axis.columns];
-    for (from, to) in drawn.coverage.gaps(view.from, view.to) {
+    for (from, to) in drawn.shown.gaps(view.from, view.to) {
         fill(&mut cells, axis, from, to, |cell| cell.sign = '/');
     }
     for (moment, _) in &drawn.boots {

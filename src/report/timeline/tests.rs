@@ -60,11 +60,12 @@ use StayEvent::{Begin, End, Present};
 
 fn story(told: Vec<(&str, &str, Entry)>) -> Story {
     let (mut story, mut boots) = (Story::default(), BTreeMap::new());
-    for (clock, boot, entry) in told {
+    for (seq, (clock, boot, entry)) in told.into_iter().enumerate() {
         let time = at(clock);
         let begun = *boots.entry(boot).or_insert(time);
         let up = Uptime::from_record((time.micros().saturating_sub(begun.micros()) / 1_000_000) as i64);
-        story.tell(&Told { at: Point { time, up }, boot: boot.into(), entry });
+        let place = Place { seq: seq as u64, time: Some(time), up };
+        story.tell(&Told { place, boot: boot.into(), entry });
     }
     story
 }
@@ -117,7 +118,7 @@ fn morning() -> Story {
 }
 
 fn drawn(story: &Story, width: usize, colours: bool) -> String {
-    let drawn = story.clone().finish(None);
+    let drawn = story.clone().finish(None, None);
     let (from, to) = drawn.span.unwrap();
     let view = View { from, to, width, device: None, colours };
     picture(&drawn, &view).iter().map(|line| format!("{line}\n")).collect()
@@ -187,7 +188,7 @@ fn a_stay_that_nobody_saw_again_after_a_gap_ended_where_it_was_last_seen() {
         ("09:00", "a", recorder(Start, "s")),
         ("09:05", "a", recorder(Heartbeat, "s")),
     ]);
-    let lanes = story.finish(None).lanes;
+    let lanes = story.finish(None, None).lanes;
     let stay = &lanes.values().next().unwrap().stays[..];
     assert_eq!(
         stay.iter().map(|stay| (stay.from, stay.to, stay.begun, stay.ended)).collect::<Vec<_>>(),
@@ -201,7 +202,7 @@ fn an_end_whose_beginning_was_missed_is_a_stay() {
         ("08:00", "a", recorder(Start, "r")),
         ("08:03", "a", Entry::Stay(stay(End, USB, "sys-usb", ""))),
     ]);
-    let lanes = story.finish(None).lanes;
+    let lanes = story.finish(None, None).lanes;
     let stay = lanes.values().next().unwrap().stays.first().unwrap();
     assert_eq!((stay.from, stay.to, stay.begun, stay.ended), (at("08:03"), at("08:03"), false, true));
 }
@@ -210,8 +211,9 @@ fn an_end_whose_beginning_was_missed_is_a_stay() {
 fn stepping(told: Vec<(u64, &str, Entry)>) -> Story {
     let mut story = Story::default();
     for (minute, clock, entry) in told {
-        let at = Point { time: at(clock), up: Uptime::from_record((minute * 60) as i64) };
-        story.tell(&Told { at, boot: "a".into(), entry });
+        let place =
+            Place { seq: minute, time: Some(at(clock)), up: Uptime::from_record((minute * 60) as i64) };
+        story.tell(&Told { place, boot: "a".into(), entry });
     }
     story
 }
@@ -228,7 +230,7 @@ fn a_stay_in_which_the_clock_went_back_is_drawn_at_each_time_it_showed() {
         (28, "08:10", Entry::Stay(stay(End, USB, "sys-usb", "red"))),
         (30, "08:12", recorder(Heartbeat, "r")),
     ]);
-    let drawn = story.finish(None);
+    let drawn = story.finish(None, None);
     let spans: Vec<_> =
         drawn.lanes.values().next().unwrap().stays.iter().map(|it| (it.from, it.to)).collect();
     // Where within these four minutes it went back, nobody wrote down: each of them counts.
@@ -240,7 +242,8 @@ fn a_stay_in_which_the_clock_went_back_is_drawn_at_each_time_it_showed() {
 #[test]
 fn what_was_recorded_once_is_not_shown_as_recorded_where_the_clock_passed_it_again_unrecorded() {
     let before = vec![(0, "08:00", recorder(Start, "r")), (10, "08:10", recorder(Heartbeat, "r"))];
-    let gaps = |story: Story, now: Option<Point>| story.finish(now).coverage.gaps(at("08:00"), at("08:10"));
+    let gaps =
+        |story: Story, now: Option<Point>| story.finish(now, None).shown.gaps(at("08:00"), at("08:10"));
     assert_eq!(gaps(stepping(before.clone()), None), []);
     // Killed; the clock goes back by ten minutes; another begins ten minutes later.
     let next = vec![(20, "08:10", recorder(Start, "s"))];
@@ -274,11 +277,12 @@ proptest! {
                 _ => Entry::Stay(stay(Begin, &bdf, &qube, "blue")),
             };
             let up = Uptime::from_record((time.micros() / 1_000_000) as i64);
-            told.push(Told { at: Point { time, up }, boot: qube, entry });
+            let place = Place { seq: told.len() as u64, time: Some(time), up };
+            told.push(Told { place, boot: qube, entry });
         }
         let mut story = Story::default();
         told.iter().for_each(|told| story.tell(told));
-        let story = story.finish(None);
+        let story = story.finish(None, None);
         let (from, to) = story.span.unwrap();
         let view = View { from, to: to.max(from.after(1)), width, device: None, colours: false };
         for line in picture(&story, &view) {

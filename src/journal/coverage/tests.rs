@@ -44,19 +44,27 @@ fn up(second: u64) -> Option<Uptime> {
     Uptime::from_record(second as i64)
 }
 
-fn all(records: &[(u64, &str, Entry)]) -> Coverage {
+fn all(records: &[(u64, &str, Entry)]) -> Shown {
     let mut coverage = Coverage::default();
-    for (time, boot, entry) in records {
+    for (seq, (time, boot, entry)) in records.iter().enumerate() {
         let begun = records.iter().find(|(_, other, _)| other == boot).map_or(0, |(begun, ..)| *begun);
-        coverage.tell(Point { time: at(*time), up: up(time.saturating_sub(begun)) }, boot, entry);
+        let up = up(time.saturating_sub(begun));
+        coverage.take(Place { seq: seq as u64, time: Some(at(*time)), up }, boot, entry);
     }
-    coverage.close();
-    coverage
+    coverage.finish(None, None).shown
 }
 
 fn covered(records: &[(u64, &str, Entry)]) -> Vec<(u64, u64)> {
-    let coverage = all(records);
-    coverage.stretches.iter().map(|it| (it.from.micros() / 1_000_000, it.to.micros() / 1_000_000)).collect()
+    let mut covered = Vec::new();
+    let mut from = 0;
+    for (begin, end) in all(records).gaps(at(0), at(1_000_000)) {
+        let [begin, end] = [begin, end].map(|time| time.micros() / 1_000_000);
+        if from < begin {
+            covered.push((from, begin));
+        }
+        from = end;
+    }
+    covered
 }
 
 use RecorderPhase::{Heartbeat, Source, Start, Stop};
@@ -82,9 +90,8 @@ fn a_killed_recorder_leaves_a_gap_up_to_the_next_start() {
         (90, "b", recorder(Stop, "s", "")),
         (95, "b", seen("operation")),
     ];
-    assert_eq!(covered(&told), [(70, 90), (0, 50)]);
-    let coverage = all(&told);
-    assert_eq!(coverage.gaps(at(0), at(100)), [(at(50), at(70)), (at(90), at(100))]);
+    assert_eq!(covered(&told), [(0, 50), (70, 90)]);
+    assert_eq!(all(&told).gaps(at(0), at(100)), [(at(50), at(70)), (at(90), at(100))]);
 }
 
 #[test]
@@ -176,7 +183,7 @@ fn life() -> impl Strategy<Value = Life> {
 }
 
 /// Lives it: what is covered, and what the clock showed in each second that nobody recorded.
-fn lived(life: &Life) -> (Coverage, Vec<u64>) {
+fn lived(life: &Life) -> (Shown, Vec<u64>) {
     let (mut coverage, mut unrecorded) = (Coverage::default(), Vec::new());
     // By the clock that only rises; the wall clock's lead; the run, with its latest record, and whether it hears.
     let (mut second, mut lead) = (0u64, 100_000i64);
@@ -201,7 +208,8 @@ fn lived(life: &Life) -> (Coverage, Vec<u64>) {
         }
         second += passed;
         let point = Point { time: at(second.saturating_add_signed(lead)), up: up(second) };
-        let mut tell = |entry: Entry| coverage.tell(point, "b", &entry);
+        let place = Place { seq: number as u64, time: Some(point.time), up: point.up };
+        let mut tell = |entry: Entry| coverage.take(place, "b", &entry);
         let recorded = |(_, latest, hears): &(String, u64, bool)| *hears && second - latest <= silence(60);
         let heard = run.as_ref().is_some_and(recorded);
         let written = match (event, &mut run) {
@@ -249,9 +257,8 @@ fn lived(life: &Life) -> (Coverage, Vec<u64>) {
         }
     }
     unrecorded.append(&mut open);
-    coverage.now(Point { time: at(second.saturating_add_signed(lead)), up: up(second) });
-    coverage.close();
-    (coverage, unrecorded)
+    let now = Place { seq: u64::MAX, time: Some(at(second.saturating_add_signed(lead))), up: up(second) };
+    (coverage.finish(Some(now), None).shown, unrecorded)
 }
 
 proptest! {
@@ -277,14 +284,9 @@ proptest! {
         let gaps = coverage.gaps(from, to);
         prop_assert!(gaps.iter().all(|(begin, end)| begin < end));
         prop_assert!(gaps.iter().zip(gaps.iter().skip(1)).all(|(one, next)| one.1 < next.0));
-        for (begin, end) in &gaps {
-            let inside = |it: &&Stretch| it.from < *begin && *end < it.to;
-            let stepped = told.iter().zip(told.iter().skip(1)).any(|(one, next)| next.0 < one.0);
-            prop_assert!(stepped || coverage.stretches.iter().find(inside).is_none());
-        }
         let first = told.iter().find(|(_, _, it)| matches!(it, Entry::Recorder(it) if it.phase == Start));
         if first.is_none() {
-            prop_assert!(coverage.stretches.is_empty());
+            prop_assert_eq!(gaps, [(from, to)]);
         }
     }
 
