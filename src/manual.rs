@@ -1,6 +1,6 @@
-//! The manual page's part that the program decides: the heading of each command, its usage and its options, and the
-//! hazards and errors stand in `man/qubes-dom0-pci.1` between two marks, and are compared with the definition here. What is
-//! told besides of a command follows behind the marks and is written by hand.
+//! The manual page's part that the program decides: the heading of each command, its usage and its options,
+//! and the hazards and errors stand in `man/qubes-dom0-pci.1` between two marks, and are compared with the
+//! definition here. What is told besides of a command follows behind the marks and is written by hand.
 //!
 //! After a change of the definition: `QUBES_DOM0_PCI_WRITE_MANUAL=1 cargo test manual` writes the page anew.
 

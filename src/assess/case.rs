@@ -1,4 +1,5 @@
-//! The one thing that travels through the stages: a function with all that is known of it, and what follows from that.
+//! The one thing that travels through the stages: a function with all that is known of it, and what follows
+//! from that.
 
 use super::exposure::{had, Exposure, Had, Past};
 use super::hazards::{of_hold, of_return};
@@ -16,7 +17,7 @@ pub struct Case {
     pub subject: Subject,
     /// The driver that the admin named for it.
     pub named: Option<DriverName>,
-    /// Its state.
+    /// The state.
     pub state: State,
     /// What the journal tells.
     pub past: Rc<Past>,
@@ -79,7 +80,7 @@ impl Case {
         Self { verdict: unsettled.unwrap_or(self.verdict), ..self }
     }
 
-    /// Its address.
+    /// The address.
     #[must_use]
     pub fn sbdf(&self) -> Sbdf {
         self.subject.function.sbdf
@@ -131,7 +132,8 @@ impl Case {
         self.hazards.iter().find(|hazard| hazard.severity == Severity::Stop)
     }
 
-    /// What the admin can do where this hazard stops a return. Where it is only not known who has it, that comes first.
+    /// What the admin can do where this hazard stops a return. Where it is only not known who has it, that
+    /// comes first.
     #[must_use]
     pub fn way_out(&self, stop: HazardId) -> &'static str {
         if stop == HazardId::OwnerUnknown && self.subject.function.sbdf.to_xen().is_none() {

@@ -8,7 +8,8 @@ const UNREAD: &str = "?";
 /// The vendor and device of a virtual function where its own registers were recorded: they may be any.
 const VIRTUAL: &str = "ffff:ffff ";
 
-/// Whether two ids (`history::Identity::id`) can be of one device. A serial number that could not be read may be any.
+/// Whether two ids (`history::Identity::id`) can be of one device. A serial number that could not be read may
+/// be any.
 #[must_use]
 pub fn same(one: &str, other: &str) -> bool {
     agree(&completed(one, other), &completed(other, one))

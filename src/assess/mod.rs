@@ -80,7 +80,8 @@ impl Verdict {
     }
 }
 
-/// Without the stops that rest on nothing but what could not be read: to somebody who may not read it they say nothing.
+/// Without the stops that rest on nothing but what could not be read: to somebody who may not read it they
+/// say nothing.
 #[must_use]
 pub fn seen(mut hazards: Vec<Hazard>) -> Vec<Hazard> {
     hazards.retain(|hazard| !hazard.unseen || hazard.severity != Severity::Stop);

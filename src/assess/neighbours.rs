@@ -1,11 +1,12 @@
-//! Which functions stand so close to another that they share something with it, or can reach it past the IOMMU.
+//! Which functions stand so close to another that they share something with it, or can reach it past the
+//! IOMMU.
 
 use crate::names::Sbdf;
 use crate::observe::config_space::PortKind;
 use crate::observe::{Dom0, Function};
 
-/// Functions that can reach it past the IOMMU, or go with it: those of its device, of its bus where that is not the root
-/// bus (whose functions have nothing in common), and behind a conventional bridge with it.
+/// Functions that can reach it past the IOMMU, or go with it: those of its device, of its bus where that is
+/// not the root bus (whose functions have nothing in common), and behind a conventional bridge with it.
 #[must_use]
 pub fn siblings<'a>(dom0: &'a Dom0, function: &Function) -> Vec<&'a Function> {
     dom0.functions
@@ -19,16 +20,16 @@ pub fn siblings<'a>(dom0: &'a Dom0, function: &Function) -> Vec<&'a Function> {
         .collect()
 }
 
-/// Whether what a qube did with one may have reached the other: they are of one device, or nothing keeps their requests
-/// apart on the way.
+/// Whether what a qube did with one may have reached the other: they are of one device, or nothing keeps
+/// their requests apart on the way.
 #[must_use]
 pub fn share_a_past(dom0: &Dom0, one: &Function, other: &Function) -> bool {
     of_one_device(dom0, one, other) || reach_each_other(dom0, one, other)
 }
 
-/// Whether two are functions of one device, which may share firmware and registers: of a slot, of a device that is
-/// virtualised (SR-IOV), or on one bus below a port of PCI Express. There is only one device below such a port, whose
-/// functions may have the numbers of other slots (ARI).
+/// Whether two are functions of one device, which may share firmware and registers: of a slot, of a device
+/// that is virtualised (SR-IOV), or on one bus below a port of PCI Express. There is only one device below
+/// such a port, whose functions may have the numbers of other slots (ARI).
 #[must_use]
 pub fn of_one_device(dom0: &Dom0, one: &Function, other: &Function) -> bool {
     let device = |it: &Function| it.physical_function.unwrap_or(it.sbdf);
@@ -44,9 +45,10 @@ pub fn of_one_device(dom0: &Dom0, one: &Function, other: &Function) -> bool {
             || one.sbdf.same_bus(other.sbdf) && port.is_some_and(is_port))
 }
 
-/// Whether two functions below different ports can send each other requests that no IOMMU sees, because a port where their
-/// ways part does not send them up first (ACS, PCI Express, 6.12). Ports of a switch, and root ports of one slot; between
-/// root ports of different slots the kernel sees no such way either (`drivers/iommu/iommu.c`, `pci_device_group`).
+/// Whether two functions below different ports can send each other requests that no IOMMU sees, because a
+/// port where their ways part does not send them up first (ACS, PCI Express, 6.12). Ports of a switch, and
+/// root ports of one slot; between root ports of different slots the kernel sees no such way either
+/// (`drivers/iommu/iommu.c`, `pci_device_group`).
 #[must_use]
 pub fn reach_each_other(dom0: &Dom0, one: &Function, other: &Function) -> bool {
     let way = |function: &Function| {

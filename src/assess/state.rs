@@ -76,7 +76,7 @@ impl State {
         self.certain && self.looks_fine()
     }
 
-    /// The same by sysfs alone, which does not show a quarantine.
+    /// The state by sysfs alone, which does not show a quarantine.
     #[must_use]
     pub fn looks_fine(&self) -> bool {
         matches!(self.kind, Kind::Driven(_))

@@ -107,7 +107,8 @@ pub struct TimelineArgs {
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
     /// Columns of a line.
-    #[arg(long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u16).range(40..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 80)]
+    #[arg(value_parser = clap::value_parser!(u16).range(40..=1000))]
     pub width: u16,
 }
 

@@ -153,7 +153,8 @@ pub struct RecoverArgs {
 #[group(skip)]
 #[command(group = ArgGroup::new("act").required(true).args(["device", "last"]))]
 pub struct RollbackArgs {
-    /// One of the functions, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6: the newest act that took it is undone.
+    /// One of the functions, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6: the newest act that took it
+    /// is undone.
     #[arg(value_name = "BDF", conflicts_with = "last")]
     pub device: Option<String>,
     /// Undo the newest act of this boot; off a terminal it must be named with --plan.
@@ -191,6 +192,7 @@ pub struct RecordArgs {
     #[arg(long)]
     pub once: bool,
     /// How often to note that it still runs.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub heartbeat: u32,
 }

@@ -90,8 +90,8 @@ pub fn usable(past: &Past) -> Result<(), Failure> {
     }
 }
 
-/// Whether a changing command could write its records; nothing is written for it. Without root it would not come that
-/// far.
+/// Whether a changing command could write its records; nothing is written for it. Without root it would not
+/// come that far.
 ///
 /// # Errors
 /// Exit 11: the journal is not root's alone, or is on a read-only file system.
@@ -102,8 +102,8 @@ pub fn takes_records(context: &Context) -> Result<(), Failure> {
     audit::appendable(&context.journal).map_err(|error| Failure::of_journal(&error))
 }
 
-/// Whether only the right to read the journal is missing: without root a changing command would not come that far, in
-/// a model neither, and what only shows goes on.
+/// Whether only the right to read the journal is missing: without root a changing command would not come that
+/// far, in a model neither, and what only shows goes on.
 #[must_use]
 pub fn is_for_root_alone(failure: &Failure) -> bool {
     failure.exit == Exit::NotDom0 && !nix::unistd::geteuid().is_root()

@@ -87,7 +87,8 @@ impl Context {
         ))
     }
 
-    /// Opens what a changing command cannot do without: Xen, xenstore, and a journal that only root could have written.
+    /// Opens what a changing command cannot do without: Xen, xenstore, and a journal that only root could
+    /// have written.
     ///
     /// # Errors
     /// Exit 10; 11 for the journal.
@@ -120,7 +121,8 @@ impl Context {
         Invocation { command, devices: devices.to_vec(), driver: driver.cloned(), journal }
     }
 
-    /// The return of each of these functions, judged by the same facts. They go together where `together` says so.
+    /// The return of each of these functions, judged by the same facts. They go together where `together`
+    /// says so.
     ///
     /// # Errors
     /// One is not there.

@@ -1,4 +1,5 @@
-//! `move-journal`: what the package's update runs. Older versions kept the journal below a folder that a group can write.
+//! `move-journal`: what the package's update runs. Older versions kept the journal below a folder that a
+//! group can write.
 
 use super::Context;
 use crate::cli::FORMER_JOURNAL;
@@ -12,11 +13,11 @@ use crate::system::unit::Unit;
 use audit::{Kind, Relocation};
 use serde_json::json;
 
-/// Runs it.
+/// Runs the move.
 ///
 /// # Errors
-/// Exit 10: not root; 1: an operation or a recorder runs; 7: it was moved, but could have been written by others or does
-/// not verify; 11: it cannot be copied.
+/// Exit 10: not root; 1: an operation or a recorder runs; 7: it was moved, but could have been written by
+/// others or does not verify; 11: it cannot be copied.
 pub fn run(context: &Context) -> Result<Exit, Failure> {
     context.must_be_root()?;
     context.journal_is_safe()?;

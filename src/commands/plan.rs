@@ -174,8 +174,8 @@ impl Answer<'_> {
             }
             (None, Verdict::Unknown) => {
                 let words = format!(
-                    "What `reattach` would do rests on what only root sees: run this with sudo. What a reboot would \
-                     do: {}.",
+                    "What `reattach` would do rests on what only root sees: run this with sudo. What a \
+                     reboot would do: {}.",
                     case.reboot.words()
                 );
                 text.push_str(&wrapped("", &words));

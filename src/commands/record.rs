@@ -9,7 +9,7 @@ use crate::system::lock::RecorderMark;
 use crate::system::signals::HeldSignals;
 use std::time::Duration;
 
-/// Runs it.
+/// Runs `record`.
 ///
 /// # Errors
 /// Exit 10: no dom0, no right; 7 or 11: the journal cannot be written; 11: it cannot wait.

@@ -49,7 +49,8 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     }
     let cases: Vec<&Case> = open(&members).filter_map(Member::case).collect();
     let review = Review::of(&cases, &accepted);
-    // A person thinks as long as they like: others need not wait, and what may change in that time is looked at again.
+    // A person thinks as long as they like: others need not wait, and what may change in that time is looked
+    // at again.
     let asked = undo.asks(&review);
     if asked {
         turn.give_back();
@@ -64,7 +65,7 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     undo.carry_out(&mut sources, members, &accepted, asked)
 }
 
-/// Those that can be given back.
+/// All that can be given back.
 fn open(members: &[Member]) -> impl Iterator<Item = &Member> {
     members.iter().filter(|member| member.fate == Fate::Open)
 }

@@ -1,15 +1,17 @@
-//! The command that does what `plan` showed, to be pasted: it leads to that very plan, and to the same consent.
+//! The command that does what `plan` showed, to be pasted: it leads to that very plan, and to the same
+//! consent.
 
 use super::Accepted;
 use crate::assess::Hazard;
 use crate::names::{escape, Sbdf};
 
-/// How a command was called, as far as a plan depends on it. Not `--sysroot`: a model is no dom0 to be changed.
+/// How a command was called, as far as a plan depends on it. Not `--sysroot`: a model is no dom0 to be
+/// changed.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     /// The command.
     pub command: &'static str,
-    /// Its devices.
+    /// The devices.
     pub devices: Vec<Sbdf>,
     /// The driver that was named.
     pub driver: Option<String>,

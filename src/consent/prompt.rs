@@ -1,7 +1,8 @@
 //! The prompt. Its default is always the reboot: whatever is not the word leaves everything as it is.
 //!
-//! The line is read as the kernel's terminal gives it, not letter by letter: Ctrl-C, Ctrl-D, a closed terminal and a
-//! signal are then answers like Enter, and none of them ends the program before it has said that nothing changed.
+//! The line is read as the kernel's terminal gives it, not letter by letter: Ctrl-C, Ctrl-D, a closed
+//! terminal and a signal are then answers like Enter, and none of them ends the program before it has said
+//! that nothing changed.
 
 use crate::system::terminal::{self, Line};
 

@@ -110,7 +110,8 @@ codes! {
         "xenstore does not answer."
         "See whether xenstored runs.";
     NotReturned "not-returned" [Undone, Refused, Consent, NotUndone, Hung, Io]
-        "None of several devices came to the wanted end, or one hangs or is out of reach; each is listed with its reason."
+        "None of several devices came to the wanted end, or one hangs or is out of reach; each is listed \
+         with its reason."
         "`show` says what state each is in; a reboot is recommended.";
     NotTrusted "not-trusted" [Io]
         "A file that has to be root's alone is not."

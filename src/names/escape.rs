@@ -42,8 +42,8 @@ pub fn escape(untrusted_bytes: &[u8]) -> String {
     shown
 }
 
-/// Lines of text that a terminal only shows: what is neither printable ASCII nor the end of a line becomes `\xNN`. All else
-/// stays as it is, so that this cannot be undone.
+/// Lines of text that a terminal only shows: what is neither printable ASCII nor the end of a line becomes
+/// `\xNN`. All else stays as it is, so that this cannot be undone.
 #[must_use]
 pub fn harmless(untrusted_bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(untrusted_bytes.len());

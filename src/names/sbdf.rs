@@ -102,8 +102,8 @@ pub struct Hop {
 /// How a person or a script may name a device on the command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DeviceArgument {
-    /// An address: `0000:00:1f.6`, `00:1f.6`, `00_1f.6`, `dom0:00_1f.6`, `dom0:0000:00_1f.6`, `pci_0000_00_1f_6`, or with
-    /// its identity behind it, `dom0:00_1f.6:0x8086:0x15b8::p020000`.
+    /// An address: `0000:00:1f.6`, `00:1f.6`, `00_1f.6`, `dom0:00_1f.6`, `dom0:0000:00_1f.6`,
+    /// `pci_0000_00_1f_6`, or with its identity behind it, `dom0:00_1f.6:0x8086:0x15b8::p020000`.
     Address(Sbdf),
     /// A Qubes 4.3 path below a root-bus function: `00_1c.0-00_00.0`
     /// (core-admin `qubes/utils.py`, `path_to_sbdf`).

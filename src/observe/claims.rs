@@ -11,7 +11,7 @@ use crate::system::modprobe::Barred;
 pub struct Claim {
     /// The module.
     pub module: ModuleName,
-    /// Its PCI drivers, where it is loaded or built in; `None`: known after load.
+    /// The PCI drivers, where it is loaded or built in; `None`: known after load.
     pub drivers: Option<Vec<DriverName>>,
     /// Whether it is blacklisted.
     pub blacklisted: bool,

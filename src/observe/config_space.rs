@@ -16,8 +16,9 @@ const CAPABILITY_EXPRESS: u8 = 0x10;
 const CAPABILITY_ADVANCED_FEATURES: u8 = 0x13;
 const EXTENDED_SERIAL_NUMBER: u16 = 0x0003;
 const EXTENDED_ACCESS_CONTROL: u16 = 0x000d;
-/// Access control that sends requests of one port to another up first: source validation, redirection of requests and of
-/// completions, upstream forwarding. What the kernel asks for (`drivers/iommu/iommu.c`, `REQ_ACS_FLAGS`).
+/// Access control that sends requests of one port to another up first: source validation, redirection of
+/// requests and of completions, upstream forwarding. What the kernel asks for (`drivers/iommu/iommu.c`,
+/// `REQ_ACS_FLAGS`).
 const ISOLATION: u32 = 0x1d;
 
 /// What a function's config space says.
@@ -125,8 +126,8 @@ impl ConfigSpace {
         })
     }
 
-    /// That of a virtual function, whose vendor and device read ffff:ffff (PCI Express, SR-IOV 3.4.1.1 and 3.4.1.2): there
-    /// stand those that the kernel took from its physical function.
+    /// The one of a virtual function, whose vendor and device read ffff:ffff (PCI Express, SR-IOV 3.4.1.1 and
+    /// 3.4.1.2): there stand those that the kernel took from its physical function.
     #[must_use]
     pub fn of_virtual_function(self, vendor: u16, device: u16) -> Self {
         match (self.vendor, self.device) {
@@ -217,9 +218,9 @@ pub struct Extended {
 }
 
 impl Extended {
-    /// Whether a port sends all requests from below it up to the root complex, where the IOMMU sees them. What it cannot
-    /// switch on it does anyway. Root ports of some Intel chipsets have wider registers, in which the second is what is on
-    /// (`drivers/pci/quirks.c`, `pci_quirk_intel_spt_pch_acs`).
+    /// Whether a port sends all requests from below it up to the root complex, where the IOMMU sees them.
+    /// What it cannot switch on it does anyway. Root ports of some Intel chipsets have wider registers, in
+    /// which the second is what is on (`drivers/pci/quirks.c`, `pci_quirk_intel_spt_pch_acs`).
     #[must_use]
     pub fn isolates(&self, is_intel_root_port: bool) -> bool {
         let Some((first, second)) = self.access_control else { return false };
@@ -300,7 +301,8 @@ mod tests {
         assert_eq!(config.express, Some(Express { kind: 0, phantom_bits: 1 }));
         assert!(config.is_bus_master() && config.decodes_memory());
         let mut bytes = endpoint();
-        // A switch's upstream port: kind 5; its flags lie behind the capability's head. And its command register is off.
+        // A switch's upstream port: kind 5; its flags lie behind the capability's head. And its command
+        // register is off.
         (bytes[0x42], bytes[4]) = (0x52, 0);
         let config = ConfigSpace::parse(&bytes).unwrap();
         assert_eq!(config.express, Some(Express { kind: 5, phantom_bits: 1 }));

@@ -15,7 +15,7 @@ const CLASS_USB4: u32 = 0x0c_0340;
 /// The facts of one function.
 #[derive(Clone, Debug)]
 pub struct Function {
-    /// Its address.
+    /// The address.
     pub sbdf: Sbdf,
     /// Vendor id as the kernel read it when it found the function.
     pub vendor: u16,
@@ -30,7 +30,7 @@ pub struct Function {
     /// The driver it is pinned to; `None` also where the text `(null)` was
     /// written, which reads the same.
     pub driver_override: Option<String>,
-    /// Its config space now; `None` where it reads all ones.
+    /// The config space now; `None` where it reads all ones.
     pub config: Option<ConfigSpace>,
     /// The serial number it tells; read only of the function that a command is about.
     pub serial: Option<u64>,
@@ -41,8 +41,8 @@ pub struct Function {
     pub reset_methods: Option<Vec<String>>,
     /// Bridges above it, the nearest first.
     pub parents: Vec<Sbdf>,
-    /// Whether it keeps what is below it from reaching others past the IOMMU; `None` where it is not a port with one
-    /// device below it.
+    /// Whether it keeps what is below it from reaching others past the IOMMU; `None` where it is not a port
+    /// with one device below it.
     pub isolates: Option<bool>,
     /// Whether the firmware's screen is on it.
     pub boot_display: bool,
@@ -61,13 +61,14 @@ pub enum Storage {
     FibreChannel,
     /// What is plugged into it, disks (SBP-2) among it.
     FireWire,
-    /// Its class was made before there were classes (base class 00), is in no table (ff, the common PCIe card readers
-    /// among them) or says "other peripheral" (08.80, older readers): nothing is known, and the worst is taken.
+    /// The class was made before there were classes (base class 00), is in no table (ff, the common PCIe card
+    /// readers among them) or says "other peripheral" (08.80, older readers): nothing is known, and the worst
+    /// is taken.
     Unsaid,
 }
 
 impl Function {
-    /// Its config space, read anew; `None` where it reads all ones.
+    /// The config space, read anew; `None` where it reads all ones.
     #[must_use]
     pub fn config_anew(&self, bytes: &[u8]) -> Option<ConfigSpace> {
         config_of(bytes, self.physical_function.is_some(), (self.vendor, self.device))
@@ -101,9 +102,9 @@ impl Function {
         matches!(self.class, 0x0c_0300 | 0x0c_0310 | 0x0c_0320 | 0x0c_0330)
     }
 
-    /// Whether USB buses may come up below it: a host controller, or what says "unspecified" or "device": a controller
-    /// of both roles is one too, and the kernel calls some host controllers so, that dwc3 may have them
-    /// (`quirk_amd_dwc_class`). Not a USB4 host interface, whose tunnels lead to other functions.
+    /// Whether USB buses may come up below it: a host controller, or what says "unspecified" or "device": a
+    /// controller of both roles is one too, and the kernel calls some host controllers so, that dwc3 may have
+    /// them (`quirk_amd_dwc_class`). Not a USB4 host interface, whose tunnels lead to other functions.
     #[must_use]
     pub fn is_usb(&self) -> bool {
         self.class_and_subclass() == 0x0c03 && !self.is_usb4()
@@ -203,8 +204,8 @@ fn isolates(sysfs: &PciSysfs, sbdf: Sbdf, config: &ConfigSpace) -> Option<bool> 
     Some(found.is_some_and(|found| found.isolates(is_root && config.vendor == 0x8086)))
 }
 
-/// What says of each USB bus below it whether its devices are taken. A bus is right below its host controller, which dwc3
-/// makes two levels below the function (`dwc3.0.auto/xhci-hcd.1.auto/usb1`).
+/// What says of each USB bus below it whether its devices are taken. A bus is right below its host
+/// controller, which dwc3 makes two levels below the function (`dwc3.0.auto/xhci-hcd.1.auto/usb1`).
 #[must_use]
 pub fn usb_defaults(sysfs: &PciSysfs, sbdf: Sbdf) -> Vec<PathBuf> {
     let levels: [&[&str]; 3] = [&[], &["*"], &["*", "*"]];

@@ -1,5 +1,6 @@
-//! What makes a function the same as before, as it reads now: config space and sysfs' list of its resources. Nothing
-//! is written to the device: no sizing of base addresses, no reading of its ROM (`run` does that, where it settles).
+//! What makes a function the same as before, as it reads now: config space and sysfs' list of its resources.
+//! Nothing is written to the device: no sizing of base addresses, no reading of its ROM (`run` does that,
+//! where it settles).
 
 use super::config_space::{extended, Extended};
 use super::resources::{self, NONE};
@@ -10,8 +11,8 @@ use crate::system::sysfs::PciSysfs;
 /// What stands for a serial number that this user may not see: it is not an absent one.
 pub const UNREAD: &str = "?";
 
-/// Reads it. What this user may not see is left empty; a function that does not answer tells only what the kernel
-/// read when it found it.
+/// Reads it. What this user may not see is left empty; a function that does not answer tells only what the
+/// kernel read when it found it.
 #[must_use]
 pub fn of(sysfs: &PciSysfs, function: &Function) -> Identity {
     let sbdf = function.sbdf;

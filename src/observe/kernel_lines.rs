@@ -1,10 +1,11 @@
-//! What single lines of the kernel's and Xen's logs say of a function. A line counts by its exact beginning: what follows
-//! may be a device's own words, such as the product string of a USB device on another controller.
+//! What single lines of the kernel's and Xen's logs say of a function. A line counts by its exact beginning:
+//! what follows may be a device's own words, such as the product string of a USB device on another
+//! controller.
 
 use crate::names::Sbdf;
 
-/// Whether pciback let the function go though a domain still used it (`drivers/xen/xen-pciback/pci_stub.c`), with or
-/// without the prefixes that kernels put before it.
+/// Whether pciback let the function go though a domain still used it (`drivers/xen/xen-pciback/pci_stub.c`),
+/// with or without the prefixes that kernels put before it.
 #[must_use]
 pub fn is_torn_from_a_domain(line: &str, sbdf: Sbdf) -> bool {
     let line = line.strip_prefix(&format!("pciback {sbdf}: ")).unwrap_or(line);
@@ -15,9 +16,10 @@ pub fn is_torn_from_a_domain(line: &str, sbdf: Sbdf) -> bool {
     line.starts_with(&format!("****** removing device {sbdf} while still in-use"))
 }
 
-/// Whether its driver failed: lines of the driver core (`drivers/base/dd.c`: "D: probe of B failed with error", newer
-/// "D B: probe with driver D failed with error"), of Xen's interrupt setup (`arch/x86/pci/xen.c`), of the audio driver that
-/// gives up in the background, and of drivers that say "probe failed".
+/// Whether its driver failed: lines of the driver core (`drivers/base/dd.c`: "D: probe of B failed with
+/// error", newer "D B: probe with driver D failed with error"), of Xen's interrupt setup
+/// (`arch/x86/pci/xen.c`), of the audio driver that gives up in the background, and of drivers that say
+/// "probe failed".
 #[must_use]
 pub fn is_probe_error(line: &str, sbdf: Sbdf) -> bool {
     const SIGNS: [&str; 3] = ["xen map irq failed", "no codecs initialized", "no codecs found"];

@@ -90,9 +90,11 @@ pub struct Dom0 {
     pub boot: boot::Boot,
     /// What Qubes knows of qubes and the devices they are assigned; `None` on a Xen without Qubes.
     pub qubes_known: Reading<Option<Qubes>>,
-    /// The domains Xen lists besides dom0, by name; read where Qubes is there and does not say which qubes run.
+    /// The domains Xen lists besides dom0, by name; read where Qubes is there and does not say which qubes
+    /// run.
     pub live: Option<Reading<Vec<Live>>>,
-    /// Whether root read all this: anybody else may not see everything, and what is not seen then is no fact of dom0.
+    /// Whether root read all this: anybody else may not see everything, and what is not seen then is no fact
+    /// of dom0.
     pub by_root: bool,
 }
 

@@ -1,7 +1,8 @@
 //! What this machine's admin forbids beyond what the program forbids: the policy file.
 //!
-//! Each line is one rule of two words. A rule can only make the verdict stricter; a line that is no rule makes the
-//! whole file an error, because a rule that was meant and is not understood would be a rule that does not hold.
+//! Each line is one rule of two words. A rule can only make the verdict stricter; a line that is no rule
+//! makes the whole file an error, because a rule that was meant and is not understood would be a rule that
+//! does not hold.
 
 use super::Reading;
 use crate::error::Failure;
@@ -24,7 +25,7 @@ pub struct Policy {
 /// One line of the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
-    /// Its number, from 1.
+    /// The number, from 1.
     pub line: usize,
     /// What it says.
     pub says: Says,
@@ -44,7 +45,8 @@ pub enum Says {
         /// The device.
         device: u16,
     },
-    /// `stop exposed-before`: this hazard cannot be accepted. Whether there is such a hazard is not known here.
+    /// `stop exposed-before`: this hazard cannot be accepted. Whether there is such a hazard is not known
+    /// here.
     Stop(String),
 }
 

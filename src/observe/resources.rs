@@ -11,7 +11,8 @@ const IO: u64 = 0x100;
 const MEMORY: u64 = 0x200;
 const PREFETCH: u64 = 0x2000;
 const MEMORY_64: u64 = 0x10_0000;
-/// The ROM is the copy that the firmware made in memory, which programs may have changed since (`IORESOURCE_ROM_SHADOW`).
+/// The ROM is the copy that the firmware made in memory, which programs may have changed since
+/// (`IORESOURCE_ROM_SHADOW`).
 const SHADOW: u64 = 2;
 /// Base addresses of a function; the line behind them is the expansion ROM's.
 const BARS: usize = 6;

@@ -1,10 +1,10 @@
 //! Which qubes start while an operation runs.
 //!
-//! qubesd takes the devices of a qube from dom0 right after it announced the start (`domain-pre-start`), and a device that
-//! a running qube is given right after it announced that (`device-pre-attach:pci`), when neither xenstore nor Xen nor the
-//! qube's state shows anything yet. So where qubesd answered when the operation was planned, it
-//! has to answer before every change too: what it does not say may be a start. Where it did not, or where there is no
-//! Qubes, that was known to whoever took the risk.
+//! qubesd takes the devices of a qube from dom0 right after it announced the start (`domain-pre-start`), and
+//! a device that a running qube is given right after it announced that (`device-pre-attach:pci`), when
+//! neither xenstore nor Xen nor the qube's state shows anything yet. So where qubesd answered when the
+//! operation was planned, it has to answer before every change too: what it does not say may be a start.
+//! Where it did not, or where there is no Qubes, that was known to whoever took the risk.
 
 use super::qubes::{self, Happened, Happening, Port, Qubes, QubesSource};
 use super::Function;
@@ -67,7 +67,8 @@ impl Starting {
         }
         self.hear();
         if self.stream.is_none() {
-            // It is restarted: what is announced from now on is heard again, and what it knows is asked below.
+            // It is restarted: what is announced from now on is heard again, and what it knows is asked
+            // below.
             self.stream = Some(Qubesd::new(root).events_heard().map_err(|failure| failure.message)?);
         }
         let known = qubes::read(root, sysfs)?.ok_or("its socket is gone")?;
@@ -78,8 +79,8 @@ impl Starting {
         Ok(self.taker_by_last_answer())
     }
 
-    /// The same by what is known already: nothing is asked, nothing waited for. This is for the way back, which must
-    /// not hang on a qubesd that broke.
+    /// Whether a qube starts, by what is known already: nothing is asked, nothing waited for. This is for the
+    /// way back, which must not hang on a qubesd that broke.
     pub fn taker_by_last_answer(&mut self) -> Option<(String, String)> {
         self.hear();
         if let Some((qube, port)) = self.given.first_key_value() {

@@ -27,8 +27,8 @@ pub fn read(root: &Sysroot) -> Reading<Traces> {
     Ok(from_lines(&lines))
 }
 
-/// pciback says `registering for 1` with the domain's number and `assign to virtual slot` when a domain gets a function,
-/// and nothing when it gives it back (`drivers/xen/xen-pciback/{xenbus,vpci}.c`).
+/// pciback says `registering for 1` with the domain's number and `assign to virtual slot` when a domain gets
+/// a function, and nothing when it gives it back (`drivers/xen/xen-pciback/{xenbus,vpci}.c`).
 fn is_trace(line: &str) -> bool {
     line.contains("pciback") && (line.contains("registering for ") || line.contains("assign to virtual slot"))
 }
@@ -81,9 +81,9 @@ impl Sources {
         store.read(&path).ok().flatten().is_some()
     }
 
-    /// Whether it is proved that no qube has run in this boot: Xen lists dom0 alone, xenstore has no other domain
-    /// and no function given to one, and pciback has given none since the kernel's first message, which is still there.
-    /// What cannot be read proves nothing.
+    /// Whether it is proved that no qube has run in this boot: Xen lists dom0 alone, xenstore has no other
+    /// domain and no function given to one, and pciback has given none since the kernel's first message,
+    /// which is still there. What cannot be read proves nothing.
     pub fn no_qube_ran(&mut self, traces: &Reading<Traces>) -> bool {
         let log = matches!(traces, Ok(traces) if traces.whole && !traces.any);
         let alone = self.xen.as_ref().is_ok_and(|xen| {

@@ -129,7 +129,7 @@ pub fn node_of_function(path: &[u8]) -> Option<String> {
 /// A domain that Xen lists, other than dom0.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Live {
-    /// Its number.
+    /// The number.
     pub domain: u16,
     /// The name of its qube (of a stub domain: the one it serves), where one is written.
     pub qube: Option<Untrusted>,

@@ -18,8 +18,8 @@ pub use steps::plan_return;
 use crate::assess::Case;
 use crate::names::{DriverName, ModuleName, Sbdf, Step};
 
-/// The steps that come after bind: all that `recover` goes forward by. Who keeps the device wants it off pciback's list
-/// too, where another put it since.
+/// The steps that come after bind: all that `recover` goes forward by. Who keeps the device wants it off
+/// pciback's list too, where another put it since.
 #[must_use]
 pub fn plan_recovery(sbdf: Sbdf, keep: bool) -> Plan {
     let mut steps = vec![

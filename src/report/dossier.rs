@@ -10,7 +10,8 @@ const CHOICE: usize = 3;
 /// How many rows the commands to run before a reboot may take; more are `show`'s.
 const COMMANDS: usize = 6;
 
-/// The screen above the prompt: at most `rows` lines together with it. What does not fit is counted and named.
+/// The screen above the prompt: at most `rows` lines together with it. What does not fit is counted and
+/// named.
 #[must_use]
 pub fn dossier(case: &Case, asked: &[&Hazard], rows: usize) -> String {
     let sbdf = case.sbdf();

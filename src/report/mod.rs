@@ -28,8 +28,8 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Colours are for terminals that show them, and for nobody who set NO_COLOR (<https://no-color.org>). No other variable
-/// is asked: CLICOLOR_FORCE would put them into pipes. The program says it once, at its start.
+/// Colours are for terminals that show them, and for nobody who set NO_COLOR (<https://no-color.org>). No
+/// other variable is asked: CLICOLOR_FORCE would put them into pipes. The program says it once, at its start.
 pub fn choose_colours() {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let wanted = set("NO_COLOR").is_none() && set("TERM").is_some_and(|term| term != "dumb");

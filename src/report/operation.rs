@@ -50,8 +50,8 @@ pub fn conclude(as_json: bool, command: &str, ending: &Ending) -> Result<Exit, F
     Ok(ending.exit)
 }
 
-/// Says how several operations ended that were settled one after the other; the status is that of the first that did not
-/// come to a good end.
+/// Says how several operations ended that were settled one after the other; the status is that of the first
+/// that did not come to a good end.
 ///
 /// # Errors
 /// stdout takes no more.

@@ -9,7 +9,8 @@ use crate::run::{sum, Ended};
 use crate::system::terminal;
 use serde_json::{json, Value};
 
-/// Shows a person who is asked what there is to decide: of one function a screen, of several each hazard once.
+/// Shows a person who is asked what there is to decide: of one function a screen, of several each hazard
+/// once.
 pub fn show_review(cases: &[&Case], missing: &[&Hazard]) {
     match cases {
         [case] => show(&dossier(case, missing, terminal::rows())),
@@ -61,7 +62,8 @@ pub fn common_hazards(cases: &[&Case]) -> String {
     text
 }
 
-/// Says how an operation ended. What is not in `ended` had nothing to do; the rest is in the order of the cases.
+/// Says how an operation ended. What is not in `ended` had nothing to do; the rest is in the order of the
+/// cases.
 ///
 /// # Errors
 /// The one function there is could not be begun, or stdout takes no more.
@@ -108,7 +110,7 @@ pub fn answer(
     Ok(exit)
 }
 
-/// Those that did not come to the wanted end, and why.
+/// All that did not come to the wanted end, and why.
 fn failure(exit: Exit, command: &str, all: &[(&Case, Option<&Ended>)]) -> Option<Failure> {
     let why: Vec<String> = all
         .iter()

@@ -43,7 +43,7 @@ fn unsettled_block(unsettled: &Unsettled) -> String {
     format!("{}  {RECOVER}\n", wrapped(&format!("{mark} "), &format!("{words}: run")))
 }
 
-/// The same for scripts: the members `pending` and `running`.
+/// What is not settled, for scripts: the members `pending` and `running`.
 #[must_use]
 pub fn unsettled(unsettled: &Unsettled) -> (Value, Value) {
     let operation = |one: &Interrupted| {

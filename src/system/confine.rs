@@ -1,8 +1,10 @@
-//! Giving up what this process does not need any more: capabilities, ever getting new ones, writing anywhere but to what
-//! it names (Landlock, `Documentation/userspace-api/landlock.rst` of the kernel), starting programs, TCP.
+//! Giving up what this process does not need any more: capabilities, ever getting new ones, writing anywhere
+//! but to what it names (Landlock, `Documentation/userspace-api/landlock.rst` of the kernel), starting
+//! programs, TCP.
 //!
-//! For the recorder and `audit`, which read what qubes, devices and forgers may have written. It holds for this thread and
-//! what it starts: it is called before there are others. It can be called again, and then only takes more away.
+//! For the recorder and `audit`, which read what qubes, devices and forgers may have written. It holds for
+//! this thread and what it starts: it is called before there are others. It can be called again, and then
+//! only takes more away.
 
 #![forbid(unsafe_code)]
 
@@ -18,8 +20,8 @@ use rustix::thread::{
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What of the kernel's fences is used where the kernel has it: file system rights up to device ioctls, TCP, signals.
-/// Linux 6.1 has the second version, without truncation, TCP and signals; what it lacks is left out.
+/// What of the kernel's fences is used where the kernel has it: file system rights up to device ioctls, TCP,
+/// signals. Linux 6.1 has the second version, without truncation, TCP and signals; what it lacks is left out.
 const NEWEST: ABI = ABI::V6;
 
 /// What a process still needs.
@@ -165,8 +167,8 @@ mod tests {
         }
     }
 
-    /// Landlock's version in this kernel; 0 where there is none. What it lacks is not tried: `tests/lab` has a kernel
-    /// with the second one.
+    /// Landlock's version in this kernel; 0 where there is none. What it lacks is not tried: `tests/lab` has
+    /// a kernel with the second one.
     fn version() -> i32 {
         let harmless = Needs { writes: vec!["/".into()], starts_programs: true, ..Needs::reading() };
         let thread = std::thread::spawn(move || fence(&harmless).map(|status| status.landlock));

@@ -31,7 +31,8 @@ impl FolderWatch {
         Ok(Self { inotify, file })
     }
 
-    /// Whether the file may have appeared since this was asked last. Where the kernel dropped events, it may have.
+    /// Whether the file may have appeared since this was asked last. Where the kernel dropped events, it may
+    /// have.
     ///
     /// # Errors
     /// The kernel tells nothing any more.

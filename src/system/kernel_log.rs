@@ -70,8 +70,8 @@ impl KernelLog {
         Ok((self.lines.get(self.marked..).unwrap_or_default(), self.overrun))
     }
 
-    /// The kernel's own messages since it was opened, escaped, one a line; and whether the ring ran over, so that some
-    /// are missing. What processes wrote there is left out.
+    /// The kernel's own messages since it was opened, escaped, one a line; and whether the ring ran over, so
+    /// that some are missing. What processes wrote there is left out.
     ///
     /// # Errors
     /// A read fails for another reason than an empty log.
@@ -104,7 +104,8 @@ const NOTICE_MAX: usize = 900;
 /// Facility `user`, severity `err` (`syslog(3)`): the kernel lets nobody else speak in its name.
 const NOTICE_PRIORITY: u8 = 1 << 3 | 3;
 
-/// Says something in the kernel's log: for what the journal could not take. One line, whatever the text holds.
+/// Says something in the kernel's log: for what the journal could not take. One line, whatever the text
+/// holds.
 ///
 /// # Errors
 /// The log takes no writes.
@@ -168,8 +169,9 @@ pub fn since_boot(root: &Sysroot, wanted: impl Fn(&str) -> bool) -> Result<Since
     Ok(since_boot)
 }
 
-/// Number and text of a record of the kernel's own, from `priority,sequence,time,flags;text`; the priority's facility is
-/// 0 for the kernel (`syslog(2)`). A line that starts with a space is a property of the record before.
+/// Number and text of a record of the kernel's own, from `priority,sequence,time,flags;text`; the priority's
+/// facility is 0 for the kernel (`syslog(2)`). A line that starts with a space is a property of the record
+/// before.
 pub(super) fn kernel_record(line: &[u8]) -> Option<(u64, &[u8])> {
     let at = line.iter().position(|&byte| byte == b';')?;
     let (head, text) = (std::str::from_utf8(line.get(..at)?).ok()?, line.get(at + 1..)?);

@@ -72,14 +72,15 @@ impl OperationLock {
 /// A process that runs an operation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Holder {
-    /// Its number.
+    /// The number.
     pub process: u32,
     /// The command it took the lock for.
     pub command: String,
 }
 
 impl Holder {
-    /// Who holds the operation's lock; `None` where nobody does that still runs, and where this user cannot see it.
+    /// Who holds the operation's lock; `None` where nobody does that still runs, and where this user cannot
+    /// see it.
     #[must_use]
     pub fn read(root: &Sysroot) -> Option<Self> {
         let file = File::open(root.path(LOCK)).ok()?;
@@ -124,7 +125,8 @@ impl Words {
     }
 }
 
-/// A lock that cannot be given back panics when it is dropped: then the kernel takes it back at the end of the process.
+/// A lock that cannot be given back panics when it is dropped: then the kernel takes it back at the end of
+/// the process.
 fn unlock(held: Flock<File>) {
     if let Err((back, _)) = held.unlock() {
         std::mem::forget(back);
@@ -161,8 +163,8 @@ fn started(pid: &str) -> Option<String> {
     fields.nth(18).filter(|_| !matches!(state, "Z" | "X")).map(str::to_owned)
 }
 
-/// Says which run of the recorder hears, and has written down what it heard: time since its last record is covered only
-/// while that run holds it. The kernel lets go of it when the recorder ends, however it ends.
+/// Says which run of the recorder hears, and has written down what it heard: time since its last record is
+/// covered only while that run holds it. The kernel lets go of it when the recorder ends, however it ends.
 pub struct RecorderMark {
     file: Option<File>,
     held: Option<Flock<File>>,
@@ -172,8 +174,8 @@ pub struct RecorderMark {
 const RECORDER: &str = "/run/qubes-dom0-pci/recorder";
 
 impl RecorderMark {
-    /// Opens it, and does not hold it yet. Where that is not possible the recorder goes on; what it hears then counts only
-    /// once it is written.
+    /// Opens it, and does not hold it yet. Where that is not possible the recorder goes on; what it hears
+    /// then counts only once it is written.
     #[must_use]
     pub fn open(root: &Sysroot) -> Self {
         let path = root.path(RECORDER);

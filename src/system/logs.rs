@@ -40,8 +40,8 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     Ok(Box::new(File::open(path)?))
 }
 
-/// What journald kept of the kernel and of qubesd, in all boots, as JSON lines. The program runs by its absolute path
-/// and without this process's environment.
+/// What journald kept of the kernel and of qubesd, in all boots, as JSON lines. The program runs by its
+/// absolute path and without this process's environment.
 pub struct Journalctl {
     child: Child,
     out: ChildStdout,

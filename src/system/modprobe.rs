@@ -1,4 +1,5 @@
-//! modprobe's configuration (`modprobe.d(5)`): what keeps a module from being loaded, and what is loaded with it.
+//! modprobe's configuration (`modprobe.d(5)`): what keeps a module from being loaded, and what is loaded with
+//! it.
 
 #![forbid(unsafe_code)]
 
@@ -47,7 +48,7 @@ pub enum Bar {
     Install {
         /// The file of that line.
         file: String,
-        /// Its number, from 1.
+        /// The number, from 1.
         line: u32,
         /// The command, as it stands there.
         command: String,
@@ -57,8 +58,8 @@ pub enum Bar {
 }
 
 impl Bar {
-    /// Whether it surely loads nothing: `/bin/true` and `/bin/false` are how modules are forbidden. Any other command
-    /// may load it, and others.
+    /// Whether it surely loads nothing: `/bin/true` and `/bin/false` are how modules are forbidden. Any other
+    /// command may load it, and others.
     #[must_use]
     pub fn loads_nothing(&self) -> bool {
         match self {
@@ -108,7 +109,8 @@ impl Configuration {
         Ok(Self { lines: found, cmdline })
     }
 
-    /// Lines of this command that are about the module: their file, their number and the words behind its name.
+    /// Lines of this command that are about the module: their file, their number and the words behind its
+    /// name.
     fn about<'a>(
         &'a self,
         command: &'a str,
@@ -120,8 +122,8 @@ impl Configuration {
         })
     }
 
-    /// Whether a list on the kernel's command line names the module. The kernel itself takes `-` and `_` for two
-    /// letters there; who wrote either meant the module.
+    /// Whether a list on the kernel's command line names the module. The kernel itself takes `-` and `_` for
+    /// two letters there; who wrote either meant the module.
     fn listed(&self, option: &str, module: &ModuleName) -> bool {
         let words = self.cmdline.split_whitespace();
         words.filter_map(|word| word.strip_prefix(option)?.strip_prefix('=')).any(|list| {
@@ -129,8 +131,8 @@ impl Configuration {
         })
     }
 
-    /// The file that blacklists the module, or `/proc/cmdline`. By its name modprobe loads it all the same, but for
-    /// `-b`; what it needs is loaded even then.
+    /// The file that blacklists the module, or `/proc/cmdline`. By its name modprobe loads it all the same,
+    /// but for `-b`; what it needs is loaded even then.
     #[must_use]
     pub fn blacklisted_in(&self, module: &ModuleName) -> Option<String> {
         let file = self.about("blacklist", module).map(|(line, _)| line.file.clone()).next();
@@ -156,8 +158,8 @@ impl Configuration {
     }
 }
 
-/// Whether a name of the configuration means the module. It may be a pattern (`fnmatch(3)`), which counts as meaning
-/// any: nobody writes one but for nearly all modules.
+/// Whether a name of the configuration means the module. It may be a pattern (`fnmatch(3)`), which counts as
+/// meaning any: nobody writes one but for nearly all modules.
 fn may_name(name: &str, module: &ModuleName) -> bool {
     name.contains(['*', '?', '[']) || ModuleName::parse(name).as_ref() == Some(module)
 }

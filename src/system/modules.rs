@@ -100,8 +100,8 @@ impl Modules {
         ))
     }
 
-    /// Modules that `modprobe` loads together with one: what they depend on, hard or soft, and what that depends on in
-    /// turn. Those are left out that are loaded or built in, and the one itself.
+    /// Modules that `modprobe` loads together with one: what they depend on, hard or soft, and what that
+    /// depends on in turn. Those are left out that are loaded or built in, and the one itself.
     ///
     /// # Errors
     /// libkmod cannot look one up, or modprobe's configuration cannot be read.
@@ -145,7 +145,7 @@ impl Modules {
         Ok(self.configuration()?.blacklisted_in(module))
     }
 
-    /// Those of them that are neither loaded nor built in.
+    /// All of them that are neither loaded nor built in.
     fn absent(&self, modules: Vec<ModuleName>) -> Result<Vec<ModuleName>, Failure> {
         let mut absent = Vec::new();
         for module in modules {

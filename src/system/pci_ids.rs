@@ -79,7 +79,8 @@ impl PciIds {
         ids
     }
 
-    /// The name of a class and subclass, else that of the class alone with the number behind it, as lspci has it.
+    /// The name of a class and subclass, else that of the class alone with the number behind it, as lspci has
+    /// it.
     fn class_name(&self, class: u16) -> String {
         let below = |name: &String| format!("{name} [{class:04x}]");
         let known = self.classes.get(&class).cloned();

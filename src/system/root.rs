@@ -29,8 +29,9 @@ impl Sysroot {
         Self { prefix: prefix.map(|path| path.canonicalize().unwrap_or(path)) }
     }
 
-    /// Why what stands in a folder may not be what root left there: somebody else can write a folder on the way to it, or
-    /// a link is in the way. In a model root is whoever runs the program, and the way begins there.
+    /// Why what stands in a folder may not be what root left there: somebody else can write a folder on the
+    /// way to it, or a link is in the way. In a model root is whoever runs the program, and the way begins
+    /// there.
     ///
     /// # Errors
     /// A folder on the way cannot be looked at.
@@ -61,8 +62,8 @@ pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a file that only root may decide on: a regular file that nobody else owns or writes. `None` where there is
-/// none. In a model it is whoever runs the program who owns it.
+/// Reads a file that only root may decide on: a regular file that nobody else owns or writes. `None` where
+/// there is none. In a model it is whoever runs the program who owns it.
 ///
 /// # Errors
 /// It cannot be read, or somebody else could have written it.

@@ -12,10 +12,11 @@ const ENDS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Sign
 /// What stops one until it is told to go on, sent by its terminal.
 const STOPS: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTOU, Signal::SIGTTIN];
 
-/// Signals that ask a program to end, held back while this lives; and to the program's end, where one has come.
+/// Signals that ask a program to end, held back while this lives; and to the program's end, where one has
+/// come.
 ///
-/// Who asks may ask twice (a person, `timeout` with its child's whole group): once heard, the first leads to an orderly end, and
-/// the second must not cut that short.
+/// Who asks may ask twice (a person, `timeout` with its child's whole group): once heard, the first leads to
+/// an orderly end, and the second must not cut that short.
 pub struct HeldSignals {
     descriptor: Option<SignalFd>,
     mask: SigSet,
@@ -23,14 +24,14 @@ pub struct HeldSignals {
 }
 
 impl HeldSignals {
-    /// Holds back the signals of a terminal, a logout and a shutdown. Of a terminal's stops too: Ctrl-Z, and that of a job in
-    /// the background that writes (`stty tostop`) or reads there; held back, it may write.
+    /// Holds back the signals of a terminal, a logout and a shutdown. Of a terminal's stops too: Ctrl-Z, and
+    /// that of a job in the background that writes (`stty tostop`) or reads there; held back, it may write.
     #[must_use]
     pub fn hold() -> Self {
         Self::these(&[&ENDS[..], &STOPS[..]].concat())
     }
 
-    /// The same while a person thinks: a stop (Ctrl-Z) stops.
+    /// Holds signals while a person thinks: a stop (Ctrl-Z) stops.
     #[must_use]
     pub fn hold_but_stop() -> Self {
         Self::these(&ENDS)
@@ -75,7 +76,8 @@ impl HeldSignals {
         asked_to_end
     }
 
-    /// Lets go of them without looking: one that came since the last look takes effect now, instead of being lost.
+    /// Lets go of them without looking: one that came since the last look takes effect now, instead of being
+    /// lost.
     pub fn let_go(mut self) {
         self.descriptor = None;
     }

@@ -110,9 +110,9 @@ impl PciSysfs {
         DriverName::parse(&name).map(Some).ok_or_else(odd)
     }
 
-    /// PCI drivers that are registered and built into the kernel, and not to be found by a modalias. The kernel links such
-    /// a driver to a module too where that has parameters or a version (`drivers/base/module.c`), but only one that was
-    /// loaded has an `initstate`.
+    /// PCI drivers that are registered and built into the kernel, and not to be found by a modalias. The
+    /// kernel links such a driver to a module too where that has parameters or a version
+    /// (`drivers/base/module.c`), but only one that was loaded has an `initstate`.
     pub fn built_in_drivers(&self) -> Result<Vec<DriverName>, Failure> {
         let names = names_in(&self.root.path("/sys/bus/pci/drivers"))?;
         let built_in = |driver: &DriverName| !self.driver_folder(driver).join("module/initstate").exists();

@@ -37,8 +37,8 @@ pub fn rows() -> usize {
     }
 }
 
-/// Asks, and waits for one line, which the kernel edits. What was typed before the question could be read is thrown
-/// away: it answers something else.
+/// Asks, and waits for one line, which the kernel edits. What was typed before the question could be read is
+/// thrown away: it answers something else.
 #[must_use]
 pub fn ask(question: &str) -> Line {
     let signals = HeldSignals::hold_but_stop();
@@ -59,7 +59,8 @@ pub fn ask(question: &str) -> Line {
 /// The line that was typed, unless a signal came after it.
 fn unless_ended(line: Line, mut signals: HeldSignals) -> Line {
     if line == Line::Ended || signals.arrived() {
-        // A terminal that closes is read as such before its SIGHUP comes: that must not keep the program from saying so.
+        // A terminal that closes is read as such before its SIGHUP comes: that must not keep the program from
+        // saying so.
         signals.hold_on();
         return Line::Ended;
     }

@@ -1,7 +1,7 @@
 //! The kernel's news of PCI functions: uevents, as `lib/kobject_uevent.c` broadcasts them over netlink.
 //!
-//! Below a model's root they are datagrams of the same form, sent to `DIR/run/model/uevents`; there the datagram
-//! `overflow` stands for the kernel's report that some did not fit.
+//! Below a model's root they are datagrams of the same form, sent to `DIR/run/model/uevents`; there the
+//! datagram `overflow` stands for the kernel's report that some did not fit.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +17,8 @@ use std::os::unix::net::UnixDatagram;
 
 /// The kernel's own group; in group 2 udev tells what it made of them.
 const KERNEL_GROUP: u32 = 1;
-/// Room for some ten thousand of them while the journal's disk is slow. The kernel doubles it for its own overhead.
+/// Room for some ten thousand of them while the journal's disk is slow. The kernel doubles it for its own
+/// overhead.
 const RECEIVE_BUFFER: usize = 16 << 20;
 /// `UEVENT_BUFFER_SIZE` of the kernel is 2048, its head line comes besides.
 const LONGEST: usize = 8 << 10;
@@ -31,7 +32,7 @@ pub enum Action {
     Remove,
     /// A driver took it.
     Bind,
-    /// Its driver let it go.
+    /// The driver let it go.
     Unbind,
 }
 
@@ -142,8 +143,8 @@ fn model(root: &Sysroot) -> io::Result<Link> {
     Ok(Link::Model(socket))
 }
 
-/// Reads a message: `bind@/devices/...`, then `KEY=VALUE`, each ended by a NUL. `None` where it is about something else
-/// than a PCI function that came, went, or changed its driver, or contradicts itself.
+/// Reads a message: `bind@/devices/...`, then `KEY=VALUE`, each ended by a NUL. `None` where it is about
+/// something else than a PCI function that came, went, or changed its driver, or contradicts itself.
 #[must_use]
 pub fn parse(message: &[u8]) -> Option<Uevent> {
     let text = std::str::from_utf8(message).ok()?;
@@ -233,8 +234,8 @@ mod tests {
         assert_eq!(parse(&bind(&["SYNTH_UUID=0"])), None);
     }
 
-    /// Runs in a network namespace of its own, where root may have the kernel broadcast uevents. Without that right
-    /// there is nothing to see: it says so.
+    /// Runs in a network namespace of its own, where root may have the kernel broadcast uevents. Without that
+    /// right there is nothing to see: it says so.
     fn in_a_namespace(test: fn()) {
         let alone =
             std::thread::spawn(move || match nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET) {

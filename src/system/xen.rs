@@ -38,7 +38,7 @@ enum Inner {
 /// A domain that Xen lists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Domain {
-    /// Its id.
+    /// The id.
     pub id: u16,
     /// Whether it is being destroyed (it can own devices until that ends).
     pub dying: bool,

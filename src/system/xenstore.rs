@@ -31,8 +31,8 @@ enum Link {
 /// A connection.
 pub struct Xenstore {
     root: Sysroot,
-    /// `None` after a request that got no whole answer: what comes late on that connection, or the rest of what came in
-    /// part, must not be taken for the next one's. That opens another.
+    /// `None` after a request that got no whole answer: what comes late on that connection, or the rest of
+    /// what came in part, must not be taken for the next one's. That opens another.
     link: Option<Link>,
     /// Id of the last request.
     last: u32,
@@ -248,7 +248,8 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
 
-    /// A store that answers each request with its path, but so many bytes of this one's answer only after so long.
+    /// A store that answers each request with its path, but so many bytes of this one's answer only after so
+    /// long.
     fn late(mut stream: UnixStream, which: &str, at_once: usize, pause: Duration) -> io::Result<()> {
         loop {
             let mut header = [0; 16];

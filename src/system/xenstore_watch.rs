@@ -1,5 +1,5 @@
-//! Word of changes in xenstore, on a connection of its own: a watch fires at any time, also between a question and its
-//! answer, so that it is kept apart from [`super::xenstore`].
+//! Word of changes in xenstore, on a connection of its own: a watch fires at any time, also between a
+//! question and its answer, so that it is kept apart from [`super::xenstore`].
 //!
 //! The protocol is Xen's `xen/include/public/io/xs_wire.h`.
 

@@ -25,10 +25,7 @@ const LARGE_FILES: &[&str] = &["src/journal/entry.rs", "src/run/mod.rs", "src/ru
 const LARGE_FUNCTIONS: &[(&str, &str)] = &[
     ("src/run/recover.rs", "settle"),
     ("src/assess/exposure/stays.rs", "earlier"),
-    ("src/assess/hazards/mod.rs", "of_return"),
     ("src/assess/hazards/mod.rs", "found"),
-    ("src/commands/operation.rs", "carry_out"),
-    ("src/commands/operation.rs", "perform"),
     ("src/commands/plan.rs", "run"),
     ("src/commands/reattach.rs", "still_holds"),
     ("src/commands/recover.rs", "closed"),
@@ -50,15 +47,34 @@ const LARGE_FUNCTIONS: &[(&str, &str)] = &[
     ("src/system/libxenctrl.rs", "drop_message"),
     ("src/system/libxenctrl.rs", "drop_progress"),
 ];
-/// Folders.
-const LONG_LINES: &[&str] = &["src/", "audit/src/"];
+/// Files and folders whose lines and comments are not looked at yet.
+const UNTIDY: &[&str] = &[
+    "src/assess/act.rs",
+    "src/assess/boot_script.rs",
+    "src/assess/coverage",
+    "src/assess/exposure",
+    "src/assess/identity.rs",
+    "src/assess/reboot.rs",
+    "src/assess/taken.rs",
+    "src/commands/audit/",
+    "src/commands/complete/",
+    "src/commands/rollback",
+    "src/journal/",
+    "src/observe/boot",
+    "src/observe/import/",
+    "src/observe/past.rs",
+    "src/plan/",
+    "src/recorder/",
+    "src/report/",
+    "src/run/",
+    "src/system/worker.rs",
+    "audit/src/",
+];
 const CYCLES: &[&str] = &[
     "assess::boot_script and assess::reboot",
     "assess::reboot and assess::taken",
     "report::device and report::history",
 ];
-/// Folders.
-const LEANING: &[&str] = &["src/", "audit/src/"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -227,10 +243,10 @@ fn a_file_a_function_and_a_line_can_be_taken_in_at_a_glance() {
         if is_large && !LARGE_FILES.contains(&path.as_str()) {
             wrong.push(format!("{path}: {} lines", source.text.lines().count()));
         }
-        for (number, line) in source.text.lines().enumerate() {
+        for (number, line) in &source.lines {
             let columns = line.chars().count();
-            if columns > COLUMNS && !LONG_LINES.iter().any(|folder| path.starts_with(folder)) {
-                wrong.push(format!("{path}:{}: {columns} columns", number + 1));
+            if columns > COLUMNS && !UNTIDY.iter().any(|untidy| path.starts_with(untidy)) {
+                wrong.push(format!("{path}:{number}: {columns} columns"));
             }
         }
         for function in source.functions() {
@@ -259,7 +275,7 @@ fn a_comment_makes_sense_on_its_own() {
             let leans = ["The same", "Its ", "Those", "That of", "Runs it."]
                 .iter()
                 .find(|word| text.starts_with(**word));
-            if begins && leans.is_some() && !LEANING.iter().any(|folder| path.starts_with(folder)) {
+            if begins && leans.is_some() && !UNTIDY.iter().any(|untidy| path.starts_with(untidy)) {
                 wrong.push(format!("{path}:{}: {text}", place + 1));
             }
         }

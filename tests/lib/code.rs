@@ -11,6 +11,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Every line, tests and comments too.
     pub text: String,
+    /// Numbers (from 1) and text of all lines that are not only for tests.
+    pub lines: Vec<(usize, String)>,
     /// Numbers (from 1) and text of the lines that are neither blank, nor a comment, nor only for tests.
     pub code: Vec<(usize, String)>,
 }
@@ -40,8 +42,9 @@ pub fn sources(root: &Path, folder: &str) -> Vec<Source> {
     let files = files.into_iter().filter(|(path, text)| !is_test(path, text));
     files
         .map(|(path, text)| {
+            let lines = divided(&text).0.into_iter().map(|(at, line)| (at, line.to_owned())).collect();
             let code = code(&text);
-            Source { path: path.strip_prefix(root).unwrap().to_owned(), text, code }
+            Source { path: path.strip_prefix(root).unwrap().to_owned(), text, lines, code }
         })
         .collect()
 }

@@ -5,8 +5,9 @@ use crate::assess::state::{Kind, State};
 use crate::observe::qubes::{Assignment, Port, Qube, QubeState, Qubes};
 use crate::observe::{Dom0, Function};
 
-/// Qubes that are assigned the function, or were given it, and are not halted: they have it or are about to, whether
-/// or not xenstore or Xen shows it yet. Where Qubes does not say which run, the domains that Xen lists do.
+/// Qubes that are assigned the function, or were given it, and are not halted: they have it or are about to,
+/// whether or not xenstore or Xen shows it yet. Where Qubes does not say which run, the domains that Xen
+/// lists do.
 pub fn in_use(dom0: &Dom0, function: &Function, state: &State) -> Vec<Hazard> {
     let known = match &dom0.qubes_known {
         Ok(Some(known)) => known,

@@ -1,5 +1,6 @@
-//! The functions beside it: who has them, and who had those of its own device. Of a neighbour on the bus only the present
-//! counts: what it wrote into this function's registers is gone with the reset, what it wrote into shared firmware is not.
+//! The functions beside it: who has them, and who had those of its own device. Of a neighbour on the bus only
+//! the present counts: what it wrote into this function's registers is gone with the reset, what it wrote
+//! into shared firmware is not.
 
 use super::past::{few, is_unexplained, present, with_present};
 use super::{owner, Hazard, HazardId};
@@ -20,7 +21,8 @@ struct Beside {
     unseen: bool,
 }
 
-/// Who has, or had, what is beside it. `known`: who had the function itself is known; where it is not, that says it all.
+/// Who has, or had, what is beside it. `known`: who had the function itself is known; where it is not, that
+/// says it all.
 pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Option<Hazard> {
     let own = holders(dom0, function.sbdf, past);
     let mut all = Vec::new();
@@ -45,7 +47,8 @@ pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Opt
     let sentence = if all.iter().any(|one| one.now) {
         "other functions of its slot, bus or card are with a qube and may reach it past the IOMMU"
     } else if reach {
-        "a qube had other functions of its device or that can reach it, or may have had, and could have altered it"
+        "a qube had other functions of its device or that can reach it, or may have had, and could have \
+         altered it"
     } else {
         "a qube had other functions of its device, or may have had, and could have altered what they share"
     };
@@ -56,7 +59,8 @@ pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Opt
     Some(hazard)
 }
 
-/// Who has it, and who had it besides those that are said of the function itself; `None` where that does not count.
+/// Who has it, and who had it besides those that are said of the function itself; `None` where that does not
+/// count.
 fn of_sibling(dom0: &Dom0, other: &Function, past: &Past, own: Option<&[Holder]>) -> Vec<Beside> {
     let sbdf = other.sbdf;
     let (live, former): (Vec<_>, Vec<_>) =
@@ -169,8 +173,8 @@ fn foreign_owner(dom0: &Dom0, sbdf: Sbdf) -> Option<String> {
     }
 }
 
-/// Whether a qube may have had the sibling that nobody knows of. What dom0 drives is as good as what dom0 drove until it
-/// was taken.
+/// Whether a qube may have had the sibling that nobody knows of. What dom0 drives is as good as what dom0
+/// drove until it was taken.
 fn is_unknown(dom0: &Dom0, other: &Function, past: &Past) -> bool {
     let state = state_of(dom0, other);
     if state.is_fine() {

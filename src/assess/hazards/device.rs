@@ -5,8 +5,8 @@ use crate::assess::siblings;
 use crate::names::escape;
 use crate::observe::{reset_method_in_force, Dom0, Function, Storage};
 
-/// Whether it answers, and as what the kernel found. A class that differs proves nothing: the kernel calls some devices
-/// otherwise.
+/// Whether it answers, and as what the kernel found. A class that differs proves nothing: the kernel calls
+/// some devices otherwise.
 pub fn dead(function: &Function) -> Option<Hazard> {
     let Some(config) = &function.config else {
         let sentence = "it does not answer: powered down, or gone";
@@ -78,36 +78,37 @@ pub fn class(function: &Function) -> Option<Hazard> {
     }
 }
 
-/// Subclass 03 is USB of every kind: controllers, USB4 hosts, devices. What is guarded is `plan`'s step `guard`.
+/// Subclass 03 is USB of every kind: controllers, USB4 hosts, devices. What is guarded is `plan`'s step
+/// `guard`.
 fn plugged(function: &Function) -> &'static str {
     if function.is_usb4() {
-        "what is plugged into it can bring dom0 PCI and USB devices, a keyboard among them, through tunnels that are not \
-         guarded"
+        "what is plugged into it can bring dom0 PCI and USB devices, a keyboard among them, through tunnels \
+         that are not guarded"
     } else if function.is_usb_host() {
         "what is plugged into it can act as a keyboard in dom0; its devices stay unauthorized until allowed"
     } else {
-        "what is plugged into it can act as a keyboard in dom0; its devices stay unauthorized until allowed, but not \
-         those of a bus that it makes later"
+        "what is plugged into it can act as a keyboard in dom0; its devices stay unauthorized until \
+         allowed, but not those of a bus that it makes later"
     }
 }
 
 fn brings(storage: Storage) -> &'static str {
     match storage {
         Storage::Own => {
-            "what is on it was written by others: dom0 would parse its partitions and file systems, and the machine's \
-             firmware may start from it"
+            "what is on it was written by others: dom0 would parse its partitions and file systems, and the \
+             machine's firmware may start from it"
         }
         Storage::FibreChannel => {
-            "the disks it reaches were written by others: dom0 would parse their partitions and file systems, and the \
-             machine's firmware may start from them"
+            "the disks it reaches were written by others: dom0 would parse their partitions and file \
+             systems, and the machine's firmware may start from them"
         }
         Storage::FireWire => {
-            "what is plugged into it may read and write dom0's memory; its disks were written by others, and dom0 would \
-             parse their partitions and file systems"
+            "what is plugged into it may read and write dom0's memory; its disks were written by others, \
+             and dom0 would parse their partitions and file systems"
         }
         Storage::Unsaid => {
-            "its class does not say what it is: it may bring disks that were written by others, and dom0 would parse \
-             their partitions and file systems"
+            "its class does not say what it is: it may bring disks that were written by others, and dom0 \
+             would parse their partitions and file systems"
         }
     }
 }
@@ -127,7 +128,8 @@ pub fn firmware(function: &Function) -> Option<Hazard> {
     };
     evidence.extend(leads_to.map(|what| format!("class {:06x}: {what}", function.class)));
     let sentence = if leads_to.is_some() {
-        "it leads to the machine's own firmware, which a qube could have changed and which a reboot does not restore"
+        "it leads to the machine's own firmware, which a qube could have changed and which a reboot does \
+         not restore"
     } else {
         "it has an expansion ROM, which the machine's firmware may run at the next start"
     };

@@ -83,8 +83,8 @@ impl Hazard {
     }
 }
 
-/// Hazards of giving a function back to dom0. `named` is the driver that the admin wants for it, `together` what goes with
-/// it in one operation.
+/// Hazards of giving a function back to dom0. `named` is the driver that the admin wants for it, `together`
+/// what goes with it in one operation.
 #[must_use]
 pub fn of_return(
     dom0: &Dom0,
@@ -101,7 +101,7 @@ pub fn of_return(
     policy::under(&dom0.policy, &subject.function, hazards)
 }
 
-/// Those the program itself finds.
+/// All the program itself finds.
 fn found(
     dom0: &Dom0,
     past: &Past,
@@ -134,8 +134,8 @@ fn found(
     hazards
 }
 
-/// Hazards of taking a function from dom0 and giving it to pciback. `dom0_uses` is what dom0 uses it for, `together` what
-/// goes with it in one operation.
+/// Hazards of taking a function from dom0 and giving it to pciback. `dom0_uses` is what dom0 uses it for,
+/// `together` what goes with it in one operation.
 #[must_use]
 pub fn of_hold(dom0: &Dom0, function: &Function, dom0_uses: &[String], together: &[Sbdf]) -> Vec<Hazard> {
     let state = state_of(dom0, function);

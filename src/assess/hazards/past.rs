@@ -1,4 +1,5 @@
-//! What the function has been through: in this boot by the journal and xenstore together, in earlier ones by the journal.
+//! What the function has been through: in this boot by the journal and xenstore together, in earlier ones by
+//! the journal.
 
 use super::{Hazard, HazardId};
 use crate::assess::exposure::{had, Before, Change, Exposure, Had, Past};
@@ -124,8 +125,8 @@ fn before(dom0: &Dom0, exposure: &Exposure) -> Option<Hazard> {
     Some(hazard)
 }
 
-/// Labels that were recorded, and those that Qubes tells of these qubes now. None stays none: then no label is known of
-/// the time that counts.
+/// Labels that were recorded, and those that Qubes tells of these qubes now. None stays none: then no label
+/// is known of the time that counts.
 pub fn with_present<'a>(
     dom0: &Dom0,
     names: impl IntoIterator<Item = &'a str>,
@@ -147,12 +148,12 @@ pub fn present(dom0: &Dom0, name: &str) -> Option<String> {
     Some(one.label.clone()).filter(|label| !label.is_empty())
 }
 
-/// Whether the journal covers the time since it was taken: `never-exposed`, `unknown-history`, or neither where all is
-/// known and it was with a qube. That is said by `exposed`.
+/// Whether the journal covers the time since it was taken: `never-exposed`, `unknown-history`, or neither
+/// where all is known and it was with a qube. That is said by `exposed`.
 ///
-/// That Xen's owner is still dom0 is no proof, though Xen quarantines what a qube had: whether it does is set by its build
-/// and its command line (`iommu=quarantine=...`), and its build's default is told nowhere at run time; and what was
-/// quarantined may have been taken out again, by `xl pci-assignable-remove`.
+/// That Xen's owner is still dom0 is no proof, though Xen quarantines what a qube had: whether it does is set
+/// by its build and its command line (`iommu=quarantine=...`), and its build's default is told nowhere at run
+/// time; and what was quarantined may have been taken out again, by `xl pci-assignable-remove`.
 fn known(
     dom0: &Dom0,
     state: &State,
@@ -209,8 +210,8 @@ fn known(
     Some(Hazard::new(HazardId::NeverExposed, "no qube had it since it was taken from dom0", since))
 }
 
-/// Whether it is in quarantine and no record says why. A hold and xl quarantine it themselves, unless it was there before
-/// them.
+/// Whether it is in quarantine and no record says why. A hold and xl quarantine it themselves, unless it was
+/// there before them.
 pub fn is_unexplained(state: &State, exposure: Option<&Exposure>) -> bool {
     let seized = exposure.and_then(|exposure| exposure.seized.as_ref());
     let explained = seized
@@ -223,7 +224,8 @@ fn journal_broken(past: &Past) -> Option<Hazard> {
     let evidence = match &past.journal {
         Journal::Broken(failure) => failure.message.clone(),
         Journal::Read { odd } if *odd > 0 => "lines of it are altered or torn".to_owned(),
-        _ if past.repairs > 0 => "records were lost or could have been written by others, and the journal went on: `audit log` says where"
+        _ if past.repairs > 0 => "records were lost or could have been written by others, and the journal \
+                                  went on: `audit log` says where"
             .to_owned(),
         _ => return None,
     };

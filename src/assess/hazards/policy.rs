@@ -1,5 +1,5 @@
-//! The admin's own rules, put on the hazards the program found. They only make the verdict stricter: nothing here
-//! takes a hazard away or makes one milder.
+//! The admin's own rules, put on the hazards the program found. They only make the verdict stricter: nothing
+//! here takes a hazard away or makes one milder.
 
 use super::{Hazard, HazardId, Severity};
 use crate::observe::{Function, Policy, Reading, Rule, Says};
@@ -51,8 +51,8 @@ fn forbidden(sentence: &str, evidence: String) -> Hazard {
     Hazard::new(HazardId::Policy, sentence, evidence)
 }
 
-/// Whether a hazard may come from a qube of this label: one whose label is not known, or qubes nobody knows. `Red` means
-/// `red`: a rule that was written in other letters is meant all the same.
+/// Whether a hazard may come from a qube of this label: one whose label is not known, or qubes nobody knows.
+/// `Red` means `red`: a rule that was written in other letters is meant all the same.
 fn may_be_of(hazard: &Hazard, label: &str) -> bool {
     let not_known = hazard.labels.is_empty();
     match hazard.id {

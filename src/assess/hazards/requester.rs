@@ -1,4 +1,5 @@
-//! Under which ids a function may do DMA besides its own: to the IOMMU a request with another's id is the other's.
+//! Under which ids a function may do DMA besides its own: to the IOMMU a request with another's id is the
+//! other's.
 
 use crate::names::Sbdf;
 use crate::observe::{Dom0, Function};
@@ -15,8 +16,9 @@ enum Alias {
     Any,
 }
 
-/// Devices that are known to do so, by vendor and device: the kernel's `drivers/pci/quirks.c` (`quirk_dma_func0_alias`,
-/// `quirk_dma_func1_alias`, `quirk_fixed_dma_alias`, `quirk_mic_x200_dma_alias`, `quirk_pex_vca_alias`). Xen has no such list.
+/// Devices that are known to do so, by vendor and device: the kernel's `drivers/pci/quirks.c`
+/// (`quirk_dma_func0_alias`, `quirk_dma_func1_alias`, `quirk_fixed_dma_alias`, `quirk_mic_x200_dma_alias`,
+/// `quirk_pex_vca_alias`). Xen has no such list.
 const ALIASES: &[(u16, &[u16], &[Alias])] = &[
     (0x1180, &[0xe832, 0xe476], &[Alias::Function(0)]),
     (0x6766, &[0x3d40, 0x3d41], &[Alias::Function(0)]),
@@ -45,8 +47,9 @@ pub struct Aliases {
 }
 
 impl Aliases {
-    /// Those that the kernel knows of its kind of device, and those of `pci-phantom=[SEGMENT:]BUS:DEVICE,STRIDE` on Xen's
-    /// command line (`xen/drivers/passthrough/pci.c`): each function below the stride has the ids at that distance too.
+    /// All that the kernel knows of its kind of device, and those of
+    /// `pci-phantom=[SEGMENT:]BUS:DEVICE,STRIDE` on Xen's command line (`xen/drivers/passthrough/pci.c`):
+    /// each function below the stride has the ids at that distance too.
     #[must_use]
     pub fn of(dom0: &Dom0, function: &Function) -> Self {
         let own = function.sbdf;

@@ -1,4 +1,5 @@
-//! Every hazard: its id, how bad it is, what it means and what to do. One table for the program and its manual.
+//! Every hazard: its id, how bad it is, what it means and what to do. One table for the program and its
+//! manual.
 
 /// How bad a hazard is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -77,9 +78,9 @@ hazards! {
         "Xen's owner could not be established."
         "see whether Xen answers (`xl info`), and try again";
     SharedDma "shared-dma" Stop
-        "Its DMA cannot be told from that of a function that is not dom0's: conventional PCI behind a bridge, phantom \
-         functions, devices whose DMA is known to carry another's id; or it is a virtual function whose physical function is \
-         not dom0's."
+        "Its DMA cannot be told from that of a function that is not dom0's: conventional PCI behind a \
+         bridge, phantom functions, devices whose DMA is known to carry another's id; or it is a virtual \
+         function whose physical function is not dom0's."
         "leave it: functions whose DMA cannot be told apart go together, by a reboot";
     Bridge "bridge" Stop
         "It is a bridge: other functions are behind it."
@@ -94,15 +95,17 @@ hazards! {
         "Its configuration space reads all ones, or other ids than the kernel found."
         "switch the machine off and on";
     NoDriver "no-driver" Stop
-        "No module of this kernel drives it; or none that does can be loaded, by an `install` line of `modprobe.d`(5) or \
-         the kernel's `module_blacklist=`; or what is loaded registers no PCI driver."
+        "No module of this kernel drives it; or none that does can be loaded, by an `install` line of \
+         `modprobe.d`(5) or the kernel's `module_blacklist=`; or what is loaded registers no PCI driver."
         "name a driver that takes it (`reattach --driver`)";
     LoadTakesOthers "load-takes-others" Stop
-        "Loading its module, and what `modprobe`(8) loads with it, would bind other functions that have no driver."
+        "Loading its module, and what `modprobe`(8) loads with it, would bind other functions that have no \
+         driver."
         "give the other one to pciback first (`hold`)";
     Dom0NeedsIt "dom0-needs-it" Stop
-        "(`hold` and `rollback`) It carries a disk that is mounted, swap, held, given to a qube or otherwise in use (the \
-         kernel refuses to open it for one alone), the boot display, the only keyboard, or an interface that is up."
+        "(`hold` and `rollback`) It carries a disk that is mounted, swap, held, given to a qube or \
+         otherwise in use (the kernel refuses to open it for one alone), the boot display, the only \
+         keyboard, or an interface that is up."
         "stop using it in dom0 (umount, swapoff, take the interface down), or leave it";
     Policy "policy" Stop
         "The policy file forbids it, or cannot be followed: see `qubes-dom0-pci-policy`(5)."
@@ -120,9 +123,9 @@ hazards! {
         "The journal has a gap that was accepted by `audit repair`."
         POLICY;
     IdentityChanged "identity-changed" Warn
-        "It is not what it was when it was last recorded. An expansion ROM is read only by `settle`, because reading it \
-         writes to the device: one that changed fails that step, unless `identity-changed` is accepted, and the device \
-         goes back to where it was."
+        "It is not what it was when it was last recorded. An expansion ROM is read only by `settle`, \
+         because reading it writes to the device: one that changed fails that step, unless \
+         `identity-changed` is accepted, and the device goes back to where it was."
         POLICY;
     NoReset "no-reset" Warn
         "It cannot be reset."
@@ -140,10 +143,10 @@ hazards! {
         "A qube was given it without a reset."
         POLICY;
     SiblingsElsewhere "siblings-elsewhere" Warn
-        "Other functions of its slot or bus, or that can reach it because a port above them does not keep them apart (ACS), \
-         are with a qube; or others of its device (of its slot, of the same virtualised device, below the same port), or that \
-         can reach it, were, and `exposed` does not name that qube yet, or who had them is less known than who had \
-         this one."
+        "Other functions of its slot or bus, or that can reach it because a port above them does not keep \
+         them apart (ACS), are with a qube; or others of its device (of its slot, of the same virtualised \
+         device, below the same port), or that can reach it, were, and `exposed` does not name that qube \
+         yet, or who had them is less known than who had this one."
         POLICY;
     NoIommu "no-iommu" Warn
         "Its DMA was never contained."
@@ -155,9 +158,9 @@ hazards! {
         "It gives dom0 a network, which dom0 lacks on purpose."
         POLICY;
     Storage "storage" Warn
-        "It may bring disks that were written by others: every disk, controller of disks and card reader, Fibre Channel, \
-         FireWire, and what has a class that does not say what it is (base class 00 but for 0001, ff, or 0880; many card \
-         readers are among them)."
+        "It may bring disks that were written by others: every disk, controller of disks and card reader, \
+         Fibre Channel, FireWire, and what has a class that does not say what it is (base class 00 but for \
+         0001, ff, or 0880; many card readers are among them)."
         POLICY;
     Display "display" Warn
         "It sees and draws what dom0 shows."

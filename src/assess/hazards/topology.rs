@@ -47,7 +47,8 @@ pub fn of_one_requester<'a>(dom0: &'a Dom0, function: &Function) -> Vec<&'a Func
         .collect()
 }
 
-/// Another domain's DMA could not be told from its own. What goes `together` with it must only not be a qube's.
+/// Another domain's DMA could not be told from its own. What goes `together` with it must only not be a
+/// qube's.
 pub fn shared_dma(dom0: &Dom0, function: &Function, together: &[Sbdf]) -> Option<Hazard> {
     let hazard = behind_a_bridge(dom0, function, together)
         .or_else(|| steered(dom0, function))
@@ -91,7 +92,7 @@ fn steered(dom0: &Dom0, function: &Function) -> Option<Hazard> {
     })
 }
 
-/// Its requests may carry another's id, or another's may carry its own.
+/// The requests may carry another's id, or another's may carry its own.
 fn aliased(dom0: &Dom0, function: &Function, together: &[Sbdf]) -> Option<Hazard> {
     let own = Aliases::of(dom0, function);
     let on_bus = dom0.functions.values().filter(|other| other.sbdf.same_bus(function.sbdf));

@@ -1,7 +1,7 @@
-//! What Tab offers: the words that can stand at the cursor, a line each, with a tab and a few words about it. It needs no
-//! right, asks neither Xen nor a qube, takes no lock and writes nothing: whoever presses Tab has decided nothing yet.
-//! Only words of this program's own, addresses and names that Qubes would take are printed, so that no shell finds
-//! anything in them.
+//! What Tab offers: the words that can stand at the cursor, a line each, with a tab and a few words about it.
+//! It needs no right, asks neither Xen nor a qube, takes no lock and writes nothing: whoever presses Tab has
+//! decided nothing yet. Only words of this program's own, addresses and names that Qubes would take are
+//! printed, so that no shell finds anything in them.
 
 #![forbid(unsafe_code)]
 

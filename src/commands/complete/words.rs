@@ -43,10 +43,11 @@ impl Candidate {
     }
 }
 
-/// What the last of these words is a beginning of. They are those behind the program's name, and came from a shell that
-/// only split them: what is no option and no command of ours is somebody's text, and stays so.
+/// What the last of these words is a beginning of. They are those behind the program's name, and came from a
+/// shell that only split them: what is no option and no command of ours is somebody's text, and stays so.
 ///
-/// Returns what is wanted, the part of the last word that stays as it is (`--accept=`), and the part to be completed.
+/// Returns what is wanted, the part of the last word that stays as it is (`--accept=`), and the part to be
+/// completed.
 #[must_use]
 pub fn wanted<'a>(program: &Command, words: &'a [String]) -> (Wanted, &'a str, &'a str) {
     let (last, before) = match words.split_last() {
@@ -186,7 +187,7 @@ pub fn listed(list: &str, candidates: Vec<Candidate>) -> Vec<Candidate> {
     begun(last, new).into_iter().map(with).collect()
 }
 
-/// Those that begin so.
+/// All that begin so.
 #[must_use]
 pub fn begun(beginning: &str, candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates.into_iter().filter(|one| one.word.starts_with(beginning)).collect()

@@ -36,7 +36,7 @@ pub fn block(act: &Act) -> String {
     wrapped("Taken ", &text).trim_end().to_owned()
 }
 
-/// The same for scripts.
+/// The act for scripts.
 pub fn value(act: &Act) -> Value {
     let functions: Vec<Value> = act
         .taken

@@ -41,8 +41,8 @@ pub struct Member {
     pub unassigned: bool,
 }
 
-/// Assesses each function of the act by the same facts. What is given back goes together: what is left alone does not
-/// count among it.
+/// Assesses each function of the act by the same facts. What is given back goes together: what is left alone
+/// does not count among it.
 pub fn assess(context: &Context, sources: &mut Sources, act: &Act) -> Result<Vec<Member>, Failure> {
     let dom0 = Rc::new(sources.observe()?);
     let mut together: Vec<Sbdf> = act.taken.iter().map(|taken| taken.bdf).collect();
@@ -137,7 +137,7 @@ impl Member {
         self.proposal.as_ref().map_or("", |proposal| proposal.plan.id.as_str())
     }
 
-    /// Its hazards.
+    /// The hazards.
     fn hazards(&self) -> &[Hazard] {
         self.case().map_or(&[], |case| case.hazards.as_slice())
     }
@@ -163,7 +163,8 @@ impl Member {
         };
     }
 
-    /// The qubes that it is assigned to and that take it at their next start; `None` where Qubes does not say.
+    /// The qubes that it is assigned to and that take it at their next start; `None` where Qubes does not
+    /// say.
     pub fn assigned(&self) -> Option<BTreeSet<String>> {
         let case = self.case()?;
         let all = case.dom0.qubes_said()?.assigned(&case.subject.function).into_iter();
@@ -197,7 +198,7 @@ impl Member {
         format!("{}  {what}", self.taken.bdf)
     }
 
-    /// The same for scripts.
+    /// The member for scripts.
     pub fn value(&self, ending: Option<&Ending>) -> Value {
         let word = match &self.fate {
             Fate::Back => "back",

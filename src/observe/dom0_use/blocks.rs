@@ -1,5 +1,6 @@
-//! Disks of a function that dom0 uses, or gives to a qube. What is used is not always mounted: the second disk of a btrfs, a
-//! mount of another mount namespace, a volume group show in no list. So the kernel is asked for each disk, too.
+//! Disks of a function that dom0 uses, or gives to a qube. What is used is not always mounted: the second
+//! disk of a btrfs, a mount of another mount namespace, a volume group show in no list. So the kernel is
+//! asked for each disk, too.
 
 use super::of_class;
 use crate::error::{Code, Exit, Failure};
@@ -91,8 +92,8 @@ fn numbers(text: &str, radix: u32) -> Option<Numbers> {
     Some((u32::from_str_radix(major, radix).ok()?, u32::from_str_radix(minor, radix).ok()?))
 }
 
-/// Whether somebody has a block device for himself alone, as each file system, volume group or RAID does (open(2), `O_EXCL`
-/// without `O_CREAT`). Opened for reading and closed at once, nothing is read.
+/// Whether somebody has a block device for himself alone, as each file system, volume group or RAID does
+/// (open(2), `O_EXCL` without `O_CREAT`). Opened for reading and closed at once, nothing is read.
 fn is_claimed(node: &Path) -> Result<bool, Failure> {
     let opened = std::fs::OpenOptions::new().read(true).custom_flags(O_EXCL | O_NONBLOCK).open(node);
     match opened.map_err(|error| (error.raw_os_error().map(Errno::from_raw), error)) {

@@ -1,7 +1,8 @@
 //! Which device an assignment means.
 //!
 //! Qubes 4.2 names the address (`01_00.0`, segment 0 only). Qubes 4.3 names the way through the bridges
-//! (`00_1c.0-00_00.0`) and the identity of the device (`0x8086:0x2723::p028000`); `*` stands for any of either.
+//! (`00_1c.0-00_00.0`) and the identity of the device (`0x8086:0x2723::p028000`); `*` stands for any of
+//! either.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +21,8 @@ pub struct Assignment {
     pub identity: Identity,
     /// When the qube takes it.
     pub mode: Mode,
-    /// Whether the qube has it now, as far as qubesd says so; 4.2 says it only of what was not assigned before.
+    /// Whether the qube has it now, as far as qubesd says so; 4.2 says it only of what was not assigned
+    /// before.
     pub attached: bool,
     /// Options as `NAME=VALUE`, escaped.
     pub options: Vec<String>,
@@ -187,9 +189,9 @@ impl Assignment {
         Self { port: Port::Unreadable(escape(start)), ..Self::anything() }
     }
 
-    /// Whether it means this function: what stands at its port has to be what it says, as far as it says (core-admin
-    /// `qubes/device_protocol.py`, `DeviceAssignment.devices`), by what the kernel read when it found the function. Not so
-    /// where the qube has it now: then it was given, whatever it is called.
+    /// Whether it means this function: what stands at its port has to be what it says, as far as it says
+    /// (core-admin `qubes/device_protocol.py`, `DeviceAssignment.devices`), by what the kernel read when it
+    /// found the function. Not so where the qube has it now: then it was given, whatever it is called.
     #[must_use]
     pub fn names(&self, function: &Function) -> bool {
         match self.port {

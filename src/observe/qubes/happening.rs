@@ -44,14 +44,14 @@ pub enum Happened {
     Attached(Device),
     /// It was taken from it; in 4.2 also: it is assigned no longer.
     Detached(Device),
-    /// Its label is another; both escaped, empty where there is none.
+    /// The label is another; both escaped, empty where there is none.
     Label {
         /// Now.
         now: String,
         /// Before.
         before: String,
     },
-    /// Its name is another; both escaped.
+    /// The name is another; both escaped.
     Name {
         /// Now.
         now: String,
@@ -67,15 +67,16 @@ pub enum Happened {
 pub struct Device {
     /// Where it is.
     pub port: Port,
-    /// Its identity as Qubes writes it, escaped; empty where not told.
+    /// The identity as Qubes writes it, escaped; empty where not told.
     pub identity: String,
     /// Options as `NAME=VALUE`, escaped, joined by commas.
     pub options: String,
 }
 
 impl Happening {
-    /// Reads an event; `None` where it is of no interest: announcements of what may still fail (`...-pre-...`) among
-    /// them, but for the start and the attachment to a running qube. It is kept however strange its texts are.
+    /// Reads an event; `None` where it is of no interest: announcements of what may still fail
+    /// (`...-pre-...`) among them, but for the start and the attachment to a running qube. It is kept however
+    /// strange its texts are.
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
         let text = |key: &[u8]| event.value(key).map(escape).unwrap_or_default();
@@ -147,7 +148,8 @@ fn dictionary(text: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     Some(pairs)
 }
 
-/// One text in quotes and what follows it. An escape other than of a quote or a backslash stays as it is written.
+/// One text in quotes and what follows it. An escape other than of a quote or a backslash stays as it is
+/// written.
 fn literal(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let (&quote, mut rest) = text.split_first()?;
     if quote != b'\'' && quote != b'"' {

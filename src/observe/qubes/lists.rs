@@ -1,5 +1,5 @@
-//! qubesd's lists, read. Pure: bytes in, facts out; every byte is untrusted, and a line that is not understood becomes
-//! an assignment that may mean anything.
+//! qubesd's lists, read. Pure: bytes in, facts out; every byte is untrusted, and a line that is not
+//! understood becomes an assignment that may mean anything.
 
 #![forbid(unsafe_code)]
 
@@ -11,16 +11,16 @@ use crate::names::{escape, Untrusted};
 pub struct Listed {
     /// The qube's name.
     pub name: Untrusted,
-    /// Its class, escaped.
+    /// The class, escaped.
     pub class: String,
     /// Whether it runs.
     pub state: QubeState,
-    /// Its uuid, escaped; `None` where there is no such word: Qubes 4.2.
+    /// The uuid, escaped; `None` where there is no such word: Qubes 4.2.
     pub uuid: Option<String>,
 }
 
-/// Whether a list is whole: each of its lines has an end. A qubesd that dies while it answers cuts its answer, which
-/// nothing else tells.
+/// Whether a list is whole: each of its lines has an end. A qubesd that dies while it answers cuts its
+/// answer, which nothing else tells.
 #[must_use]
 pub fn is_whole(untrusted_bytes: &[u8]) -> bool {
     untrusted_bytes.last().is_none_or(|&byte| byte == b'\n')
@@ -80,8 +80,8 @@ fn is_dom0s(backend: &[u8]) -> bool {
     matches!(backend, b"dom0" | b"*" | b"None")
 }
 
-/// `admin.vm.device.pci.List` of 4.2: `dom0+00_1f.6 permissive=True persistent=yes` a line, assigned and attached
-/// alike.
+/// `admin.vm.device.pci.List` of 4.2: `dom0+00_1f.6 permissive=True persistent=yes` a line, assigned and
+/// attached alike.
 #[must_use]
 pub fn list_42(untrusted_bytes: &[u8]) -> Vec<Assignment> {
     lines(untrusted_bytes).filter_map(line_42).collect()
@@ -110,8 +110,8 @@ fn line_42(line: &[u8]) -> Option<Assignment> {
     Some(assignment)
 }
 
-/// `admin.vm.device.pci.Assigned` and `.Attached` of 4.3:
-/// `dom0+PORT:IDENTITY device_id='*' port_id='00_1f.6' backend_domain='dom0' mode='required' _permissive='True'`.
+/// `admin.vm.device.pci.Assigned` and `.Attached` of 4.3: `dom0+PORT:IDENTITY device_id='*' port_id='00_1f.6'
+/// backend_domain='dom0' mode='required' _permissive='True'`.
 #[must_use]
 pub fn list_43(untrusted_bytes: &[u8]) -> Vec<Assignment> {
     lines(untrusted_bytes).filter_map(line_43).collect()
@@ -134,8 +134,8 @@ fn line_43(line: &[u8]) -> Option<Assignment> {
     })
 }
 
-/// What follows the first word: `KEY='VALUE'` with one space between; `\'` is a quote within a value, and a backslash
-/// stands for itself.
+/// What follows the first word: `KEY='VALUE'` with one space between; `\'` is a quote within a value, and a
+/// backslash stands for itself.
 fn members(line: &[u8]) -> Option<Vec<(&[u8], Vec<u8>)>> {
     let at = line.iter().position(|&byte| byte == b' ')?;
     let mut rest = line.get(at..)?;
@@ -167,8 +167,8 @@ fn members(line: &[u8]) -> Option<Vec<(&[u8], Vec<u8>)>> {
 
 /// Marks those of the assigned that are attached, and adds those that are attached without being assigned.
 ///
-/// qubesd names an attached device by its full identity, also where the assignment says `*`, and then calls its mode
-/// `manual` although it is required: they are joined by the port.
+/// qubesd names an attached device by its full identity, also where the assignment says `*`, and then calls
+/// its mode `manual` although it is required: they are joined by the port.
 #[must_use]
 pub fn joined(mut assigned: Vec<Assignment>, attached: Vec<Assignment>) -> Vec<Assignment> {
     for one in attached {

@@ -1,7 +1,8 @@
 //! What Qubes itself knows: the qubes, their states, and which PCI devices each is assigned.
 //!
-//! It is asked of qubesd; where that does not answer, the file it keeps this in is read (`qubes.xml`, which knows no
-//! states). Everything in both was written by others: what is not understood is kept and counts as the worse case.
+//! It is asked of qubesd; where that does not answer, the file it keeps this in is read (`qubes.xml`, which
+//! knows no states). Everything in both was written by others: what is not understood is kept and counts as
+//! the worse case.
 
 #![forbid(unsafe_code)]
 
@@ -61,16 +62,16 @@ impl QubesSource {
 /// One qube.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Qube {
-    /// Its name as it was told; shown escaped.
+    /// The name as it was told; shown escaped.
     pub name: Untrusted,
-    /// Its uuid, escaped; empty where not told (qubesd of 4.2).
+    /// The uuid, escaped; empty where not told (qubesd of 4.2).
     pub uuid: String,
     /// `AppVM`, `DispVM`, ..., escaped; empty where not told.
     pub class: String,
     /// Whether it runs.
     pub state: QubeState,
-    /// The name of its label, escaped; empty where not told, or not asked: only of qubes that have devices or are
-    /// not halted.
+    /// The name of its label, escaped; empty where not told, or not asked: only of qubes that have devices or
+    /// are not halted.
     pub label: String,
     /// Whether it gives others a network; `None` where not told or not asked.
     pub provides_network: Option<bool>,
@@ -81,7 +82,7 @@ pub struct Qube {
 }
 
 impl Qube {
-    /// Its name, where it is one that Qubes would take.
+    /// The name, where it is one that Qubes would take.
     #[must_use]
     pub fn known_name(&self) -> Option<QubeName> {
         self.name.as_qube_name()
@@ -165,8 +166,8 @@ impl Qubes {
         }
     }
 
-    /// The assignments that name a function, by its port or by its identity; one that nobody can read names every
-    /// function.
+    /// The assignments that name a function, by its port or by its identity; one that nobody can read names
+    /// every function.
     #[must_use]
     pub fn assigned(&self, function: &Function) -> Vec<(&Qube, &Assignment)> {
         let all = self.qubes.iter().flat_map(|qube| qube.assignments.iter().map(move |one| (qube, one)));

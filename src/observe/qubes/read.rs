@@ -15,7 +15,8 @@ use crate::system::sysfs::PciSysfs;
 /// Where Qubes keeps its qubes.
 const STORE: &str = "/var/lib/qubes/qubes.xml";
 
-/// How often everything is read before it counts as changing all the time. At the start of a machine many qubes start.
+/// How often everything is read before it counts as changing all the time. At the start of a machine many
+/// qubes start.
 const READINGS: usize = 5;
 
 const CUT: &str = "an answer of qubesd is cut";
@@ -54,9 +55,9 @@ pub fn is_here(root: &Sysroot) -> bool {
     Qubesd::new(root).is_there() || [STORE, "/etc/qubes-release"].iter().any(|path| root.path(path).exists())
 }
 
-/// One request for the list, one or two a qube for its devices, three more where it has some or is not halted; and the
-/// list once more. Where the lists differ, a qube came or went or started meanwhile, or the first was cut between two
-/// lines: then it is read anew.
+/// One request for the list, one or two a qube for its devices, three more where it has some or is not
+/// halted; and the list once more. Where the lists differ, a qube came or went or started meanwhile, or the
+/// first was cut between two lines: then it is read anew.
 fn ask(qubesd: &Qubesd) -> Result<Qubes, Failure> {
     let mut listed = list(qubesd)?;
     for _ in 0..READINGS {
@@ -75,8 +76,8 @@ fn ask(qubesd: &Qubesd) -> Result<Qubes, Failure> {
     Err(nonsense("the list of qubes changes while it is read"))
 }
 
-/// The list of qubes. dom0 is in each: without it is one that was cut, down to nothing where qubesd died between the two
-/// writes of an answer.
+/// The list of qubes. dom0 is in each: without it is one that was cut, down to nothing where qubesd died
+/// between the two writes of an answer.
 fn list(qubesd: &Qubesd) -> Result<Vec<Listed>, Failure> {
     let listed = lists::listed(&whole(qubesd.call("admin.vm.List", "", "dom0", b"")?)?);
     let is_dom0 = |qube: &Listed| qube.name.as_qube_name().is_some_and(|name| name.as_str() == "dom0");

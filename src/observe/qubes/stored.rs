@@ -1,4 +1,5 @@
-//! `/var/lib/qubes/qubes.xml`, the file Qubes keeps its qubes in: what is left to read where qubesd does not answer.
+//! `/var/lib/qubes/qubes.xml`, the file Qubes keeps its qubes in: what is left to read where qubesd does not
+//! answer.
 
 #![forbid(unsafe_code)]
 
@@ -40,7 +41,8 @@ fn qube(domain: &Element) -> Qube {
     }
 }
 
-/// 4.2: `<device backend-domain="dom0" id="01_00.0">`; 4.3 adds `mode` and `identity`, and before that `required`.
+/// 4.2: `<device backend-domain="dom0" id="01_00.0">`; 4.3 adds `mode` and `identity`, and before that
+/// `required`.
 fn assignment(device: &Element) -> Option<Assignment> {
     if !matches!(device.attribute("backend-domain"), None | Some("dom0" | "*")) {
         return None;

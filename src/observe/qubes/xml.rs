@@ -1,7 +1,7 @@
 //! Just the XML that `qubes.xml` needs: elements, attributes, text, comments and the five named entities.
 //!
-//! Everything else is an error, document types above all: nothing is ever expanded or fetched. Python's lxml, which
-//! writes the file, writes none of it.
+//! Everything else is an error, document types above all: nothing is ever expanded or fetched. Python's lxml,
+//! which writes the file, writes none of it.
 
 #![forbid(unsafe_code)]
 
@@ -13,9 +13,9 @@ const ELEMENTS_MAX: usize = 1 << 20;
 /// An element and what is in it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Element {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its attributes in order.
+    /// The attributes in order.
     pub attributes: Vec<(String, String)>,
     /// The text directly in it, its pieces joined.
     pub text: String,

@@ -1,7 +1,7 @@
 //! A client of qubesd, the daemon that knows which qube is assigned what.
 //!
-//! One connection a request. Nothing here waits without an end, and qubesd never waits for this program: what it
-//! writes is read until it ends, or the connection is closed.
+//! One connection a request. Nothing here waits without an end, and qubesd never waits for this program: what
+//! it writes is read until it ends, or the connection is closed.
 
 #![forbid(unsafe_code)]
 
@@ -79,8 +79,8 @@ impl Qubesd {
     /// Asks one thing and waits for the answer. `destination` is the name of a qube, `dom0` for the system.
     ///
     /// # Errors
-    /// Exit 10 where qubesd does not run or this user may not ask it (`no-qubesd`, `no-right`); exit 11 where it
-    /// does not answer in time (`qubesd-silent`), gives nothing (`qubesd-refused`), says why not
+    /// Exit 10 where qubesd does not run or this user may not ask it (`no-qubesd`, `no-right`); exit 11 where
+    /// it does not answer in time (`qubesd-silent`), gives nothing (`qubesd-refused`), says why not
     /// (`qubesd-exception`), or answers nonsense (`qubesd-nonsense`).
     pub fn call(
         &self,
@@ -93,7 +93,7 @@ impl Qubesd {
         answer.map_err(|refusal| refused(method, destination, &refusal))
     }
 
-    /// The same, with qubesd's refusal as an answer of its own.
+    /// Calls qubesd, with its refusal as an answer of its own.
     ///
     /// # Errors
     /// qubesd does not run, or does not answer in time.
@@ -130,8 +130,9 @@ impl Qubesd {
         Ok(EventStream { stream, feed: Feed::default() })
     }
 
-    /// The same, open for sure: waits until qubesd has said that it is (`connection-established`, which it sends once it has put
-    /// this listener on its list; core-admin `qubes/api/admin.py`). What it announces from then on is heard.
+    /// Opens the stream of events for sure: waits until qubesd has said that it is (`connection-established`,
+    /// which it sends once it has put this listener on its list; core-admin `qubes/api/admin.py`). What it
+    /// announces from then on is heard.
     ///
     /// # Errors
     /// As [`Qubesd::call`].
@@ -176,11 +177,12 @@ impl AsFd for EventStream {
 }
 
 impl EventStream {
-    /// The events that came; none where nothing did. The first of a stream is `connection-established`. Never waits.
+    /// The events that came; none where nothing did. The first of a stream is `connection-established`. Never
+    /// waits.
     ///
     /// # Errors
-    /// The stream is at its end (`qubesd-gone`), or brings nonsense (`qubesd-nonsense`): drop it, connect again and
-    /// read everything anew.
+    /// The stream is at its end (`qubesd-gone`), or brings nonsense (`qubesd-nonsense`): drop it, connect
+    /// again and read everything anew.
     pub fn read(&mut self) -> Result<Vec<Event>, Failure> {
         let mut events = Vec::new();
         let mut taken = 0;

@@ -1,5 +1,5 @@
-//! Connecting to a Unix socket without waiting for ever: a daemon that is stopped, with a full queue, would keep a
-//! blocking `connect(2)` until it runs again.
+//! Connecting to a Unix socket without waiting for ever: a daemon that is stopped, with a full queue, would
+//! keep a blocking `connect(2)` until it runs again.
 
 #![forbid(unsafe_code)]
 

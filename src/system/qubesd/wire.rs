@@ -7,8 +7,9 @@
 //! event     1 NUL SUBJECT NUL NAME NUL (KEY NUL VALUE NUL)* NUL
 //! ```
 //!
-//! An answer has neither length nor end mark: it ends with the connection. Nothing at all is how Qubes 4.2 and 4.3
-//! refuse a call, an unknown method and what they stumble over alike (core-admin `qubes/api/__init__.py`).
+//! An answer has neither length nor end mark: it ends with the connection. Nothing at all is how Qubes 4.2
+//! and 4.3 refuse a call, an unknown method and what they stumble over alike (core-admin
+//! `qubes/api/__init__.py`).
 
 #![forbid(unsafe_code)]
 
@@ -95,8 +96,8 @@ impl Feed {
     /// Reads on. After an error nothing is read any more: where the next event begins is not known.
     ///
     /// # Errors
-    /// These bytes are no event, or one that is too long. What was whole before them is lost too, which matters not:
-    /// a stream that breaks is followed by a snapshot.
+    /// These bytes are no event, or one that is too long. What was whole before them is lost too, which
+    /// matters not: a stream that breaks is followed by a snapshot.
     pub fn take(&mut self, untrusted_bytes: &[u8]) -> Result<Vec<Event>, Refusal> {
         let mut events = Vec::new();
         for &byte in untrusted_bytes {
