@@ -43,7 +43,7 @@ pub use error::{Error, Kind, Result};
 pub use follow::{boots, numbered, Follow};
 pub use head::Head;
 pub use journal::{appendable, Journal, RESERVED_BYTES, SEGMENT_BYTES};
-pub use mend::{last_repair, prunable, prune, repair, Prune};
+pub use mend::{last_repair, prunable, prune, repair, Keep, Prune};
 pub use operations::{operations, Operation};
 pub use place::{doubt, Doubt};
 pub use query::{export, newest_first, select, Query, Skipped};

@@ -136,11 +136,20 @@ pub fn prunable(path: &Path, before: u64) -> Result<Option<Prune>> {
     }))
 }
 
+/// What goes on from the records that a prune removes.
+#[derive(Debug, Clone, Default)]
+pub struct Keep {
+    /// Records to write before the one that says what was removed: on disk with it, or not at all.
+    pub records: Vec<Draft>,
+    /// Members that this one has besides.
+    pub numbers: Vec<(&'static str, u64)>,
+}
+
 /// Removes whole old segments, after a record that says which. An interrupted one is finished by the next.
 ///
 /// # Errors
 /// As [`Journal::append`]; [`Kind::Permission`] where a segment is append-only, before anything is written.
-pub fn prune(path: &Path, boot: &str, before: u64) -> Result<Option<(Prune, Head)>> {
+pub fn prune(path: &Path, boot: &str, before: u64, keep: Keep) -> Result<Option<(Prune, Head)>> {
     let folder = Folder::open_private(path)?;
     let Some(plan) = prunable(path, before)? else { return Ok(None) };
     let segments: Vec<u64> = folder.segments()?.into_iter().filter(|first| *first <= plan.last).collect();
@@ -153,8 +162,11 @@ pub fn prune(path: &Path, boot: &str, before: u64) -> Result<Option<(Prune, Head
         .number("last", number(plan.last))
         .text("last_hash", &plan.last_hash)
         .list("files", &plan.files);
+    let draft = keep.numbers.iter().fold(draft, |draft, (key, count)| draft.number(key, number(*count)));
+    let mut drafts = keep.records;
+    drafts.push(draft);
     let mut journal = Journal::open(path, boot)?;
-    let head = journal.append(&[draft])?;
+    let head = journal.append(&drafts)?;
     let _lock = folder.lock(For::Writing, LOCK_WAIT)?;
     // A HEAD on disk that names a record of a removed segment would say that it is lost.
     journal.sync_mark()?;

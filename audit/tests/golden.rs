@@ -105,7 +105,7 @@ fn recipes() -> BTreeMap<&'static str, Make> {
     });
     all.insert("pruned", |folder| {
         write(folder, 12, 2_000);
-        prune(folder, "1c0ffee0", 12).unwrap().unwrap();
+        prune(folder, "1c0ffee0", 12, audit::Keep::default()).unwrap().unwrap();
         Vec::new()
     });
     all.insert("pruned-without-a-record", |folder| {

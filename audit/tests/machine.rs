@@ -380,12 +380,12 @@ fn with_append_only_segments_everything_works_and_pruning_asks_to_lift_that() {
     let report = verify(&folder, &Against::default(), &|_, _| {}).unwrap();
     assert_eq!((report.verdict(), report.healed.len()), (Verdict::Sound, 1), "{report}");
     let before = report.head.unwrap();
-    let refused = audit::prune(&folder, "1c0ffee0", 20).unwrap_err();
+    let refused = audit::prune(&folder, "1c0ffee0", 20, audit::Keep::default()).unwrap_err();
     assert_eq!(refused.kind(), Kind::Permission);
     assert!(refused.hint().contains("chattr -a /"), "{}", refused.hint());
     assert_eq!(audit::head(&folder).unwrap().head, before, "a refused prune has written nothing");
     assert!(all("-a"));
-    let (pruned, _) = audit::prune(&folder, "1c0ffee0", 20).unwrap().unwrap();
+    let (pruned, _) = audit::prune(&folder, "1c0ffee0", 20, audit::Keep::default()).unwrap().unwrap();
     assert!(pruned.last < 20);
     let report = verify(&folder, &Against::default(), &|_, _| {}).unwrap();
     assert_eq!(report.verdict(), Verdict::Sound, "{report}");

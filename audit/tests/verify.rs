@@ -212,7 +212,7 @@ fn a_checkpoint_from_before_what_is_left_is_no_comparison() {
     let folder = scratch.journal();
     let mut journal = Journal::open_with(&folder, "b", std::time::Duration::ZERO, 1000).unwrap();
     let heads: Vec<Head> = (0..20).map(|_| journal.append(&[Draft::new("note")]).unwrap()).collect();
-    audit::prune(&folder, "b", 12).unwrap().unwrap();
+    audit::prune(&folder, "b", 12, audit::Keep::default()).unwrap().unwrap();
     let report = check_with(&folder, &heads[1..2]);
     assert_eq!(report.verdict(), Verdict::Sound);
     assert!(report.to_string().contains("compared with no checkpoint from elsewhere"), "{report}");

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod carried;
 pub mod coverage;
 mod entry;
 #[cfg(test)]
@@ -14,9 +15,11 @@ mod place;
 mod shown;
 pub mod stays;
 mod step;
+mod sum;
 mod told;
 mod uptime;
 
+pub use carried::{Carried, Prune, Recorded};
 pub use entry::{
     Device, DeviceEvent, Entry, Identity, Lost, Qube, QubeEvent, Recorder, RecorderPhase, Stay, StayEvent,
 };
@@ -24,5 +27,6 @@ pub use moment::{seconds, Moment};
 pub use operation::{Consent, OperationPhase, OperationRecord, Start};
 pub use place::Place;
 pub use step::{Details, StepName, StepPhase, StepRecord};
+pub use sum::Sum;
 pub use told::{journal_boot, up, Told, What};
 pub use uptime::Uptime;

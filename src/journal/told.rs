@@ -1,5 +1,6 @@
 //! One thing the journal tells, with its place: for everything that looks back.
 
+use super::carried::{Carried, Prune, Recorded};
 use super::{Entry, Moment, OperationPhase, OperationRecord, Uptime};
 use crate::names::Sbdf;
 use audit::Record;
@@ -21,7 +22,11 @@ pub enum What {
     /// A repair accepted that records are gone or altered here.
     Gap,
     /// Older records were removed on purpose.
-    Pruned,
+    Pruned(Prune),
+    /// A qube had a device, say records that were removed.
+    Carried(Carried),
+    /// What a device was, say records that were removed.
+    Recorded(Recorded),
 }
 
 /// A record with its place. Places are numbers of the journal, which only rise; times may step.
@@ -50,7 +55,9 @@ impl Told {
     pub fn read(record: &Record) -> Option<Self> {
         let what = match record.kind() {
             "gap" => What::Gap,
-            "pruned" => What::Pruned,
+            "pruned" => What::Pruned(Prune::read(record)),
+            "had" => What::Carried(Carried::read(record)?),
+            "known" => What::Recorded(Recorded::read(record)?),
             // It was where others could have written it, or did not verify there.
             "moved" if record.text("why").is_some() => What::Gap,
             "op" => match OperationRecord::read(record)? {

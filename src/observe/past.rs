@@ -82,7 +82,7 @@ fn alternatives(functions: &[Named], boot: &str) -> Vec<Vec<Condition>> {
         vec![kind("moved")],
         vec![kind("qube"), is("event", "label")],
     ];
-    for kind in ["stay", "device", "op"].map(kind) {
+    for kind in ["stay", "had", "device", "known", "op"].map(kind) {
         // A serial number that cannot be read may be any: then the fold has to tell.
         if functions.is_empty() || functions.iter().any(|one| one.id.ends_with(UNREAD)) {
             any.push(vec![kind]);

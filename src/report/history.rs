@@ -125,8 +125,12 @@ pub fn history_block(case: &Case) -> String {
             line(&format!("its identity is as recorded {time}"));
         }
     }
-    if case.past.pruned {
-        line("older records were removed on purpose (pruned)");
+    if let Some(prune) = case.past.pruned {
+        line(if prune.forgotten {
+            "older records were removed on purpose (pruned); which qubes had it then is not known"
+        } else {
+            "older records were removed on purpose (pruned); which qubes had it then was kept"
+        });
     }
     block
 }

@@ -17,6 +17,7 @@ pub fn of_record(record: &Record) -> String {
             "step" => StepRecord::read(record).map_or_else(String::new, |it| step(&it)),
             "genesis" => "the journal begins".to_owned(),
             "segment" | "torn" | "gap" | "pruned" | "moved" => of_journal(record),
+            "had" => had(record),
             _ => members(record),
         },
     }
@@ -173,6 +174,14 @@ fn of_journal(record: &Record) -> String {
         }
         _ => format!("records {} to {} were removed on purpose", number("first"), number("last")),
     }
+}
+
+/// What was kept of pruned records.
+fn had(record: &Record) -> String {
+    let text = |key: &str| record.text(key).unwrap_or("?");
+    let times = record.number("stays").map_or("?".to_owned(), |number| number.to_string());
+    let last = second(text("last")).replace('T', " ");
+    format!("{} had it in earlier boots ({times} times, last {last}), says what was pruned", text("qube"))
 }
 
 /// A record of a kind that no sentence is made for: its members.

@@ -24,7 +24,7 @@ pub use outcome::{Ending, Outcome, StepReport};
 pub use record::Record;
 pub use recover::{pending, settle, settle_gone, Interrupted};
 pub use several::{carry_out, sum, Aim, Ended, Task, Watch};
-pub use turn::Turn;
+pub use turn::{nothing_pending, Turn};
 pub use unassign::can_unassign;
 pub use unsettled::Unsettled;
 

@@ -60,7 +60,10 @@ impl<'a> Turn<'a> {
 }
 
 /// Refuses beside an operation that was interrupted and is not settled yet.
-fn nothing_pending(journal: &Path) -> Result<(), Failure> {
+///
+/// # Errors
+/// Exit 8; or the journal cannot be read.
+pub fn nothing_pending(journal: &Path) -> Result<(), Failure> {
     let Some(found) = pending(journal)? else { return Ok(()) };
     Err(Failure::new(
         Exit::Pending,

@@ -30,6 +30,7 @@ mod place;
 mod policy;
 mod privilege;
 mod prompt;
+mod prune;
 mod readme;
 mod reboot;
 mod recorder;

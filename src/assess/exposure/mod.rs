@@ -9,6 +9,7 @@
 //!
 //! What was imported adds stays; it covers nothing.
 
+mod carried;
 mod had;
 mod moved;
 mod stays;
@@ -22,7 +23,8 @@ pub use stays::Before;
 use super::identity::{differences, fill, same};
 use crate::journal::coverage::{Coverage, Covered};
 use crate::journal::{
-    Device, DeviceEvent, Entry, Identity, Moment, Place, QubeEvent, RecorderPhase, Stay, Told, Uptime, What,
+    Device, DeviceEvent, Entry, Identity, Moment, Place, Prune, QubeEvent, RecorderPhase, Stay, Told, Uptime,
+    What,
 };
 use crate::names::{DriverName, Owner, Sbdf};
 use crate::observe::past::{Journal, Named};
@@ -122,8 +124,8 @@ pub struct Past {
     pub journal: Journal,
     /// Repairs that accepted a loss.
     pub repairs: u64,
-    /// Whether older records were removed on purpose.
-    pub pruned: bool,
+    /// What is left of older records that were removed on purpose; `None` where none were.
+    pub pruned: Option<Prune>,
     /// By function.
     pub of: BTreeMap<Sbdf, Exposure>,
 }
@@ -132,7 +134,7 @@ impl Past {
     /// The past of nothing, for what asks nothing of it.
     #[must_use]
     pub fn not_asked() -> Self {
-        Self { journal: Journal::Absent, repairs: 0, pruned: false, of: BTreeMap::new() }
+        Self { journal: Journal::Absent, repairs: 0, pruned: None, of: BTreeMap::new() }
     }
 }
 
@@ -145,7 +147,7 @@ pub struct Fold {
     of: BTreeMap<Sbdf, One>,
     coverage: Coverage,
     repairs: u64,
-    pruned: bool,
+    pruned: Option<Prune>,
 }
 
 /// What is gathered of one function.
@@ -196,7 +198,7 @@ impl Fold {
             of,
             coverage: Coverage::default(),
             repairs: 0,
-            pruned: false,
+            pruned: None,
         }
     }
 
@@ -210,7 +212,13 @@ impl Fold {
         }
         match &told.what {
             What::Gap => self.repairs += 1,
-            What::Pruned => self.pruned = true,
+            What::Pruned(prune) => {
+                self.repairs += prune.repairs;
+                let forgotten = self.pruned.is_some_and(|earlier| earlier.forgotten) || prune.forgotten;
+                self.pruned = Some(Prune { forgotten, ..*prune });
+            }
+            What::Carried(it) => self.carried(it),
+            What::Recorded(it) => self.recorded(it),
             What::Operation { command, bdf } if now => {
                 if let Some(one) = self.of.get_mut(bdf) {
                     if one.operations.len() >= MOST_OPERATIONS {

@@ -1,11 +1,11 @@
 //! The stays of one function: those of this boot one by one, those of earlier boots by qube.
 
 use crate::journal::stays::{add, Ended, Stayed, Stays};
-use crate::journal::{Device, Moment, Place, Stay};
+use crate::journal::{Carried, Device, Moment, Place, Stay};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many qubes of earlier boots are kept.
-const MOST_QUBES: usize = 256;
+pub(super) const MOST_QUBES: usize = 256;
 
 /// What a qube of earlier boots did with it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -37,6 +37,14 @@ pub struct Before {
     place: u64,
 }
 
+impl Before {
+    /// Of records that were removed: older than all that is told one by one. What it adds up to is added by the caller.
+    pub(super) fn kept(it: &Carried, moved: bool, perhaps: bool) -> Self {
+        let (qube, boot) = (it.qube.clone(), it.boot.clone());
+        Self { qube, boot, moved, perhaps, imported: it.imported, ..Self::default() }
+    }
+}
+
 /// Whether a record of an earlier boot is surely of this function, and stood at its address then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Earlier {
@@ -56,8 +64,8 @@ pub struct Lives {
     earlier: Stays,
     imported: Stays,
     flags: BTreeMap<u64, Earlier>,
-    before: BTreeMap<String, Before>,
-    more_before: u64,
+    pub(super) before: BTreeMap<String, Before>,
+    pub(super) more_before: u64,
 }
 
 impl Lives {

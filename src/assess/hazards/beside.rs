@@ -138,7 +138,8 @@ fn holders(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<Holder> {
             }),
         }
     }
-    if exposure.is_some_and(|it| it.more_stays > 0 || it.more_before > 0) {
+    let forgotten = past.pruned.is_some_and(|prune| prune.forgotten);
+    if forgotten || exposure.is_some_and(|it| it.more_stays > 0 || it.more_before > 0) {
         let who = "more qubes".to_owned();
         all.push(Holder { name: String::new(), who, labels: Vec::new(), live: false, earlier: false });
     }

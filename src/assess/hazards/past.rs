@@ -30,7 +30,8 @@ pub fn past(dom0: &Dom0, function: &Function, state: &State, past: &Past) -> Vec
             format!("rdm_policy=relaxed for {}", few(&relaxed)),
         ));
     }
-    hazards.extend(exposure.and_then(|exposure| before(dom0, exposure)));
+    let forgotten = past.pruned.is_some_and(|prune| prune.forgotten);
+    hazards.extend(exposure.and_then(|exposure| before(dom0, exposure, forgotten)));
     hazards.extend(known(dom0, state, past, exposure, &had));
     hazards.extend(journal_broken(past));
     hazards.extend(exposure.and_then(changed));
@@ -86,8 +87,8 @@ fn exposed(dom0: &Dom0, had: &Had) -> Hazard {
 }
 
 /// Qubes of earlier boots.
-fn before(dom0: &Dom0, exposure: &Exposure) -> Option<Hazard> {
-    if exposure.before.is_empty() && exposure.more_before == 0 {
+fn before(dom0: &Dom0, exposure: &Exposure, forgotten: bool) -> Option<Hazard> {
+    if exposure.before.is_empty() && exposure.more_before == 0 && !forgotten {
         return None;
     }
     let words = |one: &Before| {
@@ -111,8 +112,11 @@ fn before(dom0: &Dom0, exposure: &Exposure) -> Option<Hazard> {
     if rest > 0 || exposure.more_before > 0 {
         all.push("and more qubes".to_owned());
     }
+    if forgotten {
+        all.push("records were pruned, and which qubes they told of was not kept".to_owned());
+    }
     let unknown = |one: &Before| one.unlabelled || one.labels.is_empty();
-    let unlabelled = exposure.more_before > 0 || exposure.before.iter().any(unknown);
+    let unlabelled = forgotten || exposure.more_before > 0 || exposure.before.iter().any(unknown);
     let mut hazard = Hazard::new(
         HazardId::ExposedBefore,
         "a qube had it in an earlier boot: neither a reboot nor a reset clears its firmware",

@@ -123,7 +123,7 @@ impl Situation {
             past: Past {
                 journal: Journal::Read { odd: 0 },
                 repairs: 0,
-                pruned: false,
+                pruned: None,
                 of: BTreeMap::from([(nic, heard())]),
             },
             named: None,

@@ -14,26 +14,56 @@ mod verify;
 
 use super::Context;
 use crate::cli::audit::{AuditCommand, PruneArgs};
+use crate::cli::JOURNAL;
 use crate::error::{Exit, Failure};
 use crate::journal::Moment;
 use crate::names::Sbdf;
 use crate::observe;
 use crate::system::confine::{confine, Needs};
+use crate::system::lock::OperationLock;
 
 /// The command's name in documents, and how it ended.
 pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<Exit, Failure>) {
+    // Taken before rights are given up.
+    let _lock = match lock(context, command) {
+        Ok(lock) => lock,
+        Err(failure) => return (name(command), Err(failure)),
+    };
     // What cannot be given up stays, as with any program; where somebody wants to know, /proc/PID/status tells.
     let _ = confine(&needs(context, command));
+    let result = match command {
+        AuditCommand::Log(args) => log::run(context, args),
+        AuditCommand::Show { what } => show::run(context, what),
+        AuditCommand::Timeline(args) => timeline::run(context, args),
+        AuditCommand::Verify(args) => verify::run(context, args),
+        AuditCommand::Checkpoint { to } => checkpoint::run(context, to),
+        AuditCommand::Import(args) => import::run(context, args),
+        AuditCommand::Export => export::run(context),
+        AuditCommand::Repair => repair::run(context),
+        AuditCommand::Prune(args) => prune::run(context, args),
+    };
+    (name(command), result)
+}
+
+/// What takes records away, or accepts that they are gone, does so beside no operation.
+fn lock(context: &Context, command: &AuditCommand) -> Result<Option<OperationLock>, Failure> {
+    let takes = matches!(command, AuditCommand::Repair | AuditCommand::Prune(PruneArgs { yes: true, .. }));
+    // A copy is nobody's.
+    let own = context.journal == context.root.path(JOURNAL) && context.journal.exists();
+    (takes && own).then(|| OperationLock::take(&context.root, name(command))).transpose()
+}
+
+fn name(command: &AuditCommand) -> &'static str {
     match command {
-        AuditCommand::Log(args) => ("audit-log", log::run(context, args)),
-        AuditCommand::Show { what } => ("audit-show", show::run(context, what)),
-        AuditCommand::Timeline(args) => ("audit-timeline", timeline::run(context, args)),
-        AuditCommand::Verify(args) => ("audit-verify", verify::run(context, args)),
-        AuditCommand::Checkpoint { to } => ("audit-checkpoint", checkpoint::run(context, to)),
-        AuditCommand::Import(args) => ("audit-import", import::run(context, args)),
-        AuditCommand::Export => ("audit-export", export::run(context)),
-        AuditCommand::Repair => ("audit-repair", repair::run(context)),
-        AuditCommand::Prune(args) => ("audit-prune", prune::run(context, args)),
+        AuditCommand::Log(_) => "audit-log",
+        AuditCommand::Show { .. } => "audit-show",
+        AuditCommand::Timeline(_) => "audit-timeline",
+        AuditCommand::Verify(_) => "audit-verify",
+        AuditCommand::Checkpoint { .. } => "audit-checkpoint",
+        AuditCommand::Import(_) => "audit-import",
+        AuditCommand::Export => "audit-export",
+        AuditCommand::Repair => "audit-repair",
+        AuditCommand::Prune(_) => "audit-prune",
     }
 }
 

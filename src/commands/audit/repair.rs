@@ -3,14 +3,19 @@
 use super::{boot, failure, Context};
 use crate::error::{Exit, Failure};
 use crate::report::{emit, json};
+use crate::run::nothing_pending;
 use serde_json::json;
 
 /// Runs it.
 ///
 /// # Errors
-/// The journal cannot be read or written.
+/// Exit 8: an operation is pending, and can be settled. The journal cannot be read or written.
 pub fn run(context: &Context) -> Result<Exit, Failure> {
     context.journal_is_safe()?;
+    // Where no record can be written, `recover` cannot settle anything before this has mended it.
+    if !matches!(audit::head(&context.journal), Err(error) if error.kind() == audit::Kind::Broken) {
+        nothing_pending(&context.journal)?;
+    }
     let head = audit::repair(&context.journal, &boot(context)).map_err(|error| failure(&error))?;
     if context.json {
         let members = json!({ "repaired": head.is_some(), "gap": head.map(|head| head.seq), "head": head.map(|head| head.short()) });

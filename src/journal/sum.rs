@@ -1,0 +1,145 @@
+//! What the records that a prune removes tell of devices, added up: a pure fold. What goes on from it makes no device look
+//! cleaner than the records did.
+
+use super::carried::{Carried, Prune, Recorded};
+use super::stays::{Ended, Stayed, Stays};
+use super::{Device, Entry, Moment, Place, QubeEvent, Stay, Told, What};
+use crate::names::Sbdf;
+use audit::Draft;
+use std::collections::BTreeMap;
+
+/// So many qubes of devices, and so many identities, are carried over. Where there were more, all counts as forgotten.
+const MOST: usize = 4096;
+
+/// The sum.
+#[derive(Default)]
+pub struct Sum {
+    /// The boot that is being told of; imports, which may be of any.
+    boot: String,
+    earlier: Stays,
+    imported: Stays,
+    had: BTreeMap<(String, Sbdf, String), Carried>,
+    known: BTreeMap<(Sbdf, String), Recorded>,
+    prune: Prune,
+}
+
+impl Sum {
+    /// Takes one record, in the journal's order.
+    pub fn tell(&mut self, told: &Told) {
+        match &told.what {
+            What::Gap => self.prune.repairs += 1,
+            What::Pruned(before) => {
+                self.prune.repairs += before.repairs;
+                self.prune.forgotten |= before.forgotten;
+            }
+            What::Carried(it) => self.carried(it),
+            What::Recorded(it) => {
+                let key = (it.bdf, it.identity.id.clone());
+                if self.has_room(self.known.contains_key(&key), self.known.len()) {
+                    self.known.entry(key).or_insert_with(|| it.clone());
+                }
+            }
+            What::Entry(Entry::Stay(it)) => self.stay(told, it),
+            What::Entry(Entry::Device(it)) => self.device(told, it),
+            What::Entry(Entry::Qube(it)) if it.event == QubeEvent::Label => {
+                for stays in [&mut self.earlier, &mut self.imported] {
+                    stays.relabelled(&it.qube, &it.label);
+                }
+                let of_it = self.had.values_mut().filter(|one| one.qube == it.qube);
+                of_it.filter(|_| !it.label.is_empty()).for_each(|one| {
+                    one.labels.insert(it.label.clone());
+                });
+            }
+            What::Entry(_) | What::Operation { .. } => {}
+        }
+    }
+
+    /// The records that go on, and the numbers that the record of the prune has besides.
+    #[must_use]
+    pub fn finish(mut self) -> (Vec<Draft>, [(&'static str, u64); 3]) {
+        self.flush();
+        self.imported.finish().into_iter().for_each(|stayed| self.stayed(stayed));
+        let had = self.had.values().map(Carried::draft);
+        let drafts: Vec<Draft> = had.chain(self.known.values().map(Recorded::draft)).collect();
+        let kept = u64::try_from(drafts.len()).unwrap_or(u64::MAX);
+        let Prune { forgotten, repairs } = self.prune;
+        (drafts, [("kept", kept), ("repairs", repairs), ("forgotten", u64::from(forgotten))])
+    }
+
+    fn has_room(&mut self, known: bool, count: usize) -> bool {
+        let room = known || count < MOST;
+        self.prune.forgotten |= !room;
+        room
+    }
+
+    fn carried(&mut self, it: &Carried) {
+        let key = (it.id.clone(), it.bdf, it.qube.clone());
+        if let Some(one) = self.had.get_mut(&key) {
+            one.add(it);
+        } else if self.has_room(false, self.had.len()) {
+            self.had.insert(key, it.clone());
+        }
+    }
+
+    fn stay(&mut self, told: &Told, it: &Stay) {
+        let imported = it.source.starts_with("import:");
+        let time = if imported { Moment::parse(&it.at) } else { told.time };
+        let place = Place { seq: told.seq, time, up: told.up };
+        if !imported && self.boot != told.boot {
+            self.flush();
+            self.boot.clone_from(&told.boot);
+        }
+        let (stays, boot) =
+            if imported { (&mut self.imported, "") } else { (&mut self.earlier, told.boot.as_str()) };
+        let (_, dropped) = stays.take(place, boot, it);
+        dropped.into_iter().for_each(|stayed| self.stayed(stayed));
+    }
+
+    fn flush(&mut self) {
+        self.earlier.finish().into_iter().for_each(|stayed| self.stayed(stayed));
+    }
+
+    /// A stay that no later record adds to.
+    fn stayed(&mut self, stayed: Stayed) {
+        let imported = stayed.is_imported();
+        let Stayed { stay, relabelled, from, to, boot, latest, .. } = stayed;
+        let end = match to {
+            Ended::At(time) => time,
+            Ended::By(_) | Ended::Open => None,
+        };
+        let times = || from.into_iter().chain(latest.1).chain(end);
+        let labels = std::iter::once(stay.label.clone()).chain(relabelled);
+        self.carried(&Carried {
+            bdf: stay.bdf,
+            id: stay.id,
+            unlabelled: stay.label.is_empty(),
+            labels: labels.filter(|label| !label.is_empty()).collect(),
+            network: stay.network,
+            options: stay.options.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect(),
+            stays: 1,
+            first: times().min(),
+            last: times().max(),
+            qube: stay.qube,
+            boot,
+            imported,
+        });
+    }
+
+    /// What it was last, with what only earlier records tell of it.
+    fn device(&mut self, told: &Told, it: &Device) {
+        let key = (it.bdf, it.identity.id.clone());
+        let known = self.known.contains_key(&key);
+        if it.identity.id.is_empty()
+            || it.source.starts_with("import:")
+            || !self.has_room(known, self.known.len())
+        {
+            return;
+        }
+        let now =
+            Recorded { bdf: it.bdf, identity: it.identity.clone(), time: told.time, boot: told.boot.clone() };
+        let before = self.known.insert(key, now.clone()).filter(|_| now.identity.rom_sha256.is_empty());
+        if let Some((one, before)) = self.known.get_mut(&(now.bdf, now.identity.id)).zip(before) {
+            one.identity.rom_sha256 = before.identity.rom_sha256;
+        }
+    }
+}
