@@ -22,6 +22,7 @@ mod hazards;
 mod history;
 mod import;
 mod in_use;
+mod journals;
 mod log;
 mod machine;
 mod move_journal;
