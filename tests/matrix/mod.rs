@@ -107,8 +107,15 @@ fn what_the_kernel_knows_better_than_config_space_is_no_sign_of_an_altered_devic
     let scenario = Scenario { command: "reattach", kind: Kind::Nic, found: Found::Held };
     let run = |change: fn(&mut Device)| {
         let machine = scenario.machine();
-        change(machine.state().world.devices.get_mut(BDF).unwrap());
-        machine.state().changed();
+        {
+            let mut state = machine.state();
+            let mut physical = state.world.devices[BDF].clone();
+            (physical.driver, physical.slot) = (Some("e1000e".to_owned()), false);
+            physical.owner = Owner::Dom0;
+            state.world.devices.insert("0000:00:06.0".to_owned(), physical);
+            change(state.world.devices.get_mut(BDF).unwrap());
+            state.changed();
+        }
         let ran = machine.run(&scenario.arguments());
         let text = crate::model::folded(&ran.text);
         (ran.status, text, ends::journal(&machine))

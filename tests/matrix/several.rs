@@ -4,7 +4,7 @@
 use super::ends::{hold, of, Broken, Stands};
 use super::scenario::{Found, Kind, Scenario, BDF};
 use super::{calls, chosen, played, possible, WORKERS};
-use crate::model::acting::{Actor, Fault, Machine, World};
+use crate::model::acting::{Actor, Fault, Machine, Owner, World};
 use audit::{Draft, Journal};
 use nix::sys::signal::Signal;
 
@@ -141,6 +141,46 @@ fn after_a_hang_nothing_more_is_begun_and_recover_settles_both() {
         let device = &state.world.devices[bdf];
         assert_eq!((device.driver.as_deref(), device.pinned.as_deref()), (Some("pciback"), None), "{bdf}");
     }
+}
+
+/// Its physical function is dom0's when it is planned; then a qube gets that one, whose requests cannot be told from its own.
+#[test]
+fn a_function_is_not_let_out_of_quarantine_beside_one_that_a_qube_got_since() {
+    if !possible() {
+        return;
+    }
+    let arguments =
+        ["reattach", BDF, "--timeout", "70", "--accept", "exposed:sys-net,unknown-history,network"];
+    let prepared = || {
+        let machine = machine(TWO);
+        {
+            let mut state = machine.state();
+            let physical = state.world.devices.get_mut(TWO).unwrap();
+            (physical.driver, physical.slot, physical.owner) =
+                (Some("e1000e".to_owned()), false, Owner::Dom0);
+            state.world.devices.get_mut(BDF).unwrap().physical = Some(TWO);
+            state.changed();
+        }
+        machine
+    };
+    let undisturbed = prepared();
+    let ran = undisturbed.run(&arguments);
+    assert_eq!(ran.status, Some(0), "{}", ran.text);
+    let ops = undisturbed.state().ops.clone();
+    let unbind = ops.iter().position(|op| op.writes && op.path.ends_with("pciback/unbind")).unwrap();
+
+    let machine = prepared();
+    machine.arm(unbind, Fault::After(Actor::Qube));
+    let ran = machine.run(&arguments);
+    assert!(matches!(ran.status, Some(1 | 3)), "{:?} {}", ran.status, ran.text);
+    assert!(crate::model::folded(&ran.text).contains("their DMA cannot be told apart"), "{}", ran.text);
+    let device = machine.state().world.devices[BDF].clone();
+    assert_eq!(
+        (device.driver.as_deref(), device.owner),
+        (Some("pciback"), Owner::Quarantine),
+        "{}",
+        ran.text
+    );
 }
 
 fn is_returned(function: &serde_json::Value) -> bool {
