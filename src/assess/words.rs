@@ -2,6 +2,7 @@
 
 use super::exposure::{Ended, Gap};
 use crate::journal::Moment;
+use crate::names::to_the_second;
 
 /// `2026-11-22 13:47:51 UTC`.
 #[must_use]
@@ -10,8 +11,7 @@ pub fn when(moment: Moment) -> String {
 }
 
 fn second(moment: Moment) -> String {
-    let text = moment.to_string();
-    text.get(..19).unwrap_or(&text).replace('T', " ")
+    to_the_second(&moment.to_string())
 }
 
 /// From when to when: `2026-11-22 13:47:51 to 14:02:11 UTC`. What was not recorded is said to be so.

@@ -10,7 +10,7 @@ use crate::cli::RollbackArgs;
 use crate::consent::{is_reviewed, Accepted, Review};
 use crate::error::{Code, Exit, Failure};
 use crate::journal::Consent;
-use crate::names::Sbdf;
+use crate::names::{hex, Sbdf};
 use crate::observe::Sources;
 use crate::report::{common_hazards, complain, ending_block, json, note};
 use crate::run::{can_unassign, new_operation_ids, sum, Aim, Ended, Order, Record, Task, Turn};
@@ -88,7 +88,7 @@ fn identity(act: &Act, members: &[Member]) -> String {
         let (plan, why) = (member.plan_id(), member.why());
         hash.update(format!("{} {} {plan} {why}\n", member.taken.bdf, member.taken.driver));
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()).chars().take(16).collect()
 }
 
 /// One rollback: what it was called with, and what it found.

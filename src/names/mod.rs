@@ -11,6 +11,7 @@ mod hex;
 mod owner;
 mod qube;
 mod sbdf;
+mod seconds;
 mod standing;
 mod step;
 
@@ -20,5 +21,6 @@ pub use hex::{hex, unhex};
 pub use owner::Owner;
 pub use qube::QubeName;
 pub use sbdf::{DeviceArgument, Hop, Sbdf};
+pub use seconds::to_the_second;
 pub use standing::Standing;
 pub use step::Step;

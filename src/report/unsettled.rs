@@ -1,5 +1,6 @@
 //! What stands above an answer: an operation that is not settled, and a view that is not whole.
 
+use super::json::with;
 use super::text::{wrapped, WIDTH};
 use crate::run::{Interrupted, Unsettled};
 use console::style;
@@ -58,23 +59,16 @@ pub fn unsettled(unsettled: &Unsettled) -> (Value, Value) {
         Unsettled::Nothing => (Value::Null, Value::Null),
         Unsettled::Unknown(_) => (json!("unknown"), json!("unknown")),
         Unsettled::Pending { operation: one, rebooted } => {
-            let mut pending = operation(one);
-            if let Some(members) = pending.as_object_mut() {
-                members.insert("rebooted".to_owned(), json!(rebooted));
-            }
-            (pending, Value::Null)
+            (with(operation(one), json!({ "rebooted": rebooted })), Value::Null)
         }
         Unsettled::Running { holder, operation: found } => {
-            let mut running = found.as_deref().map_or_else(
+            let running = found.as_deref().map_or_else(
                 || json!({ "operation": null, "command": null, "bdf": null, "step": null }),
                 operation,
             );
-            if let Some(members) = running.as_object_mut() {
-                members.insert("command".to_owned(), json!(holder.command));
-                members.insert("process".to_owned(), json!(holder.process));
-                members.insert("seconds".to_owned(), json!(found.as_ref().and_then(|one| one.seconds())));
-            }
-            (Value::Null, running)
+            let seconds = found.as_ref().and_then(|one| one.seconds());
+            let holds = json!({ "command": holder.command, "process": holder.process, "seconds": seconds });
+            (Value::Null, with(running, holds))
         }
     }
 }

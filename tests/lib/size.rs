@@ -15,7 +15,7 @@ fn main() {
     }
     println!("{:>7}  lines in {} files (no blank lines, comments or tests)", lines(&all), all.len());
     let line = all.iter().flat_map(|file| {
-        file.text.lines().enumerate().map(move |(at, line)| (line.chars().count(), file, at + 1))
+        file.lines.iter().map(move |(at, line)| (line.chars().count(), file, *at))
     });
     if let Some((columns, file, at)) = line.max_by_key(|(columns, ..)| *columns) {
         println!("{columns:>7}  columns in the longest line, {}:{at}", file.path.display());

@@ -3,6 +3,7 @@
 use super::{failure, Context};
 use crate::error::{Code, Exit, Failure};
 use crate::journal::{OperationPhase, OperationRecord, StepName, StepPhase, StepRecord};
+use crate::names::to_the_second;
 use crate::report::text::wrapped;
 use crate::report::{emit, json, sentence};
 use audit::{Query, Record};
@@ -136,7 +137,7 @@ fn block(record: &Record) -> String {
         members.push_str(&format!("{key}={value}  "));
     }
     let moment = if record.kind() == "op" {
-        record.text("time").and_then(|time| time.get(..19)).unwrap_or("").replace('T', " ")
+        record.text("time").map(to_the_second).unwrap_or_default()
     } else {
         moment(record).to_owned()
     };

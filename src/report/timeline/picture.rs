@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use super::{Drawn, Lane, Operation, View};
 use crate::journal::Moment;
-use crate::names::Sbdf;
+use crate::names::{to_the_second, Sbdf};
 use crate::report::text::wrapped;
 use console::Style;
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ pub fn picture(drawn: &Drawn, view: &View) -> Vec<String> {
         .map(|(bdf, lane)| (*bdf, lane))
         .collect();
     let letters = Letters::of(&lanes, &axis);
-    let day = |moment: Moment| moment.to_string().get(..19).unwrap_or_default().replace('T', " ");
+    let day = |moment: Moment| to_the_second(&moment.to_string());
     let mut lines = vec![
         format!("{} to {} UTC, {} a column", day(view.from), day(view.to), axis.step()),
         String::new(),
@@ -207,7 +207,7 @@ fn listed(drawn: &Drawn, view: &View) -> Vec<String> {
         lines.push(format!("{left_out} earlier operations: `audit log`"));
     }
     for it in operations.into_iter().skip(left_out) {
-        let time = it.time.to_string().get(..19).unwrap_or_default().replace('T', " ");
+        let time = to_the_second(&it.time.to_string());
         let bdf = it.bdf.map(|bdf| bdf.to_string()).unwrap_or_default();
         let first = format!("^ {time}  {bdf:<12}  {:<8}  ", it.id);
         lines.extend(wrapped(&first, &format!("{}: {}", it.command, it.outcome)).lines().map(str::to_owned));

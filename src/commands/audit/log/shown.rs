@@ -1,6 +1,7 @@
 //! Records and operations as lines of a table: when, which function, what.
 
 use crate::journal::{OperationPhase, OperationRecord, StepPhase, StepRecord};
+use crate::names::to_the_second;
 use crate::report::sentence;
 use crate::report::text::wrapped;
 use audit::{Operation, Record};
@@ -55,5 +56,5 @@ pub fn outcome(operation: &Operation) -> String {
 
 /// The time to the second, in UTC.
 fn moment(record: &Record) -> String {
-    record.text("time").and_then(|time| time.get(..19)).unwrap_or("").replace('T', " ")
+    record.text("time").map(to_the_second).unwrap_or_default()
 }
