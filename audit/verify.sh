@@ -1,5 +1,5 @@
 #!/bin/sh
-# Verifies a journal without the program that wrote it: POSIX sh and awk, jq, sha256sum. The rules are those of
+# Verifies a journal without the program that wrote it: POSIX sh and awk, sha256sum. The rules are those of
 # qubes-dom0-pci-journal(5). Usage: verify.sh FOLDER [SEQ:HEX]...   Exit: 0 sound, 7 altered, 9 torn tail, 11 no journal,
 # 2 an argument is no checkpoint.
 set -u
@@ -37,33 +37,52 @@ if [ -f HEAD ] && [ "$(head -c 128 HEAD | wc -l)" -gt 0 ]; then
 fi >>"$work/left"
 cat "$work/given" "$work/left" >"$work/known"
 if [ ! -s "$work/segments" ]; then
-    [ -s "$work/left" ] && { echo "ALTERED: no segments, but something says that there were"; exit 7; }
+    { [ -s "$work/left" ] || [ -s checkpoints ]; } && { echo "ALTERED: no segments, but something says that there were"; exit 7; }
     echo "no journal there"
     exit 11
 fi
 
 # 1. Cut each segment into lines; put what each line's hash must cover (the object without its last member) in a file.
-#    A line that has not the shape of a record gets none, and nothing that it says counts. awk cannot hold NUL bytes: they become \001, which is as wrong.
+#    A line that has not the form of a record gets none: that is a flat object of strings (in which only " and \ are
+#    escaped), integers of at most 16 digits, true, false and lists of strings. What a torn, segment or pruned record says
+#    counts where it stands: behind time, boot, perhaps an operation, and the kind.
+#    awk cannot hold NUL bytes: they become \001, which is as wrong.
 mkdir "$work/bodies"
 : >"$work/lines"
-: >"$work/kinds"
+: >"$work/said"
 number=0
 while read -r segment; do
     number=$((number + 1))
     size=$(wc -c <"$segment")
     echo "$number $segment $size" >>"$work/parts"
-    tr '\000' '\001' <"$segment" | awk -v dir="$work/bodies" -v kinds="$work/kinds" -v part="$number" -v name="$segment" -v size="$size" '
-        BEGIN { at = 0; hex = "[0-9a-f]"; h8 = hex hex hex hex hex hex hex hex; h64 = h8 h8 h8 h8 h8 h8 h8 h8 }
+    tr '\000' '\001' <"$segment" | awk -v dir="$work/bodies" -v said="$work/said" -v part="$number" -v name="$segment" -v size="$size" '
+        function say(kind, number, text) { print part, NR, kind, number, text ~ /^[!-~]+$/ ? text : "-" >> said }
+        BEGIN {
+            at = 0; hex = "[0-9a-f]"; h8 = hex hex hex hex hex hex hex hex; h64 = h8 h8 h8 h8 h8 h8 h8 h8
+            text = "\"([] !#-[^-~]|\\\\[\"\\\\])*\""; plain = "\"[] !#-[^-~]*\""
+            digit = "[0-9]?"; digits = digit digit digit digit digit; count = "(0|[1-9]" digits digits digits ")"
+            form = "^\\{\"v\":1,\"prev\":\"" h64 "\",\"seq\":" count "(," text ":(" text "|-?" count "|true|false|\\[(" text "(," text ")*)?\\]))+$"
+            opening = "^,\"time\":" text ",\"boot\":" text "(,\"op\":" text ")?,\"kind\":"
+        }
         {
             n = length($0); feed = at + n < size; body = ""; prev = "-"; seq = -1; hash = "-"; time = "-"
-            if (n < 4096 && $0 !~ /[^ -~]/ && $0 ~ ("^\\{\"v\":1,\"prev\":\"" h64 "\",\"seq\":(0|[1-9][0-9]*),.*,\"hash\":\"" h64 "\"\\}$")) {
+            if (n < 4096 && $0 ~ (",\"hash\":\"" h64 "\"\\}$") && substr($0, 1, n - 75) ~ form && substr($0, 88, 17) + 0 < 9007199254740992) {
                 body = substr($0, 1, n - 75) "}"; prev = substr($0, 16, 64); hash = substr($0, n - 65, 64)
                 seq = substr($0, 88, 17) + 0
-                rest = substr($0, 88); sub(/^[0-9]+/, "", rest)
+                rest = substr(body, 88); sub(/^[0-9]+/, "", rest)
                 if (rest ~ /^,"time":"/) time = substr(rest, 10, 27)
                 file = sprintf("%s/%06d-%09d", dir, part, NR)
                 printf "%s", body > file; close(file)
-                if (body ~ /"kind":"(torn|pruned|segment)"/) print part, NR, body >> kinds
+                if (!sub(opening, "", rest)) rest = ""
+                split(rest, w, "[,:\"]+")
+                if (rest ~ ("^\"torn\",\"len\":" count ",\"sha256\":\"" h64 "\"")) say("torn", w[4], w[6])
+                else if (rest ~ ("^\"segment\",\"after\":" plain ",\"bytes\":" count)) {
+                    sub(/^"segment","after":"/, "", rest); after = rest; sub(/".*/, "", after)
+                    sub(/^[^"]*","bytes":/, "", rest); sub(/[^0-9].*/, "", rest)
+                    say("segment", rest, after)
+                }
+                else if (rest ~ ("^\"pruned\",\"first\":-?" count ",\"last\":" count ",\"last_hash\":\"" h64 "\"")) say("pruned", w[6], w[8])
+                else if (rest ~ /^"(torn|segment|pruned)"/) say(w[2], "-", "-")
             }
             print part, NR, name, at, n + feed, seq, prev, hash, time, at + n + 1
             at += n + feed
@@ -71,13 +90,7 @@ while read -r segment; do
 done <"$work/segments"
 find "$work/bodies" -type f -exec sha256sum {} + | sed 's|^\([0-9a-f]*\) .*/\([0-9]*\)-\([0-9]*\)$|\2 \3 \1|' | sort >"$work/hashes"
 
-# 2. What the torn, pruned and segment records say, read by jq: part, line, kind, number, text.
-jq -Rr 'index("{") as $at | .[:$at] + (.[$at:] | fromjson? | select(type == "object")
-    | if .kind == "torn" then [.kind, .len, .sha256] elif .kind == "pruned" then [.kind, .last, .last_hash] elif .kind == "segment" then [.kind, .bytes, .after] else empty end
-    | [.[0], (.[1] | if type == "number" and . >= 0 then . else "-" end), (.[2] | if type == "string" and test("^[!-~]+$") then . else "-" end)]
-    | map(tostring) | join(" "))' "$work/kinds" >"$work/said"
-
-# 3. Follow the chain.
+# 2. Follow the chain.
 awk '
     function wrong(what) { if (bad++ < 50) print "  " what }
     function sum(name, from, len,   command, got) {
@@ -90,7 +103,7 @@ awk '
     # The first two whole records of a segment, in its first 16384 bytes: a torn one may stand before the one that opens it.
     function open(p,   i) {
         first_whole = second_whole = 0
-        for (i = begin[p]; i <= stop[p] && at[i] + len[i] <= 16384 && !second_whole; i++)
+        for (i = begin[p]; i <= stop[p] && at[i] + len[i] - 1 <= 16384 && !second_whole; i++)
             if (whole[i]) { if (first_whole) second_whole = i; else first_whole = i }
     }
     # The name of each segment up to this one is the number that is due there, unless another record stands there.
@@ -137,7 +150,7 @@ awk '
                     was = j
                 }
             }
-            if (healed) { print "  healed: " region " bytes at " name[i] " byte " at[i] ", by record " seq[j]; take(j); i = j; continue }
+            if (healed) { print "  accounted for: " region " bytes at " name[i] " byte " at[i] ", by record " seq[j]; take(j); i = j; continue }
             if (part[i] == parts && !committed && !(any && most >= next_seq)) { torn = 1; break }
             wrong("at " name[i] " byte " at[i] ": no record " next_seq " that follows the one before")
             if (bad >= 50) break

@@ -5,8 +5,9 @@
 
 use std::io;
 
+use crate::form::Says;
 use crate::hash::{self, Hasher, HexHash, NO_HASH};
-use crate::record::{whole, Parts, Record, MAX_LINE};
+use crate::record::{whole, Parts, MAX_LINE};
 
 /// How much is read at once.
 pub(crate) const PIECE: usize = 256 * 1024;
@@ -188,12 +189,9 @@ impl Junk {
     }
 
     /// Whether this record, right behind, states exactly these bytes.
-    fn accounted_by(&self, line: &[u8]) -> bool {
-        Record::parse(line).is_some_and(|record| {
-            record.kind() == "torn"
-                && record.number("len").and_then(|len| u64::try_from(len).ok()) == Some(self.len)
-                && record.text("sha256") == Some(hash::as_str(&self.hasher.clone().finish()))
-        })
+    fn accounted_by(&self, parts: &Parts<'_>) -> bool {
+        let Says::Torn(Some((len, sha256))) = parts.says() else { return false };
+        len == self.len && sha256 == self.hasher.clone().finish()
     }
 }
 
@@ -240,7 +238,7 @@ pub(crate) fn follow(
         if let Some(parts) = record.filter(|parts| next.accepts(parts)) {
             let fits = match &junk {
                 None => true,
-                Some(region) => region.accounted_by(stretch.bytes),
+                Some(region) => region.accounted_by(&parts),
             };
             if fits {
                 if let Some(region) = junk.take() {

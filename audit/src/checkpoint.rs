@@ -114,8 +114,8 @@ fn last_head(snapshot: &Snapshot) -> Result<Head> {
         None => {
             let last = snapshot.segments.last().ok_or_else(|| broken("it has no records"))?;
             let opening = snapshot.opening(*last)?;
-            let (next, _) = opening.first().ok_or_else(|| broken("its last segment has no record"))?;
-            (0, *next, last.first)
+            let first = opening.first().ok_or_else(|| broken("its last segment has no record"))?;
+            (0, first.next, last.first)
         }
     };
     let mut next = next;
@@ -164,7 +164,8 @@ pub(crate) fn remembered(text: &[u8]) -> (Vec<Checkpoint>, u64) {
     let mut found = Vec::new();
     let mut unreadable = 0;
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let line = std::str::from_utf8(line).unwrap_or("");
+        // What is damaged in its time or place still says what the record was.
+        let line = String::from_utf8_lossy(line);
         let mut words = line.split(' ').skip(1);
         let read = words.next().zip(words.next()).filter(|(_, hex)| hex.len() == 64);
         match read.and_then(|(seq, hex)| Checkpoint::parse(&format!("{seq}:{hex}")).ok()) {

@@ -21,6 +21,7 @@ mod checkpoint;
 mod clock;
 mod error;
 mod follow;
+mod form;
 mod hash;
 mod head;
 mod journal;

@@ -6,12 +6,13 @@ use std::path::Path;
 use crate::chain::Next;
 use crate::checkpoint::{note, Checkpoint};
 use crate::error::{Error, Kind, Result};
+use crate::form::Says;
 use crate::hash;
 use crate::head::{segment_name, Head};
 use crate::journal::{Journal, SEGMENT_BYTES};
 use crate::record::Draft;
 use crate::report::Verdict;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Opening, Snapshot};
 use crate::store::{Folder, For, LOCK_WAIT};
 use crate::tail::{locate, Place};
 use crate::verify::{verify, Against};
@@ -79,8 +80,8 @@ pub fn last_repair(path: &Path) -> Result<Option<Checkpoint>> {
     let snapshot = Snapshot::take(path)?;
     for span in snapshot.segments.iter().rev() {
         let opening = snapshot.opening(*span)?;
-        if opening.iter().any(|(_, record)| record.kind() == "gap") {
-            let before = opening.first().and_then(|(next, _)| {
+        if opening.iter().any(|first| first.says() == Says::Gap) {
+            let before = opening.first().and_then(|Opening { next, .. }| {
                 Some(Head { seq: next.seq.checked_sub(1)?, hash: hash::from_hex(&next.prev)? })
             });
             return Ok(before.map(Checkpoint::from));
@@ -119,8 +120,8 @@ pub fn prunable(path: &Path, before: u64) -> Result<Option<Prune>> {
     let prev = snapshot
         .opening(*kept)?
         .first()
-        .filter(|(next, _)| next.seq == kept.first)
-        .map(|(next, _)| next.prev);
+        .filter(|first| first.next.seq == kept.first)
+        .map(|first| first.next.prev);
     let prev = prev.ok_or_else(|| {
         Error::new(
             Kind::Broken,

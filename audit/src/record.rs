@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::clock;
+use crate::form::{self, Says};
 use crate::hash::{self, HexHash};
 
 /// The longest line, its line feed included, in bytes.
@@ -305,7 +306,7 @@ pub(crate) struct Parts<'a> {
     /// The hash it claims.
     pub(crate) hash: &'a HexHash,
     /// From the comma after the number to the end of [`Parts::body`].
-    members: &'a [u8],
+    pub(crate) members: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
@@ -325,23 +326,64 @@ impl<'a> Parts<'a> {
             .unwrap_or_default()
     }
 
-    /// Whether it is a `torn` record, by what stands in it; its JSON has not been read.
-    // Asked for every record. Behind the time and the boot, or an operation besides, stands the kind in what is written
-    // here: one look tells. No string can feign it, because a quotation mark in one has a backslash before it.
+    /// What it says, as far as verifying depends on it.
+    pub(crate) fn says(&self) -> Says<'a> {
+        form::says(self.members)
+    }
+
+    /// Whether its members are those of a record.
+    pub(crate) fn is_flat(&self) -> bool {
+        form::is_flat(self.members)
+    }
+
+    /// Whether it is a `torn` record.
+    pub(crate) fn is_torn(&self) -> bool {
+        matches!(self.says(), Says::Torn(_))
+    }
+
+    /// Whether it is flat and no `torn` record.
+    // Asked for every record. In what is written here time, boot and operation have fixed lengths, and the kind stands at
+    // one of two places: one look tells, where no quotation mark and no backslash before them ends a string earlier.
     #[inline(always)]
-    pub(crate) fn says_torn(&self) -> bool {
-        const KIND: &[u8; 9] = b",\"kind\":\"";
-        const TORN: &[u8] = b"torn\"";
-        for at in [KIND_AT, KIND_AT + OP_MEMBER] {
-            match self.members.get(at..).and_then(<[u8]>::split_first_chunk) {
-                Some((member, kind)) if member == KIND => return kind.starts_with(TORN),
-                _ => {}
+    pub(crate) fn is_common(&self) -> bool {
+        match self.behind_opening() {
+            Some(rest) => {
+                !rest.starts_with(b",\"kind\":\"torn\"")
+                    && rest.starts_with(b",\"kind\":\"")
+                    && (form::is_plainly_flat(rest).is_some() || self.is_flat())
             }
+            None => !self.is_torn() && self.is_flat(),
         }
-        memchr::memmem::find(self.members, b",\"kind\":\"torn\"").is_some()
+    }
+
+    /// What follows time, boot and perhaps an operation, where they have the lengths that they have in what is written here.
+    #[inline(always)]
+    fn behind_opening(&self) -> Option<&'a [u8]> {
+        let (opening, rest) = self.members.split_first_chunk::<KIND_AT>()?;
+        let boot = opening.get(BOOT_AT..)?;
+        let framed = opening.starts_with(b",\"time\":\"")
+            && boot.starts_with(b"\",\"boot\":\"")
+            && marks(opening) == 8;
+        if !framed || opening.last() != Some(&b'"') {
+            return None;
+        }
+        match rest.split_first_chunk::<OP_MEMBER>() {
+            Some((op, rest)) if op.starts_with(b",\"op\":\"") => {
+                (marks(op) == 4 && op.last() == Some(&b'"')).then_some(rest)
+            }
+            _ => Some(rest),
+        }
     }
 }
 
+/// How many quotation marks and backslashes there are.
+#[inline(always)]
+fn marks(text: &[u8]) -> u8 {
+    text.iter().fold(0, |count, byte| count + u8::from(matches!(byte, b'"' | b'\\')))
+}
+
+/// How long `,"time":"` with its time is.
+const BOOT_AT: usize = 9 + clock::TEXT_LEN;
 /// How long `,"time":"` with its time and `,"boot":"` with eight digits are, in bytes.
 const KIND_AT: usize = 9 + clock::TEXT_LEN + 1 + 9 + 8 + 1;
 /// How long `,"op":"` with eight digits is.
@@ -443,7 +485,7 @@ fn printable(bytes: &[u8]) -> bool {
 
 /// A line that is a record: of the right shape, with a hash that holds and a `prev` that is one.
 pub(crate) fn whole(line: &[u8]) -> Option<Parts<'_>> {
-    split(line).filter(|parts| hash::from_hex(parts.prev).is_some() && parts.holds())
+    split(line).filter(|parts| hash::from_hex(parts.prev).is_some() && parts.is_flat() && parts.holds())
 }
 
 /// Whether every string in a value is printable.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::chain::{Lines, Next};
 use crate::error::{Error, Kind, Result};
+use crate::form::Says;
 use crate::hash::HexHash;
 use crate::head::Mark;
 use crate::record::{split, Record, MAX_LINE};
@@ -58,7 +59,7 @@ impl Snapshot {
     }
 
     /// As [`opening`], of one of its segments.
-    pub(crate) fn opening(&self, span: Span) -> Result<Vec<(Next, Record)>> {
+    pub(crate) fn opening(&self, span: Span) -> Result<Vec<Opening>> {
         opening(&self.open(span)?, span.size)
     }
 
@@ -88,8 +89,22 @@ impl Snapshot {
     }
 }
 
+/// One of the records that open a segment.
+pub(crate) struct Opening {
+    /// What it continues.
+    pub(crate) next: Next,
+    line: Vec<u8>,
+}
+
+impl Opening {
+    /// What it says.
+    pub(crate) fn says(&self) -> Says<'_> {
+        split(&self.line).map_or(Says::Other, |parts| parts.says())
+    }
+}
+
 /// The first records of a segment that are whole, at most two: a torn one may stand before the one that opens it.
-pub(crate) fn opening(segment: &Segment, size: u64) -> Result<Vec<(Next, Record)>> {
+pub(crate) fn opening(segment: &Segment, size: u64) -> Result<Vec<Opening>> {
     let mut lines = Lines::new(segment, 0, size.min(4 * MAX_LINE as u64));
     let mut found = Vec::new();
     while found.len() < 2 {
@@ -97,20 +112,19 @@ pub(crate) fn opening(segment: &Segment, size: u64) -> Result<Vec<(Next, Record)
         else {
             break;
         };
-        if let Some((parts, record)) = stretch.record().zip(Record::parse(stretch.bytes)) {
-            found.push((Next { seq: parts.seq, prev: *parts.prev }, record));
+        if let Some(parts) = stretch.record() {
+            let next = Next { seq: parts.seq, prev: *parts.prev };
+            found.push(Opening { next, line: stretch.bytes.to_vec() });
         }
     }
     Ok(found)
 }
 
 /// The journal's id, from the records that open a segment.
-pub(crate) fn journal_id(opening: &[(Next, Record)]) -> Option<String> {
-    opening
-        .iter()
-        .find_map(|(_, record)| match record.kind() {
-            "genesis" => record.text("id"),
-            _ => record.text("journal"),
-        })
-        .map(str::to_owned)
+pub(crate) fn journal_id(opening: &[Opening]) -> Option<String> {
+    opening.iter().find_map(|first| {
+        let record = Record::parse(&first.line)?;
+        let key = if record.kind() == "genesis" { "id" } else { "journal" };
+        record.text(key).map(str::to_owned)
+    })
 }

@@ -18,12 +18,13 @@ use memchr::memmem::Finder;
 use crate::chain::{follow, Junk, Lines, Next, Source, Step, PIECE};
 use crate::checkpoint::{remembered, Checkpoint};
 use crate::error::{Error, Result};
+use crate::form::Says;
 use crate::hash::{self, HexHash};
 use crate::head::{segment_name, Head};
 use crate::lanes::Lanes;
-use crate::record::{shape, split, Parts, Record, MAX_LINE};
+use crate::record::{shape, split, Parts, MAX_LINE};
 use crate::report::{Comparison, Finding, Outcome, Place, Report, Witness, Wrong};
-use crate::snapshot::{Snapshot, Span};
+use crate::snapshot::{Opening, Snapshot, Span};
 use crate::store::Segment;
 use crate::tail::{record_ending_at, WINDOW};
 
@@ -69,6 +70,15 @@ pub fn verify(path: &Path, against: &Against, progress: &(dyn Fn(u64, u64) + Syn
     let mut walk = Walk::new(&snapshot, &witnesses);
     walk.report.journal = snapshot.journal_id()?;
     walk.report.mark_missing = snapshot.mark.is_none();
+    if snapshot.segments.is_empty() && witnesses.is_empty() {
+        let what = "the records are gone: there is only a file checkpoints, in which nothing is readable";
+        walk.report.findings.push(Finding {
+            wrong: Wrong::Missing,
+            seq: 0,
+            place: None,
+            what: what.to_owned(),
+        });
+    }
     walk.report.checkpoint_lines_unreadable = unreadable + u64::from(snapshot.checkpoints.more);
     let start = match &against.from {
         None => walk.begin()?,
@@ -138,10 +148,9 @@ struct Pruned {
 }
 
 impl Pruned {
-    fn read(line: &[u8]) -> Option<Self> {
-        let record = Record::parse(line).filter(|record| record.kind() == "pruned")?;
-        let last = u64::try_from(record.number("last")?).ok()?;
-        Some(Self { seq: record.seq(), last, hash: record.text("last_hash")?.to_owned() })
+    fn read(parts: &Parts<'_>) -> Option<Self> {
+        let Says::Pruned(Some((last, hash))) = parts.says() else { return None };
+        Some(Self { seq: parts.seq, last, hash: String::from_utf8_lossy(hash).into_owned() })
     }
 }
 
@@ -271,7 +280,7 @@ fn quick(
         while let Some((begins, line)) = line() {
             let Some(parts) = shape(line) else { return Ok(None) };
             // What it accounts for is no record: where it stands, the slow path has to look.
-            if parts.says_torn() {
+            if !parts.is_common() {
                 return Ok(None);
             }
             lanes.take(line, &parts);
@@ -337,7 +346,7 @@ fn add(
         sum.found.push((parts.seq, *parts.hash));
     }
     if finder.is_some_and(|finder| finder.find(line).is_some()) {
-        sum.pruned.extend(Pruned::read(line));
+        sum.pruned.extend(Pruned::read(parts));
     }
     true
 }
@@ -381,8 +390,8 @@ impl<'a> Walk<'a> {
         if let Some(index) = self.snapshot.segments.iter().position(|span| span.first == kept.seq + 1) {
             let span = self.snapshot.segments.get(index).copied().unwrap_or(Span { first: 0, size: 0 });
             let opening = self.snapshot.opening(span)?;
-            if let Some((next, _)) =
-                opening.first().filter(|(next, _)| next.seq == kept.seq + 1 && kept.is(&next.prev))
+            if let Some(Opening { next, .. }) =
+                opening.first().filter(|it| it.next.seq == kept.seq + 1 && kept.is(&it.next.prev))
             {
                 return Ok(Some(Start { index, offset: 0, next: Some(*next), pruned: false }));
             }
@@ -449,33 +458,34 @@ impl<'a> Walk<'a> {
     /// What is expected at the beginning of a segment, and whether what opens it says so too.
     fn enter(&mut self, index: usize, span: Span, next: Option<Next>) -> Result<Next> {
         let opening = self.snapshot.opening(span)?;
-        if let Some((gap, _)) = opening.iter().find(|(_, record)| record.kind() == "gap") {
-            self.report.gaps.push(gap.seq);
+        if let Some(gap) = opening.iter().find(|first| first.says() == Says::Gap) {
+            self.report.gaps.push(gap.next.seq);
         }
         let before = index.checked_sub(1).and_then(|index| self.snapshot.segments.get(index));
-        if let Some((before, (said, record))) =
-            before.zip(opening.iter().find(|(_, record)| record.kind() == "segment"))
-        {
-            let fits = record.text("after") == Some(segment_name(before.first).as_str())
-                && record.number("bytes").and_then(|bytes| u64::try_from(bytes).ok()) == Some(before.size);
+        let said = opening.iter().find_map(|first| match first.says() {
+            Says::Segment(said) => Some((first.next.seq, said.unwrap_or_default())),
+            _ => None,
+        });
+        if let Some((before, (seq, (after, bytes)))) = before.zip(said) {
+            let fits = after == segment_name(before.first).as_bytes() && bytes == before.size;
             if !fits {
                 let what = format!(
                     "record {} says that {} of {} bytes came before; there is {} of {} bytes",
-                    said.seq,
-                    crate::record::escape(record.text("after").unwrap_or("nothing").as_bytes()),
-                    record.number("bytes").unwrap_or(0),
+                    seq,
+                    if after.is_empty() { "nothing".to_owned() } else { crate::record::escape(after) },
+                    bytes,
                     segment_name(before.first),
                     before.size
                 );
-                self.find(Wrong::Segment, said.seq, Place { segment: span.first, offset: 0 }, what);
+                self.find(Wrong::Segment, seq, Place { segment: span.first, offset: 0 }, what);
             }
         }
         let next = match next {
             Some(next) => next,
-            None => opening.first().map_or(Next { seq: span.first, prev: hash::NO_HASH }, |(next, _)| *next),
+            None => opening.first().map_or(Next { seq: span.first, prev: hash::NO_HASH }, |first| first.next),
         };
         // Where another record stands there than the one that is due, the slow path says so.
-        let due_stands = opening.first().is_none_or(|(first, _)| first.seq == next.seq);
+        let due_stands = opening.first().is_none_or(|first| first.next.seq == next.seq);
         if next.seq != span.first && due_stands {
             let what = format!(
                 "{} begins with record {}: it had another name, or records before it are gone",
@@ -506,7 +516,7 @@ impl<'a> Walk<'a> {
             let fail = |error: io::Error| segment.fail("cannot read the journal", &error);
             let tail = follow(segment, at, span.size, enough, next, &mut |step| match step {
                 Step::Record(parts, line) => {
-                    if parts.says_torn() && excused != Some(parts.seq) {
+                    if parts.is_torn() && excused != Some(parts.seq) {
                         let what =
                             format!("record {} accounts for bytes before it that are not there", parts.seq);
                         let place = Place { segment: span.first, offset: place };
@@ -517,7 +527,7 @@ impl<'a> Walk<'a> {
                     if let Some(slot) = found.get_mut(&parts.seq) {
                         *slot = Some(*parts.hash);
                     }
-                    pruned.extend(Pruned::read(line));
+                    pruned.extend(Pruned::read(parts));
                 }
                 Step::Healed(region) => {
                     excused = Some(region.seq);
@@ -557,6 +567,7 @@ impl<'a> Walk<'a> {
         let mut lines = Lines::new(segment, junk.from, span.size);
         let mut stretches = 0u64;
         let mut altered = false;
+        let mut alien = false;
         let resume = loop {
             let Some(stretch) =
                 lines.next().map_err(|error| segment.fail("cannot read the journal", &error))?
@@ -567,7 +578,9 @@ impl<'a> Walk<'a> {
                 break Some((stretch.from, Next { seq: parts.seq, prev: *parts.prev }));
             }
             if stretches == 0 {
-                altered = split(stretch.bytes).is_some_and(|parts| next.accepts(&parts));
+                let due = split(stretch.bytes).filter(|parts| next.accepts(parts));
+                altered = due.is_some();
+                alien = due.is_some_and(|parts| parts.holds());
             }
             stretches += 1;
         };
@@ -580,6 +593,10 @@ impl<'a> Walk<'a> {
             Some(_) if stretches == 0 => {
                 (Wrong::Link, format!("record {seq} does not name the hash of the record before it: one of the two was rewritten"))
             }
+            _ if stretches == 1 && alien => (
+                Wrong::Altered,
+                format!("record {seq} is not a JSON object of the journal's form: not what this program writes"),
+            ),
             Some((_, found)) if stretches == 1 && (altered || found.seq == seq + 1) => {
                 (Wrong::Altered, format!("record {seq} was altered: its hash does not fit what it says"))
             }
@@ -679,7 +696,7 @@ impl<'a> Walk<'a> {
     fn compare_pruned(&mut self) -> Result<()> {
         let first = self.first;
         let prev = match self.snapshot.segments.first() {
-            Some(span) => self.snapshot.opening(*span)?.first().map(|(next, _)| next.prev),
+            Some(span) => self.snapshot.opening(*span)?.first().map(|first| first.next.prev),
             None => None,
         };
         let witness = self.witness_of_prune(first, prev)?.cloned();

@@ -23,6 +23,7 @@ use audit::{
     prune, remember, repair, verify, Against, Checkpoint, Draft, Head, Journal, Report, Verdict, Wrong,
 };
 use common::Scratch;
+use sha2::{Digest, Sha256};
 
 const FIRST: &str = "000000000000.jsonl";
 
@@ -183,7 +184,7 @@ fn by_script(folder: &Path, checkpoints: &[Checkpoint]) -> Option<(i32, String)>
 /// As [`by_script`], started in `place`; `given` are its further arguments.
 fn by_script_in(place: &Path, folder: &Path, given: &[String]) -> Option<(i32, String)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verify.sh");
-    let tools = ["jq", "sha256sum", "awk"].iter().all(|tool| {
+    let tools = ["sha256sum", "awk"].iter().all(|tool| {
         Command::new("sh")
             .args(["-c", &format!("command -v {tool}")])
             .stdout(Stdio::null())
@@ -192,7 +193,7 @@ fn by_script_in(place: &Path, folder: &Path, given: &[String]) -> Option<(i32, S
             .success()
     });
     if !tools {
-        eprintln!("skipped: needs jq, sha256sum and awk");
+        eprintln!("skipped: needs sha256sum and awk");
         return None;
     }
     let output = Command::new("sh").arg(script).arg(folder).args(given).current_dir(place).output().unwrap();
@@ -307,6 +308,71 @@ fn claim_pruned(folder: &Path, rest_of_line: &str) {
     let claim =
         format!("\"kind\":\"pruned\",\"seq\":7,\"last\":{last},\"last_hash\":\"{hash}\"{rest_of_line}");
     fs::write(&path, fs::read_to_string(&path).unwrap() + "{" + &claim).unwrap();
+}
+
+/// The last record with more members, and a hash that fits.
+fn say_more(folder: &Path, more: &str) {
+    let path = folder.join(FIRST);
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, last) = text.trim_end().rsplit_once('\n').unwrap();
+    let body = format!("{}{more}", &last[..last.len() - 75]);
+    let hash: String = Sha256::digest(format!("{body}}}")).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(&path, format!("{before}\n{body},\"hash\":\"{hash}\"}}\n")).unwrap();
+    fs::remove_file(folder.join("HEAD")).unwrap();
+}
+
+#[test]
+fn what_is_no_json_of_the_journals_form_is_no_record_to_either_verifier() {
+    agree(&[
+        (
+            "a member without a value",
+            |folder| {
+                write(folder, 3, u64::MAX);
+                say_more(folder, ",oops");
+            },
+            9,
+        ),
+        (
+            "a number that is none in JSON",
+            |folder| {
+                write(folder, 3, u64::MAX);
+                say_more(folder, ",\"x\":01");
+            },
+            9,
+        ),
+        (
+            "an object in it",
+            |folder| {
+                write(folder, 3, u64::MAX);
+                say_more(folder, ",\"x\":{}");
+            },
+            9,
+        ),
+        (
+            "half of a character",
+            |folder| {
+                write(folder, 3, u64::MAX);
+                say_more(folder, ",\"x\":\"\\ud800\"");
+            },
+            9,
+        ),
+        (
+            "a kind that comes twice",
+            |folder| {
+                write(folder, 3, u64::MAX);
+                say_more(folder, ",\"kind\":\"torn\",\"len\":0");
+            },
+            0,
+        ),
+        (
+            "any other members",
+            |folder| {
+                write(folder, 3, u64::MAX);
+                say_more(folder, ",\"x\":[],\"y\":-7,\"z\":true");
+            },
+            0,
+        ),
+    ]);
 }
 
 #[test]
