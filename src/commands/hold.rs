@@ -9,7 +9,7 @@ use crate::names::Sbdf;
 use crate::observe::Sources;
 use crate::plan::Proposal;
 use crate::report::answer;
-use crate::run::{new_operation_ids, Aim, Order, Record, Task, Turn};
+use crate::run::{new_operation_ids, Aim, Order, Task, Turn, Writer};
 use crate::system::signals::HeldSignals;
 use std::rc::Rc;
 
@@ -31,10 +31,10 @@ pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
     let to_do: Vec<&Proposal> = proposals.iter().filter(|one| !one.plan.steps.is_empty()).collect();
     let ids = new_operation_ids(&sources, to_do.len())?;
     for (Proposal { case, plan }, id) in to_do.into_iter().zip(ids) {
-        let mut record = Record::open(&context.journal, &case.dom0.boot_id, id)?;
-        record.start(&context.root, "hold", case, None);
+        let mut writer = Writer::open(&context.journal, &case.dom0.boot_id, id)?;
+        writer.start(&context.root, "hold", case, None);
         let order = Order { known_rom: None, ..Order::of(case, plan, &accepted, args.timeout.duration())? };
-        tasks.push(Task { order, record, aim: Aim::Hold });
+        tasks.push(Task { order, writer, aim: Aim::Hold });
     }
     let mut against = |sources: &mut Sources, sbdf: Sbdf| match propose(sources, &wanted) {
         Ok(now) => {

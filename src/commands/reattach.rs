@@ -10,7 +10,7 @@ use crate::names::{DriverName, Sbdf};
 use crate::observe::Sources;
 use crate::plan::{id_of_all, Proposal};
 use crate::report::{answer, json, review_block, show_review};
-use crate::run::{new_operation_ids, Aim, Order, Record, Task, Turn};
+use crate::run::{new_operation_ids, Aim, Order, Task, Turn, Writer};
 use crate::system::signals::HeldSignals;
 use serde_json::json;
 use std::rc::Rc;
@@ -54,12 +54,12 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     let mut tasks = Vec::new();
     let ids = new_operation_ids(&sources, to_do.len())?;
     for (Proposal { case, plan }, id) in to_do.iter().zip(ids) {
-        let mut record = Record::open(&context.journal, &case.dom0.boot_id, id)?;
+        let mut writer = Writer::open(&context.journal, &case.dom0.boot_id, id)?;
         let words = accepted.words().to_vec();
         let consent = Consent { plan: plan.id.clone(), act: None, accepted: words, asked };
-        record.start(&context.root, "reattach", case, Some(consent));
+        writer.start(&context.root, "reattach", case, Some(consent));
         let order = Order::of(case, plan, &accepted, args.timeout.duration())?;
-        tasks.push(Task { order, record, aim: Aim::Return });
+        tasks.push(Task { order, writer, aim: Aim::Return });
     }
     let mut against = |sources: &mut Sources, sbdf: Sbdf| {
         let now = propose(context, sources, &wanted, driver.as_ref());

@@ -9,7 +9,7 @@ use crate::names::{Sbdf, Standing};
 use crate::observe::{boot_id, Sources};
 use crate::plan::plan_recovery;
 use crate::report::{conclude_all, emit, json, note, step_line};
-use crate::run::{pending, settle, settle_gone, Ending, Interrupted, Operation, Order, Record, StepReport};
+use crate::run::{pending, settle, settle_gone, Ending, Interrupted, Operation, Order, StepReport, Writer};
 use crate::system::lock::OperationLock;
 use crate::system::signals::HeldSignals;
 use serde_json::json;
@@ -53,18 +53,18 @@ fn settled(
     found: Interrupted,
 ) -> Result<Ending, Failure> {
     let boot = boot_id(&context.root)?;
-    let mut record = Record::resume(&context.journal, &boot, found.id.clone(), found.sbdf)?;
+    let mut writer = Writer::resume(&context.journal, &boot, found.id.clone(), found.sbdf)?;
     let words = found.words();
     if journal_boot(&boot) != found.boot {
         let message = format!("{words} was ended by a reboot; the device was not touched");
         let state = "not read: it began in another boot";
-        return Ok(closed(context, &mut record, &found, Exit::Done, Code::Rebooted, message, state));
+        return Ok(closed(context, &mut writer, &found, Exit::Done, Code::Rebooted, message, state));
     }
     let sbdf = found.clear()?;
     let timeout = args.timeout.duration();
     let dom0 = sources.observe()?;
     let Some(function) = dom0.functions.get(&sbdf) else {
-        let guard = match settle_gone(&context.root, &found, &mut record, timeout) {
+        let guard = match settle_gone(&context.root, &found, &mut writer, timeout) {
             Ok(said) => said.map(|said| format!("; {said}")).unwrap_or_default(),
             Err(failure) => format!(
                 "; what was set for all devices is not put back: {}; {}",
@@ -72,7 +72,7 @@ fn settled(
             ),
         };
         let message = format!("{words} was interrupted, and the device is gone{guard}");
-        return Ok(closed(context, &mut record, &found, Exit::NotUndone, Code::Gone, message, "gone"));
+        return Ok(closed(context, &mut writer, &found, Exit::NotUndone, Code::Gone, message, "gone"));
     };
     let Some(start) = Standing::observed(&dom0, function) else {
         return Err(Failure::new(
@@ -82,7 +82,7 @@ fn settled(
             "try again; if it stays, reboot",
         ));
     };
-    let plan = plan_recovery(sbdf, args.keep);
+    let plan = plan_recovery(sbdf, found.direction(), args.keep);
     let accepted = Accepted::default();
     let qubes = dom0.qubes_said();
     let beside = Vec::new();
@@ -93,7 +93,7 @@ fn settled(
             note(&step_line(report));
         }
     };
-    let operation = Operation::prepare(sources, order, record, signals, &mut progress)?;
+    let operation = Operation::prepare(sources, order, writer, signals, &mut progress)?;
     Ok(settle(operation, found, args.keep))
 }
 
@@ -109,7 +109,7 @@ fn nothing(context: &Context) -> Result<Exit, Failure> {
 /// Ends an operation without a look at the device.
 fn closed(
     context: &Context,
-    record: &mut Record,
+    writer: &mut Writer,
     found: &Interrupted,
     exit: Exit,
     code: Code,
@@ -118,7 +118,7 @@ fn closed(
 ) -> Ending {
     let (lost, advice): (Vec<String>, Vec<String>) = found.lost().into_iter().unzip();
     let message = lost.iter().fold(message, |message, lost| format!("{message}; {lost}"));
-    let head = record.finish(&context.root, found.sbdf, code.word(), state);
+    let head = writer.finish(&context.root, found.sbdf, code.word(), state);
     let (exit, message, hint) = match &head {
         Err(failure) => (Exit::Io, format!("{message}; but {}", failure.message), failure.hint.clone()),
         Ok(_) => (exit, message, String::new()),

@@ -13,7 +13,7 @@ use crate::journal::Consent;
 use crate::names::{hex, Sbdf};
 use crate::observe::Sources;
 use crate::report::{common_hazards, complain, ending_block, json, note};
-use crate::run::{can_unassign, new_operation_ids, sum, Aim, Ended, Order, Record, Task, Turn};
+use crate::run::{can_unassign, new_operation_ids, sum, Aim, Ended, Order, Task, Turn, Writer};
 use crate::system::signals::HeldSignals;
 use member::{Fate, Member};
 use serde_json::{json, Value};
@@ -165,16 +165,16 @@ impl Undo<'_> {
         for (member, id) in members.iter().zip(ids).filter(|(member, _)| self.is_to_do(member)) {
             let Some(proposal) = &member.proposal else { continue };
             let (case, plan) = (&proposal.case, &proposal.plan);
-            let mut record = Record::open(&self.context.journal, &case.dom0.boot_id, id)?;
+            let mut writer = Writer::open(&self.context.journal, &case.dom0.boot_id, id)?;
             let consent = Consent {
                 plan: plan.id.clone(),
                 act: Some(i64::try_from(self.act.seq).unwrap_or(-1)),
                 accepted: accepted.words().to_vec(),
                 asked,
             };
-            record.start(&self.context.root, "rollback", case, Some(consent));
+            writer.start(&self.context.root, "rollback", case, Some(consent));
             let order = Order::of(case, plan, accepted, self.args.timeout.duration())?;
-            tasks.push(Task { order, record, aim: self.aim(member) });
+            tasks.push(Task { order, writer, aim: self.aim(member) });
         }
         let mut against = |sources: &mut Sources, sbdf: Sbdf| {
             let now = member::assess(self.context, sources, self.act);

@@ -23,4 +23,4 @@ pub use qube::QubeName;
 pub use sbdf::{DeviceArgument, Hop, Sbdf};
 pub use seconds::to_the_second;
 pub use standing::Standing;
-pub use step::Step;
+pub use step::{Direction, Step};

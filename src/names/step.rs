@@ -45,6 +45,35 @@ pub enum Step {
     UndoOverride,
 }
 
+/// Where an operation leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// To dom0's driver.
+    Return,
+    /// To pciback, in quarantine.
+    Hold,
+}
+
+impl Direction {
+    /// The direction of a command that the journal names.
+    #[must_use]
+    pub fn of(command: &str) -> Self {
+        match command {
+            "hold" => Self::Hold,
+            _ => Self::Return,
+        }
+    }
+
+    /// What `driver_override` is until the driver is bound.
+    #[must_use]
+    pub fn pin(self) -> &'static str {
+        match self {
+            Self::Return => "none",
+            Self::Hold => "pciback",
+        }
+    }
+}
+
 impl Step {
     /// Every step.
     pub const ALL: [Self; 20] = [

@@ -3,8 +3,7 @@
 use super::identity::identified;
 use super::{Load, Plan, Planned};
 use crate::assess::Case;
-use crate::names::Step;
-use crate::names::{DriverName, ModuleName};
+use crate::names::{Direction, DriverName, ModuleName, Step};
 use crate::observe::Function;
 
 /// Plans giving one function to pciback. No step where it is there already.
@@ -23,7 +22,15 @@ pub fn plan_hold(case: &Case) -> Plan {
     } else {
         steps(function, held && state.slot, contained, &loads)
     };
-    let plan = Plan { sbdf: function.sbdf, steps, candidates: Vec::new(), loads, id: String::new() };
+    let plan = Plan {
+        sbdf: function.sbdf,
+        direction: Direction::Hold,
+        guard: None,
+        steps,
+        candidates: Vec::new(),
+        loads,
+        id: String::new(),
+    };
     identified(plan, case)
 }
 

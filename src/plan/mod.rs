@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod guarded;
 mod hold;
 mod identity;
 mod planned;
@@ -10,18 +11,21 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use guarded::Guarded;
 pub use hold::plan_hold;
 pub use identity::id_of_all;
 pub use planned::Planned;
 pub use steps::plan_return;
 
 use crate::assess::Case;
-use crate::names::{DriverName, ModuleName, Sbdf, Step};
+use crate::names::{Direction, DriverName, ModuleName, Sbdf, Step};
 
 /// The steps that come after bind: all that `recover` goes forward by. Who keeps the device wants it off
 /// pciback's list too, where another put it since.
 #[must_use]
-pub fn plan_recovery(sbdf: Sbdf, keep: bool) -> Plan {
+pub fn plan_recovery(sbdf: Sbdf, direction: Direction, keep: bool) -> Plan {
+    // Kept in dom0: that is a return.
+    let direction = if keep { Direction::Return } else { direction };
     let mut steps = vec![
         Planned::run(Step::Verify, "prove what was bound before the interruption", Vec::new()),
         Planned::run(Step::Unguard, "put the guard's global values back", Vec::new()),
@@ -30,7 +34,7 @@ pub fn plan_recovery(sbdf: Sbdf, keep: bool) -> Plan {
     if keep {
         steps.insert(1, Planned::run(Step::RemoveSlot, "take it off pciback's list of slots", Vec::new()));
     }
-    Plan { sbdf, steps, candidates: Vec::new(), loads: Vec::new(), id: String::new() }
+    Plan { sbdf, direction, steps, guard: None, candidates: Vec::new(), loads: Vec::new(), id: String::new() }
 }
 
 /// Where the driver to bind comes from.
@@ -82,6 +86,10 @@ impl Proposal {
 pub struct Plan {
     /// The function.
     pub sbdf: Sbdf,
+    /// Where it leads.
+    pub direction: Direction,
+    /// What the guard keeps dom0 from; `None` where it is not needed.
+    pub guard: Option<Guarded>,
     /// The steps in their order, those to be skipped too.
     pub steps: Vec<Planned>,
     /// Drivers to try, in this order.

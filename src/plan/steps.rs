@@ -1,16 +1,16 @@
 //! The sequence that brings a function back.
 
 use super::identity::identified;
-use super::{Candidate, Load, Plan, Planned};
+use super::{Candidate, Guarded, Load, Plan, Planned};
 use crate::assess::{Case, State};
-use crate::names::Step;
-use crate::names::{escape, DriverName};
+use crate::names::{escape, Direction, DriverName, Step};
 use crate::observe::{Claims, Function};
 
 /// Plans the return of one function from whatever state it is found in.
 #[must_use]
 pub fn plan_return(case: &Case) -> Plan {
     let (state, claims, named) = (&case.state, &case.subject.claims, case.named.as_ref());
+    let function = &case.subject.function;
     let candidates = candidates(claims, named);
     let loads: Vec<Load> = match named {
         Some(_) => Vec::new(),
@@ -22,13 +22,17 @@ pub fn plan_return(case: &Case) -> Plan {
             .collect(),
     };
     // Without a driver there is no way to its end: no step of it is one to copy.
-    let leads_nowhere = state.needs_driver() && candidates.is_empty();
+    let binds = state.needs_driver();
+    let leads_nowhere = binds && candidates.is_empty();
+    let guard = Guarded::of(function).filter(|_| binds);
     let steps = if state.is_fine() || leads_nowhere {
         Vec::new()
     } else {
-        steps(&case.subject.function, state, claims, &candidates, &loads)
+        let (candidates, loads) = (&candidates, &loads);
+        Course { function, state, claims, candidates, loads, guard, binds }.steps()
     };
-    let plan = Plan { sbdf: case.sbdf(), steps, candidates, loads, id: String::new() };
+    let (sbdf, direction) = (function.sbdf, Direction::Return);
+    let plan = Plan { sbdf, direction, guard, steps, candidates, loads, id: String::new() };
     identified(plan, case)
 }
 
@@ -46,145 +50,189 @@ fn candidates(claims: &Claims, named: Option<&DriverName>) -> Vec<Candidate> {
     candidates
 }
 
-fn steps(
-    function: &Function,
-    state: &State,
-    claims: &Claims,
-    candidates: &[Candidate],
-    loads: &[Load],
-) -> Vec<Planned> {
-    let bdf = function.sbdf;
-    let folder = format!("/sys/bus/pci/devices/{bdf}");
-    let binds = state.needs_driver();
-    let bound = function.driver.as_ref();
-    let drives = "dom0's driver is bound and works on";
-    let names: Vec<String> = candidates.iter().map(|candidate| spoken(candidate, claims)).collect();
-    let names = names.join(", then ");
-    let shell_driver =
-        candidates.first().map(|candidate| shell_driver(candidate, claims)).unwrap_or_default();
+/// What the steps of a return are made of.
+struct Course<'a> {
+    function: &'a Function,
+    state: &'a State,
+    claims: &'a Claims,
+    candidates: &'a [Candidate],
+    loads: &'a [Load],
+    guard: Option<Guarded>,
+    /// Whether a driver has to be bound: otherwise dom0's is, and works on.
+    binds: bool,
+}
 
-    let reset = function.reset_methods.as_ref();
-    let rom = if function.has_rom { " and its ROM" } else { "" };
-    let (no_dma, look) = (format!("setpci -s {bdf} COMMAND=0:4"), format!("lspci -vvs {bdf}"));
-    let mut settle = match reset {
-        Some(methods) => (
-            format!(
-                "reset it ({}), bus mastering off, read its config space{rom} anew",
-                escape(methods.join(" ").as_bytes())
-            ),
-            vec![format!("echo 1 > {folder}/reset"), no_dma, look],
-        ),
-        None => (
-            format!(
-                "bus mastering off, read its config space{rom} anew; the kernel knows no way to reset it"
-            ),
-            vec![no_dma, look],
-        ),
-    };
-    if function.has_rom {
-        settle.1.push(format!("echo 1 > {folder}/rom; sha256sum {folder}/rom; echo 0 > {folder}/rom"));
+const DRIVES: &str = "dom0's driver is bound and works on";
+
+impl Course<'_> {
+    fn steps(&self) -> Vec<Planned> {
+        vec![
+            self.pin(),
+            self.unbind(),
+            self.settle(),
+            self.remove_slot(),
+            self.modalias(),
+            self.resolve(),
+            self.load(),
+            self.guard(),
+            self.dequarantine(),
+            self.bind(),
+            self.verify(),
+            self.unguard(),
+            self.unpin(),
+        ]
     }
-    let settle = Planned::run(Step::Settle, settle.0, settle.1);
-    let modules: Vec<&str> = loads.iter().map(|load| load.module.as_str()).collect();
-    vec![
-        Planned::when(
-            binds,
-            Planned::run(
-                Step::Pin,
-                "set driver_override to none: nobody takes it meanwhile",
-                vec![format!("echo none > {folder}/driver_override")],
+
+    fn folder(&self) -> String {
+        format!("/sys/bus/pci/devices/{}", self.function.sbdf)
+    }
+
+    fn pin(&self) -> Planned {
+        let shell = vec![format!("echo none > {}/driver_override", self.folder())];
+        let what = "set driver_override to none: nobody takes it meanwhile";
+        Planned::when(self.binds, Planned::run(Step::Pin, what, shell), DRIVES)
+    }
+
+    fn unbind(&self) -> Planned {
+        let bound = self.function.driver.as_ref();
+        let what = format!("take it from {}", bound.map_or("its driver", DriverName::as_str));
+        let shell = vec![format!("echo {} > {}/driver/unbind", self.function.sbdf, self.folder())];
+        let why_not = if self.binds { "no driver is bound" } else { DRIVES };
+        Planned::when(self.binds && bound.is_some(), Planned::run(Step::Unbind, what, shell), why_not)
+    }
+
+    fn settle(&self) -> Planned {
+        let (bdf, folder) = (self.function.sbdf, self.folder());
+        let rom = if self.function.has_rom { " and its ROM" } else { "" };
+        let (no_dma, look) = (format!("setpci -s {bdf} COMMAND=0:4"), format!("lspci -vvs {bdf}"));
+        let (what, mut shell) = match &self.function.reset_methods {
+            Some(methods) => (
+                format!(
+                    "reset it ({}), bus mastering off, read its config space{rom} anew",
+                    escape(methods.join(" ").as_bytes())
+                ),
+                vec![format!("echo 1 > {folder}/reset"), no_dma, look],
             ),
-            drives,
-        ),
-        Planned::when(
-            binds && bound.is_some(),
-            Planned::run(
-                Step::Unbind,
-                format!("take it from {}", bound.map_or("its driver", DriverName::as_str)),
-                vec![format!("echo {bdf} > {folder}/driver/unbind")],
+            None => (
+                format!(
+                    "bus mastering off, read its config space{rom} anew; the kernel knows no way to reset it"
+                ),
+                vec![no_dma, look],
             ),
-            if binds { "no driver is bound" } else { drives },
-        ),
-        Planned::when(binds, settle, drives),
-        Planned::when(
-            state.slot,
-            Planned::run(
-                Step::RemoveSlot,
-                "take it off pciback's list of slots",
-                vec![format!("echo {bdf} > /sys/bus/pci/drivers/pciback/remove_slot")],
+        };
+        if self.function.has_rom {
+            shell.push(format!("echo 1 > {folder}/rom; sha256sum {folder}/rom; echo 0 > {folder}/rom"));
+        }
+        Planned::when(self.binds, Planned::run(Step::Settle, what, shell), DRIVES)
+    }
+
+    fn remove_slot(&self) -> Planned {
+        let shell = vec![format!("echo {} > /sys/bus/pci/drivers/pciback/remove_slot", self.function.sbdf)];
+        let run = Planned::run(Step::RemoveSlot, "take it off pciback's list of slots", shell);
+        Planned::when(self.state.slot, run, "pciback does not list it")
+    }
+
+    fn modalias(&self) -> Planned {
+        let what = format!("it is still {}", escape(self.function.modalias.as_bytes()));
+        let shell = vec![format!("cat {}/modalias", self.folder())];
+        Planned::when(self.binds, Planned::run(Step::Modalias, what, shell), DRIVES)
+    }
+
+    /// The candidates in words.
+    fn names(&self) -> String {
+        let names = self.candidates.iter().map(|candidate| spoken(candidate, self.claims));
+        names.collect::<Vec<_>>().join(", then ")
+    }
+
+    fn resolve(&self) -> Planned {
+        let shell = vec![format!("modprobe -R \"$(cat {}/modalias)\"", self.folder())];
+        let what = format!("driver: {}", self.names());
+        Planned::when(self.binds, Planned::run(Step::Resolve, what, shell), DRIVES)
+    }
+
+    fn load(&self) -> Planned {
+        let modules: Vec<&str> = self.loads.iter().map(|load| load.module.as_str()).collect();
+        let what = format!("load {}", modules.join(", "));
+        let shell = modules.iter().map(|module| format!("modprobe {module}")).collect();
+        let why_not = if self.binds { "loaded or built in" } else { DRIVES };
+        Planned::when(self.binds && !modules.is_empty(), Planned::run(Step::Load, what, shell), why_not)
+    }
+
+    fn guard(&self) -> Planned {
+        let Some(guarded) = self.guard else {
+            let tunnels = self.function.is_usb4();
+            let why = if tunnels { "its tunnels cannot be guarded" } else { "its class needs none" };
+            return Planned::skip(Step::Guard, why);
+        };
+        let setting = guarded.setting();
+        match guarded {
+            Guarded::Usb => Planned::run(
+                Step::Guard,
+                "have dom0 ignore every USB device that appears",
+                vec![format!("BEFORE=$(cat {setting})"), format!("echo 0 > {setting}")],
             ),
-            "pciback does not list it",
-        ),
-        Planned::when(
-            binds,
-            Planned::run(
-                Step::Modalias,
-                format!("it is still {}", escape(function.modalias.as_bytes())),
-                vec![format!("cat {folder}/modalias")],
+            Guarded::Storage => Planned::run(
+                Step::Guard,
+                "have the kernel and udev read no partitions and file systems from it, where they offer that",
+                vec![format!("[ ! -e {setting} ] || echo 1 > {setting}")],
             ),
-            drives,
-        ),
-        Planned::when(
-            binds,
-            Planned::run(
-                Step::Resolve,
-                format!("driver: {names}"),
-                vec![format!("modprobe -R \"$(cat {folder}/modalias)\"")],
+        }
+    }
+
+    fn dequarantine(&self) -> Planned {
+        let shell = vec![format!("xl pci-assignable-remove {}", self.function.sbdf)];
+        let run = Planned::run(Step::Dequarantine, "give it from DomIO to dom0 in Xen", shell);
+        Planned::when(self.state.quarantined, run, "Xen does not hold it in quarantine")
+    }
+
+    fn bind(&self) -> Planned {
+        let folder = self.folder();
+        let driver = self.candidates.first().map(|candidate| shell_driver(candidate, self.claims));
+        let pinned = if forced(self.candidates, self.claims) { "echo $DRIVER" } else { "echo" };
+        let shell = vec![
+            driver.unwrap_or_default(),
+            format!("{pinned} > {folder}/driver_override"),
+            format!("echo {} > /sys/bus/pci/drivers/$DRIVER/bind", self.function.sbdf),
+        ];
+        Planned::when(self.binds, Planned::run(Step::Bind, format!("bind {}", self.names()), shell), DRIVES)
+    }
+
+    fn verify(&self) -> Planned {
+        let (bdf, folder) = (self.function.sbdf, self.folder());
+        let what = "prove it: driver, owner, interrupts, no DMA fault, the class's own sign";
+        let shell = vec![
+            format!("readlink {folder}/driver"),
+            format!(
+                "xl debug-keys Q; xl dmesg | grep -e '{bdf} - ' -e 'DMAR.*{bdf}' -e 'AMD-Vi.*{bdf}' | tail"
             ),
-            drives,
-        ),
-        Planned::when(
-            binds && !loads.is_empty(),
-            Planned::run(
-                Step::Load,
-                format!("load {}", modules.join(", ")),
-                modules.iter().map(|module| format!("modprobe {module}")).collect(),
+            format!("dmesg | grep -e '{bdf}.*map irq failed' -e '{bdf}.*probe' -e 'probe of {bdf}'"),
+        ];
+        Planned::when(self.binds, Planned::run(Step::Verify, what, shell), DRIVES)
+    }
+
+    fn unguard(&self) -> Planned {
+        let Some(guarded) = self.guard else {
+            return Planned::skip(Step::Unguard, "nothing was guarded");
+        };
+        let setting = guarded.setting();
+        match guarded {
+            Guarded::Usb => Planned::run(
+                Step::Unguard,
+                "new USB devices elsewhere are taken as before; this controller's stay unauthorized",
+                vec![format!("echo $BEFORE > {setting}")],
             ),
-            if binds { "loaded or built in" } else { drives },
-        ),
-        guard(function, binds),
-        Planned::when(
-            state.quarantined,
-            Planned::run(
-                Step::Dequarantine,
-                "give it from DomIO to dom0 in Xen",
-                vec![format!("xl pci-assignable-remove {bdf}")],
+            Guarded::Storage => Planned::run(
+                Step::Unguard,
+                "partitions of other disks are read as before",
+                vec![format!("[ ! -e {setting} ] || echo 0 > {setting}")],
             ),
-            "Xen does not hold it in quarantine",
-        ),
-        Planned::when(
-            binds,
-            Planned::run(
-                Step::Bind,
-                format!("bind {names}"),
-                vec![
-                    shell_driver,
-                    if forced(candidates, claims) {
-                        format!("echo $DRIVER > {folder}/driver_override")
-                    } else {
-                        format!("echo > {folder}/driver_override")
-                    },
-                    format!("echo {bdf} > /sys/bus/pci/drivers/$DRIVER/bind"),
-                ],
-            ),
-            drives,
-        ),
-        Planned::when(
-            binds,
-            Planned::run(
-                Step::Verify,
-                "prove it: driver, owner, interrupts, no DMA fault, the class's own sign",
-                vec![
-                    format!("readlink {folder}/driver"),
-                    format!("xl debug-keys Q; xl dmesg | grep -e '{bdf} - ' -e 'DMAR.*{bdf}' -e 'AMD-Vi.*{bdf}' | tail"),
-                    format!("dmesg | grep -e '{bdf}.*map irq failed' -e '{bdf}.*probe' -e 'probe of {bdf}'"),
-                ],
-            ),
-            drives,
-        ),
-        unguard(function, binds),
-        Planned::run(Step::Unpin, "clear driver_override", vec![format!("echo > {folder}/driver_override")]),
-    ]
+        }
+    }
+
+    fn unpin(&self) -> Planned {
+        let shell = vec![format!("echo > {}/driver_override", self.folder())];
+        Planned::run(Step::Unpin, "clear driver_override", shell)
+    }
 }
 
 /// Whether the first candidate is its module's only driver, or known only after
@@ -196,52 +244,6 @@ fn forced(candidates: &[Candidate], claims: &Claims) -> bool {
         }
         _ => false,
     }
-}
-
-fn guard(function: &Function, binds: bool) -> Planned {
-    if binds && function.is_usb() {
-        return Planned::run(
-            Step::Guard,
-            "have dom0 ignore every USB device that appears",
-            vec![
-                "BEFORE=$(cat /sys/module/usbcore/parameters/authorized_default)".to_owned(),
-                "echo 0 > /sys/module/usbcore/parameters/authorized_default".to_owned(),
-            ],
-        );
-    }
-    if binds && function.storage().is_some() {
-        return Planned::run(
-            Step::Guard,
-            "have the kernel and udev read no partitions and file systems from it, where they offer that",
-            vec![
-                "[ ! -e /sys/module/block/parameters/no_part_scan ] || echo 1 > /sys/module/block/parameters/no_part_scan"
-                    .to_owned(),
-            ],
-        );
-    }
-    let why = if function.is_usb4() { "its tunnels cannot be guarded" } else { "its class needs none" };
-    Planned::skip(Step::Guard, why)
-}
-
-fn unguard(function: &Function, binds: bool) -> Planned {
-    if binds && function.is_usb() {
-        return Planned::run(
-            Step::Unguard,
-            "new USB devices elsewhere are taken as before; this controller's stay unauthorized",
-            vec!["echo $BEFORE > /sys/module/usbcore/parameters/authorized_default".to_owned()],
-        );
-    }
-    if binds && function.storage().is_some() {
-        return Planned::run(
-            Step::Unguard,
-            "partitions of other disks are read as before",
-            vec![
-                "[ ! -e /sys/module/block/parameters/no_part_scan ] || echo 0 > /sys/module/block/parameters/no_part_scan"
-                    .to_owned(),
-            ],
-        );
-    }
-    Planned::skip(Step::Unguard, "nothing was guarded")
 }
 
 /// "xhci_hcd", or "what xhci_pci registers" where that is known only after load.

@@ -119,7 +119,10 @@ fn the_plans_are_as_they_were_reviewed() {
             &format!("return: {what}; what is different then\n{}", different(&first, &words(&returned(one))));
     }
     text.extend(holds.iter().map(|(what, one)| format!("hold: {what}\n{}", words(&held(one)))));
-    text += &format!("recover\n{}", words(&super::plan_recovery(sbdf(NIC), false)));
+    text += &format!(
+        "recover\n{}",
+        words(&super::plan_recovery(sbdf(NIC), crate::names::Direction::Return, false))
+    );
     is_as_written("src/plan/plans.txt", &text);
 }
 

@@ -1,26 +1,24 @@
 //! One operation over a list of functions: all are pinned first, then each goes through its steps in turn. Each has an
 //! operation of its own in the journal, and all of them begin there together.
 
-use super::guard::Guard;
-use super::left::Left;
-use super::outcome::Trouble;
-use super::unassign::Lost;
-use super::{Ending, Operation, Order, Perform, Record, StepReport};
+use super::expected::Expected;
+use super::operation::{Operation, Order};
+use super::outcome::{Ending, StepReport, Trouble};
+use super::writer::Writer;
 use crate::error::{Code, Exit, Failure};
-use crate::names::{Sbdf, Standing, Step};
+use crate::names::{Sbdf, Step};
 use crate::observe::{Sources, Starting};
 use crate::plan::Plan;
 use crate::system::kernel_log::KernelLog;
 use crate::system::signals::HeldSignals;
 use crate::system::worker::Worker;
-use crate::system::xen::LogMark;
 
 /// One function, and what is to be done to it.
 pub struct Task<'a> {
     /// What the operation is started with.
     pub order: Order<'a>,
     /// Its records; the start is among them.
-    pub record: Record,
+    pub writer: Writer,
     /// What is wanted.
     pub aim: Aim<'a>,
 }
@@ -156,9 +154,9 @@ fn opened<'a>(
 ) -> Result<Vec<Turn<'a>>, Vec<(Sbdf, Ended)>> {
     let mut turns = Vec::new();
     let all: Vec<Sbdf> = tasks.iter().map(|task| task.order.plan.sbdf).collect();
-    for Task { order, record, aim } in tasks {
+    for Task { order, writer, aim } in tasks {
         let mut silent = |_: &StepReport| {};
-        match Operation::prepare(sources, order.clone(), record, signals, &mut silent) {
+        match Operation::prepare(sources, order.clone(), writer, signals, &mut silent) {
             Ok(operation) => {
                 let paused = Some(operation.pause());
                 turns.push(Turn { order, aim, paused, ended: None });
@@ -179,9 +177,9 @@ fn opened<'a>(
 fn begin_together(turns: &mut [Turn<'_>]) {
     let Some((first, rest)) = turns.split_first_mut() else { return };
     let others = rest.iter_mut().filter_map(|turn| turn.paused.as_mut());
-    let starts: Vec<_> = others.flat_map(|paused| paused.record.take_waiting()).collect();
+    let starts: Vec<_> = others.flat_map(|paused| paused.writer.take_waiting()).collect();
     if let Some(paused) = &mut first.paused {
-        paused.record.wait_with(starts);
+        paused.writer.wait_with(starts);
     }
 }
 
@@ -197,7 +195,7 @@ fn pin_all(
             return Some("a signal asked to end".to_owned());
         }
         // What takes back an assignment first is not touched before that.
-        if turn.perform().is_none() {
+        if !turn.begins_with_its_steps() {
             continue;
         }
         (watch.turn)(turn.sbdf());
@@ -250,13 +248,9 @@ impl<'a> Turn<'a> {
         self.order.plan.sbdf
     }
 
-    /// How its steps are performed; `None` where something else comes before them.
-    fn perform<'b>(&self) -> Option<Perform<'b>> {
-        match self.aim {
-            Aim::Return => Some(Operation::return_step),
-            Aim::Hold => Some(Operation::hold_step),
-            Aim::ReturnUnassigned(_) | Aim::Unassign(_) => None,
-        }
+    /// Whether nothing else comes before its steps.
+    fn begins_with_its_steps(&self) -> bool {
+        matches!(self.aim, Aim::Return | Aim::Hold)
     }
 
     fn resume<'b>(
@@ -272,23 +266,21 @@ impl<'a> Turn<'a> {
     }
 
     fn pin(&mut self, sources: &mut Sources, signals: &mut HeldSignals, step: &mut dyn FnMut(&StepReport)) {
-        let Some(perform) = self.perform() else { return };
         let Some(operation) = self.resume(sources, signals, step) else { return };
-        match operation.pinned(perform) {
+        match operation.pinned() {
             Ok(operation) => self.paused = Some(operation.pause()),
             Err(ending) => self.ended = Some(Ended::Came(ending)),
         }
     }
 
     fn go_on(&mut self, sources: &mut Sources, signals: &mut HeldSignals, step: &mut dyn FnMut(&StepReport)) {
-        let (aim, perform) = (self.aim, self.perform());
+        let aim = self.aim;
         let Some(operation) = self.resume(sources, signals, step) else { return };
-        let ending = match (aim, perform) {
-            (Aim::ReturnUnassigned(only), _) => operation.reattach_unassigned(only),
-            (Aim::Unassign(only), _) => operation.unassigned(only),
-            (_, Some(perform)) if operation.has_begun() => operation.rest(perform),
-            (_, Some(perform)) => operation.follow(perform),
-            (Aim::Return | Aim::Hold, None) => return,
+        let ending = match aim {
+            Aim::ReturnUnassigned(only) => operation.reattach_unassigned(only),
+            Aim::Unassign(only) => operation.unassigned(only),
+            Aim::Return | Aim::Hold if operation.has_begun() => operation.rest(),
+            Aim::Return | Aim::Hold => operation.follow(),
         };
         self.ended = Some(Ended::Came(Box::new(ending)));
     }
@@ -324,17 +316,11 @@ impl<'a> Turn<'a> {
 
 /// An operation between two of its steps, while another function has its turn.
 struct Paused {
-    record: Record,
+    writer: Writer,
     worker: Worker,
     kernel_log: KernelLog,
     starting: Starting,
-    xen_log: Option<LogMark>,
-    start: Standing,
-    left: Left,
-    guard: Guard,
-    narrowed: Option<String>,
-    opened: bool,
-    lost: Vec<Lost>,
+    expected: Expected,
     rom_sha256: String,
     reports: Vec<StepReport>,
 }
@@ -347,25 +333,18 @@ impl Paused {
         signals: &'a mut HeldSignals,
         progress: &'a mut dyn FnMut(&StepReport),
     ) -> Operation<'a> {
-        let Self { record, worker, kernel_log, starting, xen_log, start, left, guard, .. } = self;
-        let Self { narrowed, opened, lost, rom_sha256, reports, .. } = self;
+        let Self { writer, worker, kernel_log, starting, expected, rom_sha256, reports } = self;
         Operation {
             sources,
             function: order.function,
             plan: order.plan,
             accepted: order.accepted,
-            record,
+            writer,
             worker,
             signals,
             kernel_log,
             starting,
-            xen_log,
-            start,
-            left,
-            guard,
-            narrowed,
-            opened,
-            lost,
+            expected,
             known_rom: order.known_rom,
             beside: order.beside,
             rom_sha256,
@@ -375,25 +354,10 @@ impl Paused {
     }
 }
 
-impl<'a> Operation<'a> {
+impl Operation<'_> {
     fn pause(self) -> Paused {
-        let Self { record, worker, kernel_log, starting, xen_log, start, left, guard, .. } = self;
-        let Self { narrowed, opened, lost, rom_sha256, reports, .. } = self;
-        Paused {
-            record,
-            worker,
-            kernel_log,
-            starting,
-            xen_log,
-            start,
-            left,
-            guard,
-            narrowed,
-            opened,
-            lost,
-            rom_sha256,
-            reports,
-        }
+        let Self { writer, worker, kernel_log, starting, expected, rom_sha256, reports, .. } = self;
+        Paused { writer, worker, kernel_log, starting, expected, rom_sha256, reports }
     }
 
     /// Whether a step was taken.
@@ -402,24 +366,24 @@ impl<'a> Operation<'a> {
     }
 
     /// Goes through all steps.
-    pub(super) fn follow(self, perform: Perform<'a>) -> Ending {
-        match self.pinned(perform) {
-            Ok(operation) => operation.rest(perform),
+    pub(super) fn follow(self) -> Ending {
+        match self.pinned() {
+            Ok(operation) => operation.rest(),
             Err(ending) => *ending,
         }
     }
 
     /// Begins, and goes through the steps up to the pin.
-    fn pinned(mut self, perform: Perform<'a>) -> Result<Self, Box<Ending>> {
+    fn pinned(mut self) -> Result<Self, Box<Ending>> {
         if let Err(failure) = self.is_as_planned() {
-            if !self.lost.is_empty() {
+            if !self.expected.lost.is_empty() {
                 return Err(Box::new(self.fail(failure.into())));
             }
             return Err(Box::new(self.end(failure.exit, failure.code, failure.message, failure.hint)));
         }
         self.found();
         for planned in self.plan.steps.iter().take(pinning(self.plan)) {
-            if let Err(trouble) = self.take(planned, perform) {
+            if let Err(trouble) = self.take(planned) {
                 return Err(Box::new(self.fail(trouble)));
             }
         }
@@ -427,9 +391,9 @@ impl<'a> Operation<'a> {
     }
 
     /// Goes through the steps behind the pin.
-    fn rest(mut self, perform: Perform<'a>) -> Ending {
+    fn rest(mut self) -> Ending {
         for planned in self.plan.steps.iter().skip(pinning(self.plan)) {
-            if let Err(trouble) = self.take(planned, perform) {
+            if let Err(trouble) = self.take(planned) {
                 return self.fail(trouble);
             }
         }

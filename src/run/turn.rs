@@ -1,7 +1,8 @@
 //! The turn of a command that changes something: the lock, and that no operation is pending.
 
-use super::recover::pending;
-use super::{new_operation_id, Record};
+use super::operation::new_operation_id;
+use super::pending::pending;
+use super::writer::Writer;
 use crate::error::{Code, Exit, Failure};
 use crate::observe::{boot_id, Sources};
 use crate::system::lock::OperationLock;
@@ -33,7 +34,7 @@ impl<'a> Turn<'a> {
     /// Exit 7, 10, 11: the journal cannot be written. Exit 8: an operation is pending.
     pub fn is_free(&self, sources: &Sources) -> Result<(), Failure> {
         // A journal that cannot be written refuses before anything is asked.
-        drop(Record::open(self.journal, &boot_id(self.root)?, new_operation_id(sources)?)?);
+        drop(Writer::open(self.journal, &boot_id(self.root)?, new_operation_id(sources)?)?);
         nothing_pending(self.journal)
     }
 

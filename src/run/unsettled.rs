@@ -1,6 +1,6 @@
 //! The operation that is not settled, as whoever looks sees it: running, interrupted, or not known.
 
-use super::recover::{pending, Interrupted};
+use super::pending::{pending, Interrupted};
 use crate::assess::Verdict;
 use crate::error::Failure;
 use crate::journal::{journal_boot, Moment};

@@ -1,7 +1,7 @@
 //! The identity of the function in the journal: as an operation finds it, and as it leaves it. What comes back is held
 //! against it.
 
-use super::Operation;
+use super::operation::Operation;
 use crate::journal::{Device, DeviceEvent, Entry, Identity};
 use crate::names::Owner;
 use crate::observe::identity;
@@ -9,7 +9,7 @@ use crate::observe::identity;
 impl Operation<'_> {
     /// It is about to be changed. Waits for the first intent.
     pub(super) fn found(&mut self) {
-        let driver = self.start.driver.as_ref().map(ToString::to_string).unwrap_or_default();
+        let driver = self.expected.start.driver.as_ref().map(ToString::to_string).unwrap_or_default();
         let identity = identity::of(&self.sources.sysfs, self.function);
         self.tell(DeviceEvent::Present, identity, driver, "");
     }
@@ -31,10 +31,10 @@ impl Operation<'_> {
     fn tell(&mut self, event: DeviceEvent, identity: Identity, driver: String, way: &str) {
         let before = match event {
             DeviceEvent::Present => String::new(),
-            _ => self.start.driver.as_ref().map(ToString::to_string).unwrap_or_default(),
+            _ => self.expected.start.driver.as_ref().map(ToString::to_string).unwrap_or_default(),
         };
         // As it was found: what is bound in quarantine is not dom0's. A return has proved that it is dom0's.
-        let owner = if event == DeviceEvent::Bound { Owner::Dom0 } else { self.start.owner };
+        let owner = if event == DeviceEvent::Bound { Owner::Dom0 } else { self.expected.start.owner };
         let entry = Entry::Device(Device {
             event,
             bdf: self.plan.sbdf,
@@ -46,6 +46,6 @@ impl Operation<'_> {
             source: "operation".to_owned(),
             at: String::new(),
         });
-        self.record.told(&entry);
+        self.writer.told(&entry);
     }
 }

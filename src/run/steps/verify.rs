@@ -1,11 +1,11 @@
 //! The proof that a bound driver works. Binding alone proves nothing: in
 //! quarantine a driver binds without a word and no data moves.
 
-use super::outcome::Trouble;
-use super::Operation;
 use crate::names::{Owner, Sbdf};
 use crate::observe::evidence::{look, Evidence};
 use crate::observe::kernel_lines::is_probe_error;
+use crate::run::operation::Operation;
+use crate::run::outcome::Trouble;
 use std::time::{Duration, Instant};
 
 /// An nvme controller that cannot do DMA says so after 62 s.
@@ -72,7 +72,7 @@ impl Operation<'_> {
         }
         self.still_driven()?;
         let xen = self.sources.xen.as_ref().map_err(Clone::clone)?;
-        let Some(mark) = self.xen_log else {
+        let Some(mark) = self.expected.xen_log else {
             return Err(Trouble::failed(
                 "Xen's log cannot be read, so DMA faults cannot be ruled out",
                 "try again",

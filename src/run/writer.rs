@@ -17,7 +17,7 @@ use audit::{Draft, Journal};
 use std::path::Path;
 
 /// The records of one operation.
-pub struct Record {
+pub struct Writer {
     /// `None` where it cannot be written; then `lost` says why.
     journal: Option<Journal>,
     operation: String,
@@ -25,7 +25,7 @@ pub struct Record {
     lost: Option<Failure>,
 }
 
-impl Record {
+impl Writer {
     /// Opens the journal.
     ///
     /// # Errors
@@ -92,9 +92,9 @@ impl Record {
     ///
     /// # Errors
     /// The journal cannot be written: the step must not be done.
-    pub fn intent(&mut self, step: Step, sbdf: Sbdf, what: &str, details: Details) -> Result<(), Failure> {
+    pub fn intent(&mut self, step: Step, sbdf: Sbdf, what: &str, details: &Details) -> Result<(), Failure> {
         let record = self.step(step, StepPhase::Intent, sbdf, what);
-        self.waiting.push(StepRecord { details, ..record }.draft());
+        self.waiting.push(StepRecord { details: details.clone(), ..record }.draft());
         self.flush()
     }
 

@@ -3,43 +3,18 @@
 //! It is not undone with the rest: who wanted the function out of the qube wants that still, and an assignment that was made
 //! anew might be another one. But every ending that is not the wanted one says that it is gone, and how it is made again.
 
-use super::outcome::Outcome;
-use super::{Ending, Operation};
 use crate::assess::assign_again;
 use crate::error::{Code, Exit, Failure};
 use crate::journal::Details;
-use crate::names::{escape, Step, Untrusted};
+use crate::names::{Step, Untrusted};
 use crate::observe::qubes::{self, Assignment, Identity, Port, Qube, Qubes, QubesSource};
 use crate::observe::{Function, Sources};
+use crate::run::operation::Operation;
+use crate::run::outcome::{Ending, Outcome};
 use crate::system::qubesd::Qubesd;
 use std::time::Instant;
 
 const STEP: Step = Step::Unassign;
-
-/// An assignment that this run took back, or may have.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Lost {
-    /// Port and qube, in words.
-    pub what: String,
-    /// The command that assigns it again; empty where none can be named.
-    pub again: String,
-    /// Whether Qubes was seen not to list it any more.
-    pub proved: bool,
-}
-
-impl Lost {
-    /// As a later ending says it.
-    pub fn words(&self) -> String {
-        let how = if self.proved { "stays taken back" } else { "may be taken back" };
-        format!("the assignment {} {how}", escape(self.what.as_bytes()))
-    }
-
-    /// How it is made again.
-    pub fn advice(&self) -> String {
-        let again = if self.again.is_empty() { "qvm-pci" } else { self.again.as_str() };
-        format!("assign {} again:  {}", escape(self.what.as_bytes()), escape(again.as_bytes()))
-    }
-}
 
 impl Operation<'_> {
     /// Brings the function back to dom0, its assignment taken back before; all that the return needs is open by then.
@@ -52,7 +27,7 @@ impl Operation<'_> {
             return self.fail(trouble.at(STEP));
         }
         match self.unassign(only) {
-            Ok(()) => self.reattach(),
+            Ok(()) => self.follow(),
             Err(failure) => self.not_unassigned(failure),
         }
     }
@@ -67,7 +42,7 @@ impl Operation<'_> {
 
     /// Ends where an assignment could not be taken back; one before it may have been.
     fn not_unassigned(self, failure: Failure) -> Ending {
-        if self.lost.is_empty() || failure.exit == Exit::Io {
+        if self.expected.lost.is_empty() || failure.exit == Exit::Io {
             return self.end(failure.exit, failure.code, failure.message, failure.hint);
         }
         let failure = failed(failure.message);
@@ -86,11 +61,11 @@ impl Operation<'_> {
             let (outcome, detail) = match &proved {
                 Ok(what) => {
                     let detail = format!("{what}: Qubes does not list it any more");
-                    self.record.done(STEP, self.plan.sbdf, &detail);
+                    self.writer.done(STEP, self.plan.sbdf, &detail);
                     (Outcome::Done, detail)
                 }
                 Err(failure) => {
-                    self.record.failed(STEP, self.plan.sbdf, &failure.message);
+                    self.writer.failed(STEP, self.plan.sbdf, &failure.message);
                     (Outcome::Failed, failure.message.clone())
                 }
             };
@@ -110,16 +85,15 @@ impl Operation<'_> {
         let request = Request::of(&known.source, &name, assignment)?;
         let what = words(qube, assignment);
         let again = assign_again(known, qube, assignment, self.function).unwrap_or_default();
-        let (sbdf, text) = (self.plan.sbdf, again.clone());
-        let details = Details::Unassign { qube: name.clone(), again: text };
-        self.record.intent(STEP, sbdf, &what, details)?;
-        self.lost.push(Lost { what: what.clone(), again, proved: false });
+        let details = Details::Unassign { qube: name.clone(), again };
+        self.writer.intent(STEP, self.plan.sbdf, &what, &details)?;
+        self.expected.begin(STEP, &what, &details);
         let answered = Qubesd::new(&self.sources.root).call(request.method, &request.argument, &name, b"");
         // Whatever it answered: it may have done it, or not.
         let is_listed = read(self.sources).map(|known| lists(&known, self.function, &what));
         match &is_listed {
-            Ok(true) => drop(self.lost.pop()),
-            Ok(false) => self.lost.iter_mut().for_each(|lost| lost.proved = true),
+            Ok(true) => drop(self.expected.lost.pop()),
+            Ok(false) => self.expected.lost.iter_mut().for_each(|lost| lost.proved = true),
             Err(_) => {}
         }
         answered?;
@@ -130,14 +104,13 @@ impl Operation<'_> {
     }
 
     /// What an interrupted run took back, or may have: what Qubes still lists it did not.
-    pub(super) fn has_lost(&mut self, lost: Vec<Lost>) {
-        self.lost = lost;
-        if self.lost.is_empty() {
+    pub(in crate::run) fn find_lost(&mut self) {
+        if self.expected.lost.is_empty() {
             return;
         }
         if let Ok(known) = read(self.sources) {
-            self.lost.retain(|lost| !lists(&known, self.function, &lost.what));
-            self.lost.iter_mut().for_each(|lost| lost.proved = true);
+            self.expected.lost.retain(|lost| !lists(&known, self.function, &lost.what));
+            self.expected.lost.iter_mut().for_each(|lost| lost.proved = true);
         }
     }
 }

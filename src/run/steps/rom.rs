@@ -1,10 +1,10 @@
 //! The hash of the expansion ROM. Reading it writes to the device (the kernel switches its ROM decoder on for each read),
 //! so it is done only here: no driver has the function, it was reset, and Xen still holds it in quarantine.
 
-use super::outcome::Trouble;
-use super::Operation;
 use crate::assess::HazardId;
 use crate::names::escape;
+use crate::run::operation::Operation;
+use crate::run::outcome::Trouble;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::Read;
