@@ -69,7 +69,8 @@ pub fn by_driverctl(dom0: &Dom0, function: &Function) -> Option<Obstacle> {
     let drives = DriverName::parse(text).is_some_and(|driver| !driver.is_holder() && text != "none");
     (!drives).then(|| {
         let what = format!("driverctl binds it to {}", escape(text.as_bytes()));
-        Obstacle::new(what, &[&format!("driverctl --noprobe unset-override {}", function.sbdf)])
+        // Not driverctl itself: to forget an override, with or without --noprobe, it takes the driver off the device.
+        Obstacle::new(what, &[&format!("rm /etc/driverctl.d/pci-{}", function.sbdf)])
     })
 }
 

@@ -214,6 +214,31 @@ fn what_dom0_itself_uses_is_not_held() {
 }
 
 #[test]
+fn a_disk_with_multipath_is_asked_for_and_its_hidden_paths_are_not() {
+    let dom0 = Dom0::with(Function::nic(NIC).driven("nvme"));
+    let subsystem = "sys/devices/virtual/nvme-subsystem/nvme-subsys0";
+    let path = "sys/devices/pci0000:00/0000:00:07.0/nvme/nvme0/nvme0c0n1";
+    let link = |name: &str, to: &str| {
+        let link = dom0.path(name);
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(dom0.path(to), link).unwrap();
+    };
+    // Linux gives the hidden one neither a number nor a node.
+    dom0.write(&format!("{path}/hidden"), "1\n");
+    dom0.write(&format!("{subsystem}/nvme0n1/dev"), "259:1\n");
+    link("sys/class/block/nvme0c0n1", path);
+    link("sys/class/block/nvme0n1", &format!("{subsystem}/nvme0n1"));
+    link(&format!("{subsystem}/nvme0"), "sys/devices/pci0000:00/0000:00:07.0/nvme/nvme0");
+    dom0.write("proc/self/mountinfo", "22 1 259:1 / / rw shared:1 - ext4 /dev/mapper/root rw\n");
+    dom0.write("proc/swaps", "Filename Type Size Used Priority\n");
+    let said = dom0.run_changing_nothing(&["--json", "hold", NIC]).fails(3, "dom0-needs-it");
+    assert!(said.json()["error"]["message"].to_string().contains("/dev/nvme0n1 is mounted"));
+    // One that is not hidden has a number: without it nobody knows which disk it is.
+    dom0.write(&format!("{path}/hidden"), "0\n");
+    dom0.run_changing_nothing(&["--json", "hold", NIC]).fails(11, "unreadable");
+}
+
+#[test]
 fn pciback_that_lets_every_qube_write_everything() {
     let dom0 = Dom0::with(Function::nic(NIC).held());
     dom0.write("sys/module/xen_pciback/parameters/permissive", "N\n");

@@ -31,6 +31,10 @@ pub fn read(root: &Sysroot, folder: &Path) -> Result<Vec<String>, Failure> {
     let mut uses = Vec::new();
     for (name, real) in devices {
         let number_path = real.join("dev");
+        // A path of an NVMe disk with multipath: it has no number and no node, so nobody can use it but the disk above.
+        if !number_path.exists() && read_text(&real.join("hidden")).is_ok_and(|hidden| hidden == "1") {
+            continue;
+        }
         let number = read_text(&number_path).map_err(|error| Failure::unreadable(&number_path, &error))?;
         // sysfs cannot have a slash in a name, and writes `!`.
         let node = format!("/dev/{}", name.replace('!', "/"));
