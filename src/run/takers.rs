@@ -20,7 +20,7 @@ impl Operation<'_> {
 
     /// What Xen and xenstore say of it.
     pub(super) fn nobody_is_seen_with_it(&mut self) -> Result<(), Trouble> {
-        let sbdf = self.plan.sbdf;
+        let sbdf = self.plan.sbdf; // mutant: in-use-not-re-read
         let owner = self.sources.owner(sbdf)?;
         if let Owner::Domain(id) = owner {
             return Err(Trouble::HandsOff(format!("Xen gave it to domain {id} meanwhile")));
@@ -104,7 +104,7 @@ impl Operation<'_> {
     /// The driver that was bound is there.
     pub(super) fn still_driven(&mut self) -> Result<(), Trouble> {
         match self.sources.sysfs.driver(self.plan.sbdf)? {
-            None => Err(self.let_go()),
+            None => Err(self.let_go()), // mutant: driver-not-looked-at
             Some(_) => self.still_ours(),
         }
     }

@@ -160,7 +160,7 @@ impl Writer {
 
     fn ended(&mut self, sbdf: Option<Sbdf>, outcome: &str, state: &str) -> Result<String, Failure> {
         let [outcome, state] = [outcome, state].map(|text| escape(text.as_bytes()));
-        self.says(sbdf, OperationPhase::End { outcome, state });
+        self.says(sbdf, OperationPhase::End { outcome, state }); // mutant: end-not-written
         self.leave()
     }
 

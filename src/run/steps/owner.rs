@@ -80,7 +80,7 @@ impl Operation<'_> {
     /// Whether it may be dom0's without a driver: this run took it out of quarantine, took its driver off, or met one that
     /// let it go by itself.
     pub(in crate::run) fn may_be_open(&self) -> bool {
-        let none = || matches!(self.sources.sysfs.driver(self.plan.sbdf), Ok(None));
+        let none = || matches!(self.sources.sysfs.driver(self.plan.sbdf), Ok(None)); // mutant: open-once-unbound
         self.expected.opened
             || (self.expected.start.driver.is_some() && (self.expected.drivers.contains(&None) || none()))
     }
