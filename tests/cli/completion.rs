@@ -43,7 +43,9 @@ fn devices_are_offered_to_the_commands_that_can_do_something_with_them_in_the_fo
     assert_eq!(offered(&dom0, "show "), ["0000:00:14.0", CARD]);
     assert_eq!(offered(&dom0, "audit log --device=0000:00:1f"), [format!("--device={CARD}")]);
     assert_eq!(offered(&dom0, "reattach 00:2"), Vec::<String>::new());
-    assert_eq!(offered(&dom0, "hold 00:14.0 ").iter().filter(|word| *word == "--help").count(), 1);
+    assert_eq!(offered(&dom0, "hold 00:14.0 -").iter().filter(|word| *word == "--help").count(), 1);
+    // Several devices may follow each other.
+    assert_eq!(offered(&dom0, "plan 00:14.0 00:1"), ["00:1f.6"]);
     assert!(!offered(&dom0, "rollback --last ").contains(&CARD.to_owned()));
     assert_eq!(offered(&dom0, "--quiet --j"), ["--journal"]);
 }
