@@ -39,7 +39,7 @@ impl Reader for Console {
         }
         let text = behind_clock(rest);
         let entry = match text.strip_prefix("(XEN) ") {
-            Some(xen) => xen_line(behind_clock(xen)),
+            Some(xen) => xen_line(behind_clock(xen)).or_else(|| amd_line(behind_clock(xen))),
             None => kernel_line(SOURCE, text),
         };
         let Some(entry) = entry else { return };
@@ -75,6 +75,21 @@ fn behind_clock(text: &str) -> &str {
         Some((clock, rest)) if clock.trim().bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => rest,
         _ => text,
     }
+}
+
+/// `AMD-Vi: Re-assign 0000:00:14.0 from d0 to d7`: a device goes to a domain, or leaves it for dom0 or for Xen's own.
+fn amd_line(text: &str) -> Option<Entry> {
+    let (address, rest) = text.strip_prefix("AMD-Vi: Re-assign ")?.split_once(" from d")?;
+    let (from, to) = rest.split_once(" to d")?;
+    let qube = |word: &str| word.trim_end().parse().ok().filter(|domain: &u16| *domain != 0);
+    let (event, domain) = match (qube(to), qube(from)) {
+        (Some(domain), _) => (StayEvent::Begin, domain),
+        (None, Some(domain)) => (StayEvent::End, domain),
+        (None, None) => return None,
+    };
+    let mut it = stay(SOURCE, event, Sbdf::from_sysfs(address)?, format!("domain-{domain}"));
+    it.domain = i64::from(domain);
+    Some(Entry::Stay(it))
 }
 
 /// `[VT-D]d7:PCIe: map 0000:00:14.0`: a function goes to a domain, or leaves it. dom0 and Xen's own are no qubes.

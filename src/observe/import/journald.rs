@@ -109,8 +109,10 @@ pub(super) fn kernel_line(source: &str, message: &str) -> Option<Entry> {
     None
 }
 
-/// `vm.sys-usb: Starting sys-usb`: the name twice, so that no other start of something is taken for it.
+/// `vm.sys-usb: Starting sys-usb`, with `INFO: ` before it since Qubes 4.3: the name twice, so that no other start of
+/// something is taken for it.
 fn qubesd_line(message: &str) -> Option<Entry> {
+    let message = message.strip_prefix("INFO: ").unwrap_or(message);
     let (name, says) = message.strip_prefix("vm.")?.split_once(": ")?;
     let name = QubeName::parse(name)?;
     let started = says.strip_prefix("Starting ")?;

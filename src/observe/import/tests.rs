@@ -95,6 +95,27 @@ fn of_xens_console_stays_of_domains_count_with_a_time_where_one_stands_there() {
     );
 }
 
+#[test]
+fn of_xens_console_on_amd_devices_that_go_to_a_domain_and_back_count() {
+    let log = b"(XEN) AMD-Vi: Re-assign 0000:03:00.0 from d0 to d7\n\
+        (XEN) AMD-Vi: Re-assign 0000:03:00.0 from d7 to d[IO]\n\
+        (XEN) AMD-Vi: Re-assign 0000:03:00.0 from d[IO] to d0\n\
+        (XEN) AMD-Vi: Re-assign nonsense from d0 to d7\n";
+    assert_eq!(
+        told(&read(log, Console::default())),
+        ["begin 0000:03:00.0 domain-7 [] never", "end 0000:03:00.0 domain-7 [] never"]
+    );
+}
+
+#[test]
+fn a_start_that_qubesd_of_qubes_4_3_logged_counts() {
+    let log = br#"{"__REALTIME_TIMESTAMP":"1790000000000000","_BOOT_ID":"0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d","SYSLOG_IDENTIFIER":"qubesd","_UID":"0","MESSAGE":"INFO: vm.sys-usb: Starting qube sys-usb"}"#;
+    let before = br#"{"__REALTIME_TIMESTAMP":"1790000000000000","_BOOT_ID":"0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d","SYSLOG_IDENTIFIER":"qubesd","_UID":"0","MESSAGE":"vm.sys-usb: Starting sys-usb"}"#;
+    let told_of = |log: &[u8]| told(&read(log, Journald::default()));
+    assert!(!told_of(log).is_empty());
+    assert_eq!(told_of(log), told_of(before));
+}
+
 fn backup(name: &str, file: &str) -> backups::Backup {
     backups::Backup { moment: backups::moment(name), qubes: qubes_of_file(file).unwrap() }
 }
