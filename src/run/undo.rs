@@ -104,7 +104,8 @@ impl Operation<'_> {
             return self.stopped(message, trouble);
         }
         troubles.extend(self.widen_reset().err().map(|trouble| trouble.message())); // mutant: reset-not-widened
-                                                                                    // The guard stays until its driver is off.
+
+        // The guard stays until its driver is off.
         let mut message = message.to_owned();
         match self.guard_undone() {
             // What another set is no trouble: it is left alone.
