@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         Command::Reattach(args) => ("reattach", commands::reattach::run(&context, args)),
         Command::Rollback(args) => ("rollback", commands::rollback::run(&context, args)),
         Command::Hold(args) => ("hold", commands::hold::run(&context, args)),
+        Command::NextBoot(args) => ("next-boot", commands::next_boot::run(&context, args)),
         Command::Recover(args) => ("recover", commands::recover::run(&context, args)),
         Command::Record(args) => ("record", commands::record::run(&context, args)),
         Command::Audit { command } => commands::audit::run(&context, command),

@@ -220,7 +220,12 @@ fn no_text_names_an_option_that_there_is_not() {
 
 #[test]
 fn the_pages_are_of_this_version() {
-    for page in ["qubes-dom0-pci.1", "qubes-dom0-pci-policy.5", "qubes-dom0-pci-journal.5"] {
+    for page in [
+        "qubes-dom0-pci.1",
+        "qubes-dom0-pci-policy.5",
+        "qubes-dom0-pci-journal.5",
+        "qubes-dom0-pci-next-boot.7",
+    ] {
         let text = std::fs::read_to_string(std::path::Path::new(PAGE).with_file_name(page)).unwrap();
         let heading = text.lines().next().unwrap_or_default();
         assert!(heading.contains(concat!("\"qubes-dom0-pci ", env!("CARGO_PKG_VERSION"), "\"")), "{heading}");

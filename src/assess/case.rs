@@ -41,7 +41,7 @@ impl Case {
     ) -> Self {
         let state = state_of(dom0, &subject.function);
         let mut hazards = of_return(dom0, past, &subject, named, together);
-        let reboot = advice(dom0, &subject.function, &subject.claims, &hazards);
+        let reboot = advice(&dom0.boot, &subject.function, &hazards);
         if !state.is_fine() {
             hazards.extend(reboot.note());
         }
@@ -65,7 +65,7 @@ impl Case {
     ) -> Self {
         let state = state_of(dom0, &subject.function);
         let hazards = of_hold(dom0, &subject.function, dom0_uses, together);
-        let reboot = advice(dom0, &subject.function, &subject.claims, &hazards);
+        let reboot = advice(&dom0.boot, &subject.function, &hazards);
         let verdict = match super::stops(&hazards) {
             stops if stops.is_empty() => Verdict::Ask(Vec::new()),
             stops => Verdict::Refused(stops),

@@ -59,6 +59,8 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Give functions to pciback, quarantined: the way back; several are one operation.
     Hold(HoldArgs),
+    /// Show where each device is after the next boot and why, or propose an edit that changes it.
+    NextBoot(NextBootArgs),
     /// Settle what a crash or a power cut interrupted.
     Recover(RecoverArgs),
     /// Journal what happens to PCI devices until it is told to stop: the recorder.
@@ -183,6 +185,23 @@ pub struct HoldArgs {
     /// How long a step may take.
     #[command(flatten)]
     pub timeout: Timeout,
+}
+
+/// Arguments of `next-boot`.
+#[derive(Args, Debug)]
+pub struct NextBootArgs {
+    /// Show these functions only, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6.
+    #[arg(value_name = "BDF")]
+    pub devices: Vec<String>,
+    /// Propose one edit after which dom0 gets all of these.
+    #[arg(long = "return", value_name = "BDF", num_args = 1..)]
+    pub give: Vec<String>,
+    /// Propose one edit after which dom0 gets none of these.
+    #[arg(long, value_name = "BDF", num_args = 1..)]
+    pub keep_away: Vec<String>,
+    /// Print the diff of the files alone, ready for patch.
+    #[arg(long)]
+    pub diff: bool,
 }
 
 /// Arguments of `record`.

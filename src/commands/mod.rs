@@ -8,6 +8,7 @@ mod history;
 pub mod hold;
 pub mod list;
 pub mod move_journal;
+pub mod next_boot;
 pub mod plan;
 pub mod reattach;
 pub mod record;
@@ -21,6 +22,7 @@ use crate::consent::Invocation;
 use crate::error::{Code, Exit, Failure};
 use crate::names::{DriverName, Sbdf};
 use crate::observe::{Dom0, Sources};
+use crate::plan::next_boot::commands_to_return;
 use crate::report::{note, step_line};
 use crate::run::{self, Ended, StepReport, Task, Unsettled, Watch};
 use crate::system::root::Sysroot;
@@ -38,6 +40,29 @@ pub struct Context {
     pub json: bool,
     /// Nothing but errors.
     pub quiet: bool,
+}
+
+/// For more functions nobody is told what to run before a reboot.
+const FEW: usize = 16;
+
+/// Adds what to run so that the next boot returns the functions: those that go together by one edit, told
+/// once.
+fn advise(dom0: &Dom0, cases: &mut [Case], together: &[Sbdf]) {
+    let held = |case: &&mut Case| !case.reboot.obstacles.is_empty();
+    if together.len() > 1 {
+        if let Ok(commands) = commands_to_return(&dom0.boot, together) {
+            if let Some(last) = cases.iter_mut().filter(held).last() {
+                last.reboot.commands = commands;
+            }
+            return;
+        }
+    }
+    for case in cases.iter_mut().filter(held) {
+        match commands_to_return(&dom0.boot, &[case.sbdf()]) {
+            Ok(commands) => case.reboot.commands = commands,
+            Err(refusal) => case.reboot.obstacles.push(format!("no edit can be proposed: {}", refusal.why)),
+        }
+    }
 }
 
 /// What speaks against going on with a function of several, asked just before its turn.
@@ -138,7 +163,12 @@ impl Context {
         let subjects = sources.subjects(dom0, &bdfs)?;
         let named = wanted.iter().map(|(_, named)| named.as_ref());
         let all = subjects.into_iter().zip(named);
-        Ok(all.map(|(subject, named)| Case::of_return(dom0, &past, subject, named, together)).collect())
+        let mut cases: Vec<Case> =
+            all.map(|(subject, named)| Case::of_return(dom0, &past, subject, named, together)).collect();
+        if cases.len() <= FEW {
+            advise(dom0, &mut cases, together);
+        }
+        Ok(cases)
     }
 
     /// The operation that is not settled, if there is one.

@@ -88,6 +88,9 @@ codes! {
     NoDom0 "no-dom0" [NotDom0]
         "This is a domain of Xen, but not the one in control."
         "Run it in dom0.";
+    NoEdit "no-edit" [Refused]
+        "No edit of the boot configuration gets the devices there."
+        "The message says why; `next-boot` shows what decides.";
     NoJournal "no-journal" [Io]
         "There is no journal where one was asked for."
         "Look at `--journal`; `record` and every changing command begin one.";

@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod boot;
 pub mod boot_records;
 mod claims;
 pub mod config_space;
@@ -15,6 +14,7 @@ mod fuzz;
 pub mod identity;
 pub mod import;
 pub mod kernel_lines;
+pub mod next_boot;
 mod owners;
 pub mod past;
 mod policy;
@@ -38,7 +38,6 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-pub use crate::system::modprobe::Bar;
 #[cfg(test)]
 pub use crate::system::modprobe::Barred;
 #[cfg(test)]
@@ -78,16 +77,12 @@ pub struct Dom0 {
     pub iommu: Reading<bool>,
     /// Xen's command line.
     pub xen_cmdline: Reading<String>,
-    /// The kernel's command line.
-    pub cmdline: String,
     /// The kernel's id of this boot.
     pub boot_id: String,
-    /// Whether this is Qubes' dom0, whose boot scripts hide devices.
-    pub qubes: bool,
     /// What the admin forbids besides.
     pub policy: Reading<Policy>,
-    /// What else decides who gets a function at the next boot.
-    pub boot: boot::Boot,
+    /// What decides who gets a function at the next boot.
+    pub boot: next_boot::Facts,
     /// What Qubes knows of qubes and the devices they are assigned; `None` on a Xen without Qubes.
     pub qubes_known: Reading<Option<Qubes>>,
     /// The domains Xen lists besides dom0, by name; read where Qubes is there and does not say which qubes
@@ -128,6 +123,18 @@ impl Sources {
         })
     }
 
+    /// Opens what can be opened, on whatever machine.
+    #[must_use]
+    pub fn anywhere(root: &Sysroot) -> Self {
+        Self {
+            root: root.clone(),
+            sysfs: PciSysfs::new(root),
+            xen: Xen::open(root),
+            xenstore: Xenstore::open(root),
+            modules: OnceCell::new(),
+        }
+    }
+
     /// The modules of the running kernel; their indexes are opened once.
     ///
     /// # Errors
@@ -150,8 +157,6 @@ impl Sources {
         for sbdf in sysfs.functions()? {
             functions.insert(sbdf, functions::read(sysfs, sbdf)?);
         }
-        let cmdline_path = self.root.path("/proc/cmdline");
-        let cmdline = read_text(&cmdline_path).map_err(|error| Failure::unreadable(&cmdline_path, &error))?;
         let refused = |failure: &Failure| failure.message.clone();
         let owners = match &self.xen {
             Ok(xen) => owners::read(xen),
@@ -181,6 +186,7 @@ impl Sources {
             (Err(failure), _) => Err(refused(failure)),
             (_, Err(failure)) => Err(refused(failure)),
         });
+        let boot = next_boot::read_beside(&self.root, next_boot::Depth::AsNeeded, qubes_known.clone())?;
         Ok(Dom0 {
             functions,
             has_pciback: sysfs.has_pciback(),
@@ -192,11 +198,9 @@ impl Sources {
             uses,
             iommu,
             xen_cmdline,
-            cmdline,
             boot_id: boot_id(&self.root)?,
-            qubes: self.root.path("/etc/qubes-release").exists(),
             policy: policy::read(&self.root),
-            boot: boot::read(&self.root),
+            boot,
             qubes_known,
             live,
             by_root: nix::unistd::geteuid().is_root(),
@@ -258,6 +262,14 @@ impl Sources {
     /// Mounts, swaps or interfaces cannot be read.
     pub fn dom0_uses(&self, function: &Function) -> Result<Vec<String>, Failure> {
         dom0_use::read(&self.root, &self.sysfs, function)
+    }
+
+    /// What dom0 cannot boot or be used without and that hangs on a function, in words.
+    ///
+    /// # Errors
+    /// Mounts or swaps cannot be read.
+    pub fn dom0_boots_by(&self, function: &Function) -> Result<Vec<String>, Failure> {
+        dom0_use::boots_by(&self.root, &self.sysfs, function)
     }
 
     /// The state of one function that an operation changes and puts back.

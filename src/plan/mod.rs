@@ -6,6 +6,7 @@
 mod guarded;
 mod hold;
 mod identity;
+pub mod next_boot;
 mod planned;
 mod steps;
 #[cfg(test)]

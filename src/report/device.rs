@@ -51,7 +51,7 @@ pub fn hazard_line(hazard: &Hazard, behind: &str) -> String {
 /// What to run before a reboot, so that it returns the function; empty where nothing is.
 #[must_use]
 pub fn reboot_block(reboot: &Reboot) -> String {
-    let commands = reboot.commands();
+    let commands = &reboot.commands;
     if commands.is_empty() {
         return String::new();
     }

@@ -77,12 +77,11 @@ fn recommended(case: &Case) -> Vec<String> {
         return lines;
     }
     lines.push(format!("{title} {verb}; it comes back only after these commands:"));
-    let commands = reboot.commands();
+    let commands = &reboot.commands;
     let all = format!("qubes-dom0-pci show {}", case.sbdf());
     let taken: usize = commands.iter().map(|command| rows_of(&format!("  {command}"))).sum();
     if commands.is_empty() || taken > COMMANDS {
-        let whats: Vec<&str> = reboot.obstacles.iter().map(|obstacle| obstacle.what.as_str()).collect();
-        lines.push(first_line("  ", &whats.join("; ")));
+        lines.push(first_line("  ", &reboot.obstacles.join("; ")));
         lines.push(format!("  {all}   (lists them)"));
     } else {
         lines.extend(commands.iter().map(|command| format!("  {command}")));

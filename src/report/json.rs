@@ -108,11 +108,10 @@ pub fn plan(plan: &Plan, reboot: &Reboot) -> Value {
 /// What a reboot would do.
 #[must_use]
 pub fn reboot(reboot: &Reboot) -> Value {
-    let obstacles: Vec<Value> = reboot
-        .obstacles
-        .iter()
-        .map(|obstacle| json!({ "what": obstacle.what, "command": obstacle.commands.join(" && ") }))
-        .collect();
+    // One edit is for all of them: the first has it.
+    let mut commands = std::iter::once(reboot.commands.join(" && ")).chain(std::iter::repeat(String::new()));
+    let obstacle = |what: &String| json!({ "what": what, "command": commands.next() });
+    let obstacles: Vec<Value> = reboot.obstacles.iter().map(obstacle).collect();
     json!({
         "returns": reboot.obstacles.is_empty(),
         "words": reboot.words(),

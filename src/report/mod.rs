@@ -6,6 +6,7 @@ mod device;
 mod dossier;
 mod history;
 pub mod json;
+pub mod next_boot;
 mod operation;
 pub mod sentence;
 mod several;
@@ -63,6 +64,15 @@ pub fn emit(text: &str) -> Result<(), Failure> {
         hint: format!("{}; run `list` for the device's state", failure.hint),
         ..failure
     })
+}
+
+/// Writes bytes to stdout as they are, for a program.
+///
+/// # Errors
+/// stdout takes no more (a full disk).
+pub fn emit_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    taken(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
 /// What came of writing to stdout. A reader that went away is no error.

@@ -57,21 +57,6 @@ pub enum Bar {
     Kernel,
 }
 
-impl Bar {
-    /// Whether it surely loads nothing: `/bin/true` and `/bin/false` are how modules are forbidden. Any other
-    /// command may load it, and others.
-    #[must_use]
-    pub fn loads_nothing(&self) -> bool {
-        match self {
-            Self::Kernel => true,
-            Self::Install { command, .. } => {
-                let program = command.split(' ').next().unwrap_or_default();
-                matches!(program.rsplit('/').next(), Some("true" | "false"))
-            }
-        }
-    }
-}
-
 impl fmt::Display for Barred {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.by {
@@ -209,21 +194,6 @@ mod tests {
             configuration(text).barred(&other).unwrap().to_string(),
             "/etc/modprobe.d/a.conf, line 6: install c y"
         );
-    }
-
-    #[test]
-    fn only_what_surely_does_nothing_loads_nothing() {
-        let module = ModuleName::parse("a").unwrap();
-        for (command, nothing) in [
-            ("/bin/true", true),
-            ("false", true),
-            ("/usr/bin/false # no", true),
-            ("/sbin/modprobe --ignore-install a && /bin/true", false),
-            ("", false),
-        ] {
-            let barred = configuration(&format!("install a {command}\n")).barred(&module).unwrap();
-            assert_eq!(barred.by.loads_nothing(), nothing, "{command}");
-        }
     }
 
     proptest! {

@@ -157,7 +157,10 @@ impl Modules {
     }
 
     /// What a module cannot do without, at any depth, as `depmod` wrote it down.
-    fn dependencies(&self, module: &ModuleName) -> Result<Vec<ModuleName>, Failure> {
+    ///
+    /// # Errors
+    /// libkmod cannot look it up.
+    pub fn dependencies(&self, module: &ModuleName) -> Result<Vec<ModuleName>, Failure> {
         let known = self.context.module_new_from_name(module.as_str()).map_err(|error| {
             let message = format!("libkmod cannot look up {module}: {error}");
             Failure::new(Exit::Io, Code::Modules, message, "run depmod, and try again")

@@ -37,6 +37,7 @@ const WALK: &[(&str, Shown)] = &[
     ("lock", Here(the_lock_is_a_folder)),
     ("modules", Here(the_index_is_none)),
     ("no-dom0", In("tests/cli/machine.rs", "a_qube_is_no_dom0")),
+    ("no-edit", In("tests/cli/next_boot.rs", "who_decides_elsewhere_makes_it_unknown_and_is_named")),
     ("no-journal", Here(|word| drop(held().run(&["--json", "audit", "timeline"]).fails(11, word)))),
     ("no-qubesd", In("tests/cli/rollback.rs", "an_assignment_is_taken_back_only_by_qubesd")),
     ("no-right", Here(nobody_asks)),

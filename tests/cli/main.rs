@@ -26,6 +26,7 @@ mod journals;
 mod log;
 mod machine;
 mod move_journal;
+mod next_boot;
 mod output;
 mod place;
 mod policy;

@@ -14,7 +14,15 @@ const STOP: &str = r#""kind":"recorder","phase":"stop","run":"r","sources":["uev
 fn dom0() -> Dom0 {
     let mut dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
     dom0.add(Function::usb("0000:00:14.0").held().owned_by("d5"));
-    dom0.qubes(QUBES_43);
+    let qubesd = dom0.qubes(QUBES_43);
+    qubesd.answers(
+        "admin.vm.device.pci.Assigned+",
+        "sys-net",
+        "dom0+00_1f.6:0x8086:0x10d3::p020000 device_id='0x8086:0x10d3::p020000' port_id='00_1f.6' devclass='pci' \
+         backend_domain='dom0' mode='required' frontend_domain='sys-net' _no-strict-reset='True'\\n",
+    );
+    dom0.write("etc/qubes-release", "Qubes release 4.3.0 (R4.3)\n");
+    dom0.write("etc/default/grub", "GRUB_CMDLINE_LINUX=\"rhgb quiet\"\n");
     dom0.qube_has(5, "sys-usb", "0000:00:14.0");
     dom0.remembers(&[
         ("08:00:00", "11111111", START),

@@ -6,8 +6,16 @@ const NIC: &str = "0000:00:07.0";
 
 fn held_with_cmdline(words: &str) -> Dom0 {
     let dom0 = Dom0::with(Function::usb(NIC).held());
-    dom0.write("proc/cmdline", format!("root=/dev/mapper/dom0-root {words} ro\n"));
+    dom0.write("etc/qubes-release", "Qubes release 4.3.0 (R4.3)\n");
+    dom0.write("var/lib/qubes/qubes.xml", "<qubes><domains/></qubes>");
+    boots_with(&dom0, &format!("root=/dev/mapper/dom0-root {words} ro"));
     dom0
+}
+
+/// This boot and the next have these words.
+fn boots_with(dom0: &Dom0, words: &str) {
+    dom0.write("proc/cmdline", format!("{words}\n"));
+    dom0.write("etc/default/grub", format!("GRUB_CMDLINE_LINUX='{words}'\n"));
 }
 
 #[track_caller]
@@ -30,7 +38,9 @@ fn does_not_return(dom0: &Dom0, why: &str) {
 
 #[test]
 fn a_reboot_returns_what_nothing_hides() {
-    returns(&held_with_cmdline("rd.qubes.hide_pci=00:08.0,00:09.0 xen-pciback.hide=(00:08.0)"));
+    let mut dom0 = held_with_cmdline("rd.qubes.hide_pci=00:09.0,00:08.0 xen-pciback.hide=(00:08.0)");
+    dom0.add(Function::nic("0000:00:08.0").held());
+    returns(&dom0);
     returns(&held_with_cmdline("rd.qubes.hide_pci="));
 }
 
@@ -119,7 +129,9 @@ fn qubes(transcript: &str, cmdline: &str) -> (Dom0, crate::model::Qubesd) {
     dom0.add(Function::nic(NIC).held());
     dom0.add(Function::root_port("0000:00:1c.0").attribute("secondary_bus_number", "1"));
     dom0.add(Function::usb(CARD).held().behind(&["0000:00:1c.0"]));
-    dom0.write("proc/cmdline", format!("{cmdline}\n"));
+    boots_with(&dom0, cmdline);
+    let release = if transcript == QUBES_42 { "4.2.4 (R4.2)" } else { "4.3.0 (R4.3)" };
+    dom0.write("etc/qubes-release", format!("Qubes release {release}\n"));
     let qubesd = dom0.qubes(transcript);
     qubesd.lists("");
     (dom0, qubesd)
@@ -141,22 +153,40 @@ fn told(what: &str, commands: &[&str]) -> Vec<(String, String)> {
     vec![(what.to_owned(), commands.join(" && "))]
 }
 
-fn excepting(list: &str) -> String {
-    format!("echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX rd.qubes.dom0_usb={list}\"' >> /etc/default/grub")
+/// What is told where the words of the kernel's command line have to change.
+fn edit(what: &str, bdf: &str) -> Vec<(String, String)> {
+    told(what, &[&patch(bdf), MKCONFIG])
 }
 
-const HIDES_USB: &str = "rd.qubes.hide_all_usb hides every USB controller";
+fn patch(bdf: &str) -> String {
+    format!("qubes-dom0-pci next-boot --return {bdf} --diff | patch -p1 -d /")
+}
+
+/// The lines that the proposed edit puts into the files.
+fn new_lines(dom0: &Dom0, bdf: &str) -> Vec<String> {
+    let output = dom0.command(&["next-boot", "--return", bdf, "--diff"]).output().unwrap();
+    let diff = String::from_utf8(output.stdout).unwrap();
+    let new = diff.lines().filter(|line| !line.starts_with("+++")).filter_map(|line| line.strip_prefix('+'));
+    new.map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn writes(dom0: &Dom0, bdf: &str, words: &str) {
+    let new = new_lines(dom0, bdf);
+    assert!(new.iter().any(|line| line.contains(words)), "{words}: {new:?}");
+}
+
+const HIDES_USB: &str = "rd.qubes.hide_all_usb hides every USB controller (/etc/default/grub, line 1)";
+const NAMES_IT: &str = "rd.qubes.hide_pci names it (/etc/default/grub, line 1)";
 const HIDES_NETWORK: &str = "Qubes hides every network device from dom0 at boot";
 
 #[test]
 fn the_usb_controllers_of_a_qubes_4_2_stay_hidden() {
     let (dom0, _) = qubes(QUBES_42, &format!("{CMDLINE_42} rd.qubes.hide_all_usb"));
-    assert_eq!(obstacles(&dom0, USB), told(HIDES_USB, &[&excepting("00:14.0"), MKCONFIG]));
-    dom0.run(&["show", USB])
-        .says("So that a reboot returns it, as root:")
-        .says(&excepting("00:14.0"))
-        .says(MKCONFIG);
-    dom0.run(&["plan", USB]).exits(4).says(&excepting("00:14.0"));
+    assert_eq!(obstacles(&dom0, USB), edit(HIDES_USB, USB));
+    writes(&dom0, USB, "rd.qubes.dom0_usb=00:14.0 usbcore.authorized_default=0");
+    dom0.run(&["show", USB]).says("So that a reboot returns it, as root:").says(&patch(USB)).says(MKCONFIG);
+    dom0.run(&["plan", USB]).exits(4).says(&patch(USB));
     let (dom0, _) = qubes(QUBES_42, CMDLINE_42);
     assert_eq!(obstacles(&dom0, USB), []);
     dom0.run(&["show", USB]).never_says("So that a reboot");
@@ -203,8 +233,8 @@ fn a_controller_that_is_left_to_dom0_comes_back() {
             qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_all_usb rd.qubes.dom0_usb={list}"));
         assert_eq!(obstacles(&dom0, USB), [], "{list}");
         // The last one counts alone: what is added names them all.
-        let all = told(HIDES_USB, &[&excepting(&format!("{list},01:00.0")), MKCONFIG]);
-        assert_eq!(obstacles(&dom0, CARD), all);
+        assert_eq!(obstacles(&dom0, CARD), edit(HIDES_USB, CARD));
+        writes(&dom0, CARD, &format!("rd.qubes.dom0_usb={list},00_1c.0-00_00.0"));
     }
     let (dom0, _) =
         qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_all_usb rd.qubes.dom0_usb=00_1c.0-00_00.0"));
@@ -215,7 +245,8 @@ fn a_controller_that_is_left_to_dom0_comes_back() {
 fn network_is_hidden_whatever_the_command_line_says() {
     for (transcript, cmdline) in [(QUBES_42, CMDLINE_42), (QUBES_43, CMDLINE_43)] {
         let (dom0, _) = qubes(transcript, cmdline);
-        assert_eq!(obstacles(&dom0, NIC), told(HIDES_NETWORK, &[&excepting("00:07.0"), MKCONFIG]));
+        assert_eq!(obstacles(&dom0, NIC), edit(HIDES_NETWORK, NIC));
+        writes(&dom0, NIC, " rd.qubes.dom0_usb=00:07.0'");
         // But for what it says of USB: the script asks no class there.
         let (dom0, _) = qubes(transcript, &format!("{cmdline} rd.qubes.dom0_usb=00:07.0"));
         assert_eq!(obstacles(&dom0, NIC), []);
@@ -224,34 +255,40 @@ fn network_is_hidden_whatever_the_command_line_says() {
 
 #[test]
 fn a_hidden_card_is_taken_off_the_list() {
-    let off =
-        |from: &str, to: &str| format!("sed -i 's/rd\\.qubes\\.hide_pci={from}/{to}/' /etc/default/grub");
-    let (dom0, _) = qubes(QUBES_42, CMDLINE_GPU);
-    let command = off("01:00\\.0,01:00\\.1", "rd.qubes.hide_pci=01:00.1");
-    assert_eq!(obstacles(&dom0, CARD), told("rd.qubes.hide_pci names it", &[&command, MKCONFIG]));
+    let (mut dom0, _) = qubes(QUBES_42, CMDLINE_GPU);
+    // No 01:00.1 is there: the boot would stop for it, and does so now.
+    assert!(obstacles(&dom0, CARD)[0].0.starts_with("the boot would stop"));
+    dom0.add(Function::usb("0000:01:00.1").held().behind(&["0000:00:1c.0"]));
+    assert_eq!(obstacles(&dom0, CARD), edit(NAMES_IT, CARD));
+    writes(&dom0, CARD, " rd.qubes.hide_pci=01:00.1 ");
     assert_eq!(obstacles(&dom0, USB), []);
     // 4.3 has paths.
     let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_pci=00_1c.0-00_00.0"));
-    let command = off("00_1c\\.0-00_00\\.0", "");
-    assert_eq!(obstacles(&dom0, CARD), told("rd.qubes.hide_pci names it", &[&command, MKCONFIG]));
-    for other in ["00_1c.0-00_00.1", "00_1d.0-00_00.0", "00_1c.0", "00_1c.0-00_00.0-00_00.0", "01:00.1"] {
+    assert_eq!(obstacles(&dom0, CARD), edit(NAMES_IT, CARD));
+    assert!(!new_lines(&dom0, CARD)[0].contains("rd.qubes.hide_pci"));
+    for other in ["00_1c.0", "00_1c.0-00_00.1,00:14.0", "05:00.0,00:14.0"] {
         let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_pci={other}"));
         assert_eq!(obstacles(&dom0, CARD), [], "{other}");
+    }
+    // What is not there as the last of all, or a path that leads nowhere, stops the boot.
+    for other in ["00_1c.0-00_00.1", "00_1d.0-00_00.0,00:14.0", "01:00.1"] {
+        let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_pci={other}"));
+        assert!(!obstacles(&dom0, CARD).is_empty(), "{other}");
     }
     // The last list counts alone.
     let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_GPU} rd.qubes.hide_pci=00:14.0"));
     assert_eq!(obstacles(&dom0, CARD), []);
-    assert_eq!(obstacles(&dom0, USB)[0].0, "rd.qubes.hide_pci names it");
+    assert_eq!(obstacles(&dom0, USB)[0].0, NAMES_IT);
 }
 
 #[test]
-fn a_list_that_no_shell_may_see_is_edited_by_hand() {
-    let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_pci=00:14.0,$(x)'\x1b"));
-    let found = obstacles(&dom0, USB);
-    assert!(
-        found[0].1.starts_with("edit /etc/default/grub: take out rd.qubes.hide_pci=00:14.0,$(x)'\\x1b &&"),
-        "{found:?}"
-    );
+fn what_no_list_may_hold_is_shown_escaped_and_goes_with_the_edit() {
+    let (dom0, _) = qubes(QUBES_43, CMDLINE_43);
+    let words = format!("{CMDLINE_43} rd.qubes.hide_pci=00:14.0,(x)\x1b");
+    dom0.write("etc/default/grub", format!("GRUB_CMDLINE_LINUX='{words}'\n"));
+    assert!(obstacles(&dom0, USB)[0].0.starts_with("the boot would stop"));
+    dom0.run(&["next-boot"]).exits(0).says("it would STOP");
+    assert!(!new_lines(&dom0, USB)[0].contains("rd.qubes.hide_pci"));
 }
 
 #[test]
@@ -263,14 +300,15 @@ fn pcibacks_own_list_has_wildcards() {
         ("(00:1.*)", false),
         ("(01:*.*)", false),
         ("(0000:00:07.0)(00:06.*)", false),
-        ("(nonsense)", true),
+        // xen-pciback does not load with it.
+        ("(nonsense)", false),
     ] {
         let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} xen-pciback.hide={list}"));
         assert_eq!(!obstacles(&dom0, USB).is_empty(), hidden, "{list}");
     }
     let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} xen-pciback.hide=(00:14.0)(00:1a.*)"));
-    let command = "sed -i 's/xen-pciback\\.hide=(00:14\\.0)(00:1a\\.\\*)/xen-pciback.hide=(00:1a.*)/' /etc/default/grub";
-    assert_eq!(obstacles(&dom0, USB), told("xen-pciback.hide names it", &[command, MKCONFIG]));
+    assert_eq!(obstacles(&dom0, USB), edit("xen-pciback.hide names it (/etc/default/grub, line 1)", USB));
+    writes(&dom0, USB, " xen-pciback.hide=(00:1a.*)'");
 }
 
 #[test]
@@ -278,9 +316,9 @@ fn modprobes_files_tell_pciback_to_hide_it() {
     let (dom0, _) = qubes(QUBES_43, CMDLINE_43);
     dom0.write("etc/modprobe.d/pciback.conf", "# mine\noptions xen-pciback hide=(0000:00:14.0)(00:1a.0)\n");
     dom0.write("etc/modprobe.d/pciback.conf.off", "options xen-pciback hide=(01:00.0)\n");
-    let what = "/etc/modprobe.d/pciback.conf tells xen-pciback to hide it";
-    let command = "sed -i 's/(0000:00:14\\.0)//' /etc/modprobe.d/pciback.conf";
-    assert_eq!(obstacles(&dom0, USB), told(what, &[command, "dracut --force"]));
+    let what = "`options xen-pciback hide` names it (/etc/modprobe.d/pciback.conf, line 2)";
+    assert_eq!(obstacles(&dom0, USB), told(what, &[&patch(USB), "dracut --force"]));
+    assert_eq!(new_lines(&dom0, USB), ["options xen-pciback hide=(00:1a.0)"]);
     assert_eq!(obstacles(&dom0, CARD), []);
 }
 
@@ -288,13 +326,16 @@ fn modprobes_files_tell_pciback_to_hide_it() {
 fn a_blacklisted_module_is_not_loaded_at_the_next_boot_either() {
     let (dom0, _) = qubes(QUBES_43, CMDLINE_43);
     dom0.write("etc/modprobe.d/usb.conf", "blacklist xhci-pci\n");
-    let command = "sed -i '/^ *blacklist  *xhci[-_]pci *$/d' /etc/modprobe.d/usb.conf";
-    assert_eq!(
-        obstacles(&dom0, USB),
-        told("the module xhci_pci is blacklisted", &[command, "dracut --force"])
-    );
+    // The initramfs may have the module loaded before.
+    let what = "the module xhci_pci is blacklisted (/etc/modprobe.d/usb.conf, line 1)";
+    let found = obstacles(&dom0, USB);
+    assert_eq!(found[0].0, what);
+    // The other controller has the same module.
+    assert!(found[1].0.contains("the same edit would return 0000:01:00.0"), "{found:?}");
+    let commands = dom0.json(&["next-boot", "--return", USB, CARD])["edit"]["commands"].clone();
+    assert_eq!(commands[1], "dracut --force");
     let (mut dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} modprobe.blacklist=xhci_pci"));
-    assert_eq!(obstacles(&dom0, USB)[0].0, "the module xhci_pci is blacklisted");
+    assert_eq!(obstacles(&dom0, USB)[0].0, "modprobe.blacklist names it (/etc/default/grub, line 1)");
     // Another module drives it then.
     dom0.claim("xhci_pci_renesas", "pci:v*d*sv*sd*bc0Csc03i30*");
     assert_eq!(obstacles(&dom0, USB), []);
@@ -307,7 +348,7 @@ fn driverctl_binds_it_to_what_only_holds_it() {
     {
         let (dom0, _) = qubes(QUBES_43, CMDLINE_43);
         dom0.write(&format!("etc/driverctl.d/pci-{USB}"), format!("{driver}\n"));
-        let what = format!("driverctl binds it to {driver}");
+        let what = format!("driverctl binds it to {driver} (/etc/driverctl.d/pci-{USB}, line 1)");
         let found = if held { told(&what, &["rm /etc/driverctl.d/pci-0000:00:14.0"]) } else { vec![] };
         assert_eq!(obstacles(&dom0, USB), found);
         assert_eq!(obstacles(&dom0, CARD), []);
@@ -375,10 +416,10 @@ fn a_qube_that_starts_only_when_asked_does_not() {
 
 #[test]
 fn no_qube_starts_by_itself_where_the_command_line_always_says_so() {
-    let (dom0, qubesd) = qubes(QUBES_43, &format!("{CMDLINE_43} qubes.skip_autostart"));
+    let (dom0, qubesd) = qubes(QUBES_43, CMDLINE_43);
+    dom0.write("proc/cmdline", "quiet qubes.skip_autostart\n");
     assigned(&qubesd, ASSIGNED_43, "True", "False");
-    let once = "sys-usb is assigned it and starts by itself (qubes.skip_autostart holds for this boot only)";
-    assert_eq!(obstacles(&dom0, CARD)[0].0, once);
+    assert_eq!(obstacles(&dom0, CARD)[0].0, "sys-usb is assigned it and starts by itself");
     dom0.write("etc/default/grub", "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX qubes.skip_autostart\"\n");
     assert_eq!(obstacles(&dom0, CARD), []);
 }
@@ -392,7 +433,7 @@ fn where_qubes_does_not_say_who_is_assigned_it_no_return_is_promised() {
     // The file of 4.2 says that sys-net is assigned it, and with which command that ends.
     dom0.write("var/lib/qubes/qubes.xml", std::fs::read("tests/data/qubesd/qubes-4.2.xml").unwrap());
     let found = obstacles(&dom0, CARD);
-    assert_eq!(found[0].1, "qvm-pci detach sys-net dom0:01_00.0", "{found:?}");
+    assert_eq!(found[0].1, "systemctl start qubesd && qvm-pci detach sys-net dom0:01_00.0", "{found:?}");
 }
 
 #[test]
@@ -400,4 +441,5 @@ fn what_must_be_changed_at_one_place_is_written_once() {
     let (dom0, _) = qubes(QUBES_43, &format!("{CMDLINE_43} rd.qubes.hide_all_usb rd.qubes.hide_pci=00:14.0"));
     assert_eq!(obstacles(&dom0, USB).len(), 2);
     assert_eq!(dom0.run(&["show", USB]).out.matches(MKCONFIG).count(), 1);
+    writes(&dom0, USB, " rd.qubes.hide_all_usb rd.qubes.dom0_usb=00:14.0'");
 }

@@ -295,6 +295,8 @@ const OTHER_MEANINGS: &[(&str, &str)] = &[
     ("src/assess/hazards/assigned.rs", "permissive"),
     ("src/assess/hazards/assigned.rs", "no-strict-reset"),
     ("src/system/sysfs.rs", "permissive"),
+    // Where a boot leaves a function.
+    ("src/assess/next_boot/predict.rs", "no-driver"),
     // A file of the model.
     ("src/system/xen.rs", "no-iommu"),
 ];

@@ -83,6 +83,15 @@ impl Hazard {
     }
 }
 
+/// Why dom0 must not go without a function at a boot.
+#[must_use]
+pub fn needed_by_dom0(dom0: &Dom0, function: &Function, uses: &[String]) -> Vec<Hazard> {
+    let mut hazards = topology::not_one_by_one(dom0, function);
+    let needed = |use_: &String| Hazard::new(HazardId::Dom0NeedsIt, "dom0 itself uses it", use_.clone());
+    hazards.extend(uses.iter().map(needed));
+    hazards
+}
+
 /// Hazards of giving a function back to dom0. `named` is the driver that the admin wants for it, `together`
 /// what goes with it in one operation.
 #[must_use]

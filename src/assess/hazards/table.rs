@@ -151,6 +151,9 @@ hazards! {
     NoIommu "no-iommu" Warn
         "Its DMA was never contained."
         POLICY;
+    KeyboardLocked "keyboard-locked" Warn
+        "(`next-boot`) After the next boot no keyboard might work at the passphrase prompt."
+        POLICY;
     Usb "usb" Warn
         "What is plugged into it can act as a keyboard in dom0."
         POLICY;

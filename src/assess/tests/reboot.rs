@@ -1,22 +1,23 @@
-//! How a function stands, what keeps it from dom0 at the next boot and what to run against that, one situation after the
+//! How a function stands and what keeps it from dom0 at the next boot, one situation after the
 //! other: `reboot.txt`.
 
-use super::situation::{function, sbdf, Situation, NIC};
+use super::situation::{sbdf, Situation, NIC};
 use crate::assess::{advice, state_of};
 use crate::names::{Owner, Untrusted};
-use crate::observe::boot::{HideOption, Release};
+use crate::observe::next_boot::ScriptOf::{self, Qubes42, Qubes43};
+use crate::observe::next_boot::{CommandLine, Decider, Facts, File, ModuleFiles, Override, Release, Source};
 use crate::observe::qubes::{Assignment, Identity, Mode, Port, Qube, QubeState, Qubes, QubesSource};
-use crate::observe::{Bar, Barred, Live};
+use crate::observe::Live;
 
 const NET: u32 = 0x02_0000;
 const USB: u32 = 0x0c_0330;
 const DISK: u32 = 0x01_0802;
 
-fn booted(class: u32, release: Release, cmdline: &str) -> Situation {
+fn booted(class: u32, script: ScriptOf, cmdline: &str) -> Situation {
     Situation::held(class).but(|one| {
-        one.dom0.qubes = true;
-        one.dom0.boot.release = release;
-        cmdline.clone_into(&mut one.dom0.cmdline);
+        one.dom0.boot.release = Release::Qubes(script);
+        one.dom0.boot.built_in.insert("pci-stub");
+        one.dom0.boot.this_boot = Ok(CommandLine::plain(cmdline, "/proc/cmdline"));
     })
 }
 
@@ -46,84 +47,57 @@ fn at(mode: Mode) -> Assignment {
 }
 
 fn situations() -> Vec<(String, Situation)> {
-    use Release::{Qubes42, Qubes43};
     let mut all = Vec::new();
-    for (class, release, cmdline) in [
+    for (class, script, cmdline) in [
         (NET, Qubes43, "quiet"),
         (NET, Qubes42, "quiet"),
         (NET, Qubes42, "rd.qubes.dom0_usb=00:14.0,00:07.0"),
         (NET, Qubes42, "rd.qubes.dom0_usb=0000:00:07.0"),
         (NET, Qubes43, "rd.qubes.dom0_usb=0000:00:07.0"),
-        (NET, Qubes43, "rd.qubes.dom0_usb=00_07.0"),
-        (NET, Qubes42, "rd.qubes.dom0_usb=00_07.0"),
-        (NET, Qubes43, "rd.qubes.dom0_usb=00:07.0,X"),
         (NET, Qubes43, "rd.qubes.dom0_usb=00:07.0 rd.qubes.dom0_usb=00:08.0"),
         (USB, Qubes43, "rd.qubes.hide_all_usb"),
-        (USB, Qubes43, "rd.qubes.hide_all_usb rd.qubes.dom0_usb=00:07.0"),
         (USB, Qubes43, "rd.qubes.hide_all_usb=no"),
-        (USB, Qubes43, ""),
-        (DISK, Qubes43, "rd.qubes.hide_all_usb"),
         (DISK, Qubes43, "rd.qubes.hide_pci=00:07.0"),
-        (DISK, Qubes43, "rd.qubes.hide_pci=00:08.0"),
-        (DISK, Qubes43, "rd.qubes.hide_pci=00:07.0,00:08.0"),
         (DISK, Qubes43, "rd.qubes.hide_pci=00:08.0,/"),
-        (DISK, Qubes43, "rd.qubes.hide_pci=00:08.0,00:07.0 rd.qubes.dom0_usb=00:07.0"),
-        (DISK, Qubes43, "rd.qubes.hide_pci="),
-        (DISK, Qubes43, "rd.qubes.hide_pci=00_06.0-00_00.0"),
-        (DISK, Qubes43, "rd.qubes.hide_pci=00_07.0-00_00.0"),
-        (DISK, Qubes43, "rd.qubes.hide_pci=00_07.0-01_00.0"),
+        (DISK, Qubes43, "rd.qubes.hide_pci=00:07.0,00:08.0"),
         (DISK, Qubes43, "xen-pciback.hide=(00:07.0)(00:08.0)"),
-        (DISK, Qubes43, "xen_pciback.hide=(0000:00:07.0)"),
-        (DISK, Qubes43, "xen-pciback.hide=(00:07.*)"),
-        (DISK, Qubes43, "xen-pciback.hide=(00:*)(00:08.*)(0001:00:07.*)"),
-        (DISK, Qubes43, "xen-pciback.hide=(0000:00:*.*)"),
-        (DISK, Qubes43, "xen-pciback.hide=(zz)( )()"),
-        (DISK, Qubes43, "xen-pciback.hide=(0*)(00:0g*)"),
+        (DISK, Qubes43, "xen-pciback.hide=(zz)(00:07.0)"),
+        (DISK, Qubes43, "pci-stub.ids=8086:10d3"),
+        (DISK, Qubes43, "modprobe.blacklist=x,card"),
+        (DISK, Qubes43, "module_blacklist=card"),
+        (DISK, Qubes43, "rd.driver.blacklist=card"),
     ] {
-        all.push((format!("{release:?}, class {class:06x}, {cmdline:?}"), booted(class, release, cmdline)));
-    }
-    for release in [Qubes42, Qubes43] {
-        let mut one = booted(NET, release, "");
-        let mut moved = function("0001:02:03.4", NET);
-        moved.driver = one.dom0.functions[&sbdf(NIC)].driver.clone();
-        moved.sbdf = sbdf("0001:02:03.4");
-        one.dom0.functions.insert(sbdf(NIC), moved);
-        all.push((format!("{release:?}, a card of segment 1"), one));
-    }
-    for list in ["(0000:00:07.0)(00:07.*)", "(00:08.0)", "(?)"] {
-        let one = Situation::held(DISK).but(|one| {
-            let file = "/etc/modprobe.d/xen-pciback.conf".to_owned();
-            one.dom0.boot.hidden.push(HideOption { file, list: list.to_owned() });
-        });
-        all.push((format!("modprobe.d hides {list}"), one));
+        all.push((format!("{script:?}, class {class:06x}, {cmdline:?}"), booted(class, script, cmdline)));
     }
     for driver in ["pciback", "vfio-pci", "none", "card", "a b"] {
         let overrides = |one: &mut Situation| {
-            one.dom0.boot.overrides.insert(sbdf(NIC), driver.to_owned());
+            let file = format!("/etc/driverctl.d/pci-{NIC}");
+            let found = Override { file, driver: driver.to_owned() };
+            one.dom0.boot.overrides.insert(sbdf(NIC), found);
         };
         all.push((format!("driverctl: {driver}"), Situation::held(DISK).but(overrides)));
     }
-    for place in ["/proc/cmdline", "/etc/modprobe.d/a.conf"] {
-        let blacklisted = |one: &mut Situation| {
-            one.claims.by_alias[0].blacklisted_in = Some(place.to_owned());
-            one.dom0.cmdline = "modprobe.blacklist=card".to_owned();
+    for text in ["blacklist card\n", "\ninstall card /bin/false\n", "options xen-pciback hide=(00:07.0)\n"] {
+        let configured = |known: bool| {
+            Situation::held(DISK).but(|one| {
+                let file = File::new("/etc/modprobe.d/a.conf", text.as_bytes().to_vec());
+                one.dom0.boot.modules = ModuleFiles::parse(vec![file]);
+                one.dom0.boot.initramfs =
+                    if known { Ok(one.dom0.boot.modules.clone()) } else { Err("not read".to_owned()) };
+            })
         };
-        all.push((format!("blacklisted in {place}"), Situation::held(DISK).but(blacklisted)));
+        all.push((format!("in both: {text:?}"), configured(true)));
+        all.push((format!("perhaps in the initramfs: {text:?}"), configured(false)));
     }
-    let install = |command: &str| Bar::Install {
-        file: "/etc/modprobe.d/a.conf".to_owned(),
-        line: 7,
-        command: command.to_owned(),
+    let decided = |one: &mut Situation| {
+        one.dom0.boot.deciders = vec![Decider::Heads("/boot/kexec_default.1.txt".to_owned())];
     };
-    for by in [Bar::Kernel, install("/bin/false"), install("/sbin/modprobe --ignore-install card")] {
-        let barred = |one: &mut Situation| {
-            let module = one.claims.by_alias[0].module.clone();
-            one.claims.by_alias[0].barred = Some(Barred { module, by: by.clone() });
-        };
-        all.push((format!("{by:?}"), Situation::held(DISK).but(barred)));
-    }
-    let unread = |one: &mut Situation| one.dom0.boot.unread.push("/etc/driverctl.d: no".to_owned());
-    all.push(("a file cannot be read".to_owned(), Situation::held(DISK).but(unread)));
+    all.push(("Heads decides".to_owned(), Situation::held(DISK).but(decided)));
+    let virtual_function = |one: &mut Situation| {
+        let device = one.dom0.boot.devices.get_mut(&sbdf(NIC)).unwrap();
+        device.physical = Some(sbdf("0000:00:06.0"));
+    };
+    all.push(("a virtual function".to_owned(), Situation::held(DISK).but(virtual_function)));
     all.extend(of_states());
     all.extend(of_qubes());
     all
@@ -173,11 +147,13 @@ fn of_qubes() -> Vec<(String, Situation)> {
         let what = format!("assigned, {mode:?}");
         all.push((what, known(Qubesd43, vec![qube("sys-net", QubeState::Halted, itself, at(mode))])));
     }
-    for (grub, what) in [("", "at the boot menu"), ("qubes.skip_autostart", "for ever")] {
+    for (grub, what) in [("quiet", "at the boot menu"), ("qubes.skip_autostart", "in the file")] {
         let one = known(Qubesd43, vec![qube("sys-net", QubeState::Halted, itself, at(Mode::Required))]);
         let one = one.but(|one| {
-            one.dom0.cmdline = "qubes.skip_autostart".to_owned();
-            one.dom0.boot.grub = grub.to_owned();
+            let text = format!("GRUB_CMDLINE_LINUX={grub}\n").into_bytes();
+            one.dom0.boot.source =
+                Source { files: vec![File::new("/etc/default/grub", text)], ..Source::default() };
+            one.dom0.boot.this_boot = Ok(CommandLine::plain("qubes.skip_autostart", "/proc/cmdline"));
         });
         all.push((format!("assigned, no qube starts, as was said {what}"), one));
     }
@@ -230,11 +206,9 @@ fn of_qubes() -> Vec<(String, Situation)> {
 fn told(one: &Situation) -> String {
     let function = &one.dom0.functions[&sbdf(NIC)];
     let (hazards, _) = one.judged();
-    let reboot = advice(&one.dom0, function, &one.claims, &hazards);
+    let boot = Facts { qubes: one.dom0.qubes_known.clone(), ..one.dom0.boot.clone() };
+    let reboot = advice(&boot, function, &hazards);
     let mut text = format!("  {}\n  {}\n", state_of(&one.dom0, function).words(), reboot.words());
-    for command in reboot.commands() {
-        text += &format!("  # {command}\n");
-    }
     for hazard in hazards.iter().filter(|hazard| ["in-use", "still-assigned"].contains(&hazard.id.word())) {
         text += &format!("  {} {:?}: {}: {}\n", hazard.id, hazard.labels, hazard.sentence, hazard.evidence);
     }
@@ -242,7 +216,7 @@ fn told(one: &Situation) -> String {
 }
 
 #[test]
-fn what_keeps_it_from_dom0_at_the_next_boot_and_what_to_run() {
+fn what_keeps_it_from_dom0_at_the_next_boot() {
     let text: String = situations().iter().map(|(what, one)| format!("{what}\n{}", told(one))).collect();
     crate::assess::tests::is_as_written("src/assess/tests/reboot.txt", &text);
 }

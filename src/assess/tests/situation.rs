@@ -5,8 +5,8 @@ use crate::assess::{Case, Hazard, HazardId, Past, Severity, Verdict};
 use crate::error::{Code, Exit, Failure};
 use crate::journal::Identity;
 use crate::names::{DriverName, ModuleName, Owner, Sbdf, Untrusted};
-use crate::observe::boot::{Boot, Release};
 use crate::observe::config_space::{ConfigSpace, Express};
+use crate::observe::next_boot::{CommandLine, Device, Facts, Module, ModuleFiles, Release, Source};
 use crate::observe::past::Journal;
 use crate::observe::{Claim, Claims, Dom0, Function, Owners, Policy, Rule, Says, Subject, Use, Uses};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +80,44 @@ fn heard() -> Exposure {
     }
 }
 
+/// A boot that leaves the card to its driver.
+fn boots(nic: Sbdf, class: u32) -> Facts {
+    let module = Module {
+        name: ModuleName::parse("card").unwrap(),
+        drivers: DriverName::parse("card").map(|driver| vec![driver]),
+        built_in: false,
+        needs: Vec::new(),
+    };
+    let device = Device {
+        sbdf: nic,
+        ids: (0x8086, 0x10d3),
+        subsystem: (0, 0),
+        class,
+        secondary_bus: None,
+        parents: Vec::new(),
+        driver: DriverName::parse("card"),
+        behind: None,
+        physical: None,
+        modules: Ok(vec![module]),
+    };
+    Facts {
+        release: Release::Other,
+        deciders: Vec::new(),
+        devices: BTreeMap::from([(nic, device)]),
+        source: Source::default(),
+        generated: Vec::new(),
+        this_boot: Ok(CommandLine::plain("", "/proc/cmdline")),
+        modules: ModuleFiles::default(),
+        initramfs: Ok(ModuleFiles::default()),
+        overrides: BTreeMap::new(),
+        qubes: Ok(None),
+        built_in: BTreeSet::new(),
+        keyboards: Vec::new(),
+        usb_rules: Ok(Vec::new()),
+        unseen: Vec::new(),
+    }
+}
+
 impl Situation {
     /// dom0 drives a card of this class; nothing is wrong, and a recorder heard everything.
     pub fn driven(class: u32) -> Self {
@@ -104,16 +142,8 @@ impl Situation {
                 uses: Ok(Uses::default()),
                 iommu: Ok(true),
                 xen_cmdline: Ok(String::new()),
-                cmdline: String::new(),
                 boot_id: "11111111".to_owned(),
-                qubes: false,
-                boot: Boot {
-                    release: Release::Qubes43,
-                    grub: String::new(),
-                    hidden: Vec::new(),
-                    overrides: BTreeMap::new(),
-                    unread: Vec::new(),
-                },
+                boot: boots(nic, class),
                 policy: Ok(Policy::default()),
                 qubes_known: Ok(None),
                 live: None,

@@ -6,7 +6,8 @@ use crate::journal::{Identity, Stay, StayEvent};
 use crate::names::{DriverName, ModuleName, Owner, Untrusted};
 use crate::observe::past::Journal;
 use crate::observe::qubes::{Qube, QubeState, Qubes, QubesSource};
-use crate::observe::{Bar, Barred, Claim, Named, Says, Taken, TakenBy};
+use crate::observe::{Barred, Claim, Named, Says, Taken, TakenBy};
+use crate::system::modprobe::Bar;
 use std::collections::BTreeSet;
 
 const NET: u32 = 0x02_0000;

@@ -163,7 +163,7 @@ fn of_value(at: &Command, arg: &Arg, named: Vec<String>) -> Wanted {
         ("accept", _) => Wanted::Hazards(named),
         ("device", "plan" | "reattach" | "rollback") => Wanted::Device(Devices::Held),
         ("device", "hold") => Wanted::Device(Devices::Driven),
-        ("device", _) => Wanted::Device(Devices::All),
+        ("device", _) | ("devices" | "give" | "keep_away", "next-boot") => Wanted::Device(Devices::All),
         _ => Wanted::Other,
     }
 }

@@ -23,6 +23,19 @@ pub fn read(root: &Sysroot, sysfs: &PciSysfs, function: &Function) -> Result<Vec
     Ok(uses)
 }
 
+/// What dom0 cannot boot or be used without, in words: its disks, its screen, the only keyboard.
+pub fn boots_by(root: &Sysroot, sysfs: &PciSysfs, function: &Function) -> Result<Vec<String>, Failure> {
+    let folder = sysfs.folder(function.sbdf);
+    let folder = std::fs::canonicalize(&folder).map_err(|error| Failure::unreadable(&folder, &error))?;
+    let mut uses = Vec::new();
+    if function.boot_display {
+        uses.push("the display the machine booted with is on it".to_owned());
+    }
+    uses.extend(blocks::read(root, &folder)?);
+    uses.extend(only_keyboard(root, &folder)?);
+    Ok(uses)
+}
+
 /// The devices of a class whose real path lies below the function, by name.
 fn of_class(root: &Sysroot, class: &str, folder: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
     let class = root.path(&format!("/sys/class/{class}"));
@@ -86,6 +99,14 @@ fn only_keyboard(root: &Sysroot, folder: &Path) -> Result<Option<String>, Failur
         }
     }
     Ok((here && !elsewhere).then(|| "the only keyboard is on it".to_owned()))
+}
+
+/// Whether a device of `/proc/bus/input/devices` is one to type with.
+#[must_use]
+pub fn is_keyboard(device: &str) -> bool {
+    let field = |name: &str| device.lines().find_map(|line| line.strip_prefix(name));
+    let events = field("B: EV=").and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    events.unwrap_or(0) & KEY_REPEAT != 0 && field("B: KEY=").is_some_and(can_type)
 }
 
 /// `EV_REP` (Linux `include/uapi/linux/input-event-codes.h`).
