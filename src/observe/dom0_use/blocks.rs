@@ -31,7 +31,8 @@ pub fn read(root: &Sysroot, folder: &Path) -> Result<Vec<String>, Failure> {
     let mut uses = Vec::new();
     for (name, real) in devices {
         let number_path = real.join("dev");
-        // A path of an NVMe disk with multipath: it has no number and no node, so nobody can use it but the disk above.
+        // A path of an NVMe disk with multipath: it has no number and no node, so nobody can use it but the
+        // disk above.
         if !number_path.exists() && read_text(&real.join("hidden")).is_ok_and(|hidden| hidden == "1") {
             continue;
         }
