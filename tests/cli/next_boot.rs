@@ -254,6 +254,10 @@ fn stub_ids_and_blacklists_are_known_and_edited() {
 fn driverctl_and_vfio_ids_are_known() {
     let mut dom0 = with_card(Dom0::new());
     dom0.write("etc/driverctl.d/0000:01:00.0", "vfio-pci\n");
+    // No word has to change: the source is not asked for.
+    let answer = dom0.json(&["next-boot", "--return", "01:00.0"]);
+    assert_eq!(answer["edit"]["commands"], serde_json::json!(["rm /etc/driverctl.d/0000:01:00.0"]));
+    dom0.run(&["next-boot", "--keep-away", "01:00.1"]).exits(3).says("there is no /etc/default/grub to edit");
     source(&dom0, "");
     let answer = dom0.json(&["next-boot", "--return", "01:00.0"]);
     is(&answer, "0000:01:00.0", "stub", "after-edits");

@@ -186,20 +186,15 @@ pub fn is_reached_already(facts: &Facts, goal: &Goal) -> bool {
     now && later
 }
 
-/// The line that the edit begins with: what the source makes; on XCP-ng, whose tool changes it there,
-/// what is booted.
+/// The line that the edit begins with: what the source makes; without a source, and on XCP-ng, whose tool
+/// changes it there, what is booted.
 fn base_line(facts: &Facts) -> Result<CommandLine, Refusal> {
-    let generated = facts.generated.first().map(|generated| &generated.booting);
-    if facts.release == Release::XcpNg || !facts.source.is_there() {
-        return match generated {
-            Some(Booting::Xen(booted)) if facts.release == Release::XcpNg => Ok(booted.line.clone()),
-            _ if facts.release == Release::XcpNg => {
-                setting(facts).line.map_err(|unknown| Refusal::because(unknown.to_string()))
-            }
-            _ => Err(Refusal::because("there is no /etc/default/grub to edit")),
-        };
-    }
-    facts.source.evaluated().line().map_err(|unknown| Refusal::because(unknown.to_string()))
+    let line = if facts.release == Release::XcpNg || !facts.source.is_there() {
+        setting(facts).line
+    } else {
+        facts.source.evaluated().line()
+    };
+    line.map_err(|unknown| Refusal::because(unknown.to_string()))
 }
 
 fn change(work: &mut Work<'_>, goal: &Goal) -> Result<(), Refusal> {
@@ -245,7 +240,11 @@ fn edited(
 ) -> Result<(Vec<FileEdit>, CommandLine), Refusal> {
     let mut files = Vec::new();
     let mut line_after = work.line();
-    if facts.release != Release::XcpNg {
+    let is_changed = work.drafts != Drafts::of(line);
+    if is_changed && facts.release != Release::XcpNg {
+        if !facts.source.is_there() {
+            return Err(Refusal::because("there is no /etc/default/grub to edit"));
+        }
         let evaluated = facts.source.evaluated();
         let mut source = facts.source.clone();
         for (path, after) in text::apply(&facts.source, &evaluated, line, &work.drafts)? {
