@@ -24,7 +24,13 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<Exit, Failure> {
     let _lock = OperationLock::take(&context.root, "recover")?;
     let mut signals = HeldSignals::hold();
     let mut endings: Vec<(Option<Sbdf>, Ending)> = Vec::new();
+    let mut tried: Vec<String> = Vec::new();
     while let Some(found) = pending(&context.journal)? {
+        // Whatever kept it from being settled would keep it so.
+        if tried.contains(&found.id) {
+            break;
+        }
+        tried.push(found.id.clone());
         let sbdf = found.sbdf;
         let ending = match settled(context, args, &mut sources, &mut signals, found) {
             Ok(ending) => ending,
