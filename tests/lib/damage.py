@@ -15,8 +15,6 @@ import shutil
 import subprocess
 import sys
 
-import engines
-
 ZEROS = "0" * 64
 
 
@@ -293,6 +291,7 @@ def made(folder, count, seed):
 
 
 def main():
+    import engines
     program, folder, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     seed = sys.argv[4] if len(sys.argv) > 4 else str(random.SystemRandom().randrange(10**6))
     print(f"     {count} random journals, half of them damaged; seed {seed}")

@@ -15,7 +15,7 @@ import time
 import damage
 
 STORY, PROGRAM, FOLDER = sys.argv[1:4]
-COUNT = int(sys.argv[4]) if len(sys.argv) > 4 else 100_000
+COUNT = int(sys.argv[4]) if len(sys.argv) == 5 else 100_000
 FLEET = os.path.join(FOLDER, "dom0s")
 MACHINES = [f"office-{number:02d}" for number in range(100)]
 WORDS = {0: "sound", 7: "altered", 9: "torn tail", 11: "no journal"}
@@ -111,22 +111,19 @@ def verified(kept):
 
 def in_engine(name, kept):
     """In a process of its own, for its peak of memory."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        import engines
-        engine = getattr(engines, name)(FOLDER, "dom0s")
-        engine.keep([(machine, *kept[machine]) for machine in MACHINES])
-        with os.fdopen(writer, "w") as out:
-            for machine, verdict in sorted(engine.verdicts().items()):
-                print(machine, verdict, sep="\t", file=out)
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as rows:
-        verdicts = dict(row.rstrip("\n").split("\t") for row in rows)
-    _, status, used = os.wait4(child, 0)
+    asked = [f"{machine} {seq} {digest}" for machine, (seq, digest) in kept.items()]
+    child = subprocess.Popen([sys.executable, __file__, "engine", name, FOLDER, *asked], stdout=subprocess.PIPE, text=True)
+    verdicts = dict(row.rstrip("\n").split("\t") for row in child.stdout)
+    _, _, used = os.wait4(child.pid, 0)
     return verdicts, used.ru_maxrss
+
+
+def engine(name, folder, *kept):
+    import engines
+    one = getattr(engines, name)(folder, "dom0s")
+    one.keep([(machine, int(seq), digest) for machine, seq, digest in map(str.split, kept)])
+    for machine, verdict in sorted(one.verdicts().items()):
+        print(machine, verdict, sep="\t")
 
 
 def timed(what):
@@ -162,4 +159,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1] == "engine":
+        engine(*sys.argv[2:])
+    else:
+        main()
