@@ -1,35 +1,13 @@
 #!/bin/bash
 # One boot of tests/lab/compare: every kind goes to pciback one way, is used by a qube or not, and is brought back by one
-# means. Prints `ROW kind result why` for each. Set by the host: WAY, USE, MEANS (recipe, xl, tool), KINDS.
+# means. Prints `ROW kind result why` for each. Set by the host: WAY, USED (never, used), MEANS (recipe, xl, tool), KINDS.
 . /lab/lib.sh
-. /lab/hvm.sh
-. /lab/libvirt.sh
 kinds=($KINDS); bdfs=()
 coldplug
 for kind in "${kinds[@]}"; do bdfs+=("$(bdf_of "$kind")"); done
-case $USE in
-  libvirt-*) libvirt_start || exit 1 ;;
-  *) give "$WAY" "${bdfs[@]}" 2>&1 | indent ;;
-esac
-# under libvirt every other function is detached beforehand, as Qubes does it; the rest comes by managed='yes' alone
-libvirt_uses() {
-  local i
-  for i in "${!bdfs[@]}"; do [ $((i % 2)) = 1 ] || virsh nodedev-detach "$(nodedev "${bdfs[i]}")" | indent; done
-  libvirt_defines "$1" qube yes "${bdfs[@]}"
-  READY=600 libvirt_starts qube
-  virsh destroy qube | indent; wait_for 90 libvirt_gone qube; sleep 2
-}
-hvm_uses() { "$1" qube "${bdfs[@]}" && { [ "$2" = 0 ] || domu_ready qube "$2"; } || note "qube did not get ready"; domu_stop qube; }
-case $USE in
-  never) ;;
-  xl-pv) use_once qube "${bdfs[@]}" ;;
-  libvirt-pv) libvirt_uses pv ;;
-  libvirt-hvm) libvirt_uses hvm ;;
-  xl-hvm) hvm_uses hvm_start 600 ;;
-  # its guest takes minutes to start and gets no interrupts from the card: the stub domain's driver had it, that is the case
-  stub) hvm_uses stub_start 0 ;;
-esac
-if [ "$USE" != never ]; then
+give "$WAY" "${bdfs[@]}" 2>&1 | indent
+if [ "$USED" = used ]; then
+  use_once qube "${bdfs[@]}"
   for kind in "${kinds[@]}"; do
     cat /var/log/xen/console/guest-qube*.log | grep -aq "DOMU: data ok $(domu_word "$kind")" && note "a qube moved data through $kind"
   done
@@ -42,12 +20,7 @@ by_recipe() {
   MOD=`modprobe -R \`cat /sys/bus/pci/devices/$BDF/modalias\` | head -n1`
   echo "$BDF" > /sys/bus/pci/drivers/$MOD/bind
 }
-by_xl() {
-  case $USE in
-    libvirt-*) virsh nodedev-reattach "$(nodedev "$1")" ;;
-    *) xl pci-assignable-remove -r "$1" ;;
-  esac
-}
+by_xl() { xl pci-assignable-remove -r "$1"; }
 # a driver built into the kernel has no alias: reattach refuses and asks for its name, and an admin gives it
 by_tool() {
   local rc=0

@@ -1,17 +1,14 @@
 #!/bin/bash
 # What tests/lab/shell runs in dom0: devices that a qube has used, a greeting, a prompt.
 . /lab/lib.sh
-. /lab/libvirt.sh
 say() { printf '\r\033[K%s' "$*"; }
 dmesg -n 1
-KINDS=(twin0 nvme xhci hda)
+KINDS=(e1000e nvme xhci hda)
 say "loading drivers…"; coldplug >/dev/null 2>&1
 devices=(); for kind in "${KINDS[@]}"; do devices+=("$(bdf_of "$kind")"); done
-say "libvirt…"; libvirt_start
-for bdf in "${devices[@]}"; do virsh nodedev-detach "$(nodedev "$bdf")"; done >/dev/null 2>&1
-say "a qube named sys-demo starts with four devices…"; libvirt_defines pv sys-demo yes "${devices[@]}" >/dev/null
-virsh start sys-demo >/dev/null 2>&1 && domu_ready sys-demo
-say "…and is destroyed…"; virsh destroy sys-demo >/dev/null 2>&1; wait_for 30 libvirt_gone sys-demo
+give_override "${devices[@]}"
+say "a qube named sys-demo starts with four devices…"; domu_start sys-demo "${devices[@]}" >/dev/null && domu_ready sys-demo
+say "…and is destroyed…"; xl destroy sys-demo >/dev/null 2>&1; wait_for 30 domu_gone sys-demo
 say ''
 cat <<END
 This is dom0 of a real Xen $(xl info | sed -n 's/^xen_version *: //p') in QEMU. The qube sys-demo has used four PCI devices and is gone.
@@ -20,15 +17,12 @@ This is dom0 of a real Xen $(xl info | sed -n 's/^xen_version *: //p') in QEMU. 
   qubes-dom0-pci plan $(bdf_of nvme)    the steps for one of them; changes nothing
   qubes-dom0-pci reattach $(bdf_of nvme)
   qubes-dom0-pci audit log            the journal of what was done
-  works nvme                          does it work? (also: twin0, xhci, hda)
-  qube hvm work $(bdf_of twin0)          libvirt starts an HVM qube with it (or: qube pv …); virsh list, virsh destroy work
+  works nvme                          does it work? (also: e1000e, xhci, hda)
   exit                                ends the machine
 
 END
 cat >/root/.bashrc <<'END'
 . /lab/lib.sh
-. /lab/libvirt.sh
-qube() { libvirt_defines "$1" "$2" yes "${@:3}" && virsh start "$2" && echo "started; its console: tail -f /var/log/xen/console/guest-$2.log"; }
 PS1='\[\033[1m\]dom0#\[\033[0m\] '
 works() { local why; if why=$(command_works "$@"); then echo "works: data moved"; else echo "does not work: $why"; fi; }
 END
