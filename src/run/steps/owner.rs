@@ -44,7 +44,7 @@ impl Operation<'_> {
         let driven = goal.driver.as_ref().is_some_and(|driver| !driver.is_holder());
         match (self.sources.owner(self.plan.sbdf), goal.owner) {
             (Ok(Owner::Quarantine), Owner::Quarantine) => Ok(None),
-            (Ok(Owner::Domain(id)), _) => Err(Trouble::HandsOff(format!("Xen gave it to domain {id}"))),
+            (Ok(Owner::Domain(id)), _) => Err(given_to(id)), // mutant: undo-of-anothers gone
             (_, Owner::Quarantine) => {
                 self.expected.begin_undo(Step::UndoOwner, goal);
                 self.quarantine().map(Some)
@@ -93,4 +93,8 @@ impl Operation<'_> {
     pub(in crate::run) fn has_iommu(&self) -> bool {
         self.sources.xen.as_ref().is_ok_and(|xen| xen.has_iommu().unwrap_or(true))
     }
+}
+
+fn given_to(id: u16) -> Trouble {
+    Trouble::HandsOff(format!("Xen gave it to domain {id}"))
 }
