@@ -356,6 +356,22 @@ fn who_decides_elsewhere_makes_it_unknown_and_is_named() {
 }
 
 #[test]
+fn where_somebody_who_decides_would_stand_cannot_be_read_it_is_unknown() {
+    let dom0 = with_card(qubes("4.3", ""));
+    if dom0.path("boot").exists() {
+        std::fs::remove_dir_all(dom0.path("boot")).unwrap();
+    }
+    dom0.write("boot", "no folder");
+    let answer = dom0.json(&["next-boot"]);
+    is(&answer, "0000:01:00.0", "unknown", "unknown");
+    assert!(
+        answer["boot"]["why"].as_str().unwrap().contains("who decides what is booted is not known"),
+        "{answer}"
+    );
+    dom0.run(&["--json", "next-boot", "--keep-away", "01:00.0"]).fails(3, "no-edit");
+}
+
+#[test]
 fn what_dom0_needs_is_not_kept_away() {
     let mut dom0 = qubes("4.3", "");
     dom0.add(
@@ -421,6 +437,16 @@ fn a_keyboard_that_would_be_locked_out_is_warned_of() {
     let other = "I: Bus=0011\nN: Name=\"AT\"\nS: Sysfs=/devices/platform/i8042/serio0/input/input2\nB: EV=120013\nB: KEY=fffffffffffffffe\n";
     dom0.write("proc/bus/input/devices", format!("{keyboard}\n{other}"));
     dom0.run(&["next-boot", "--return", "00:14.0"]).exits(0).never_says("keyboard-locked");
+    // What cannot be read may be the only one.
+    std::fs::remove_file(dom0.path("proc/bus/input/devices")).unwrap();
+    dom0.write("proc/bus/input/devices/x", "");
+    dom0.run(&["next-boot", "--return", "00:14.0"]).exits(0).says("which keyboards dom0 has is not known");
+    std::fs::remove_dir_all(dom0.path("proc/bus/input/devices")).unwrap();
+    dom0.write("proc/bus/input/devices", &keyboard);
+    dom0.write("etc/usbguard/rules.d/40-all.conf", "allow\n");
+    dom0.run(&["next-boot", "--return", "00:14.0"]).exits(0).never_says("keyboard-locked");
+    std::fs::remove_file(dom0.path(&format!("{device}/1-1:1.1/bInterfaceClass"))).unwrap();
+    dom0.run(&["next-boot", "--return", "00:14.0"]).exits(0).says("its interfaces are not known");
 }
 
 #[test]

@@ -7,11 +7,13 @@ use crate::observe::next_boot::{CommandLine, Facts, Keyboard};
 /// Why no keyboard that dom0 has now might work then; `None` where one does, or none is known.
 #[must_use]
 pub fn locked(facts: &Facts, line: &CommandLine, after: &Prediction) -> Option<String> {
-    if facts.keyboards.is_empty() {
-        return None;
-    }
+    let keyboards = match &facts.keyboards {
+        Ok(keyboards) if keyboards.is_empty() => return None,
+        Ok(keyboards) => keyboards,
+        Err(why) => return Some(format!("which keyboards dom0 has is not known: {why}")),
+    };
     let mut dead = Vec::new();
-    for keyboard in &facts.keyboards {
+    for keyboard in keyboards {
         dead.push(format!("{}: {}", keyboard.name, fails(facts, line, after, keyboard)?));
     }
     Some(dead.join("; "))
@@ -24,16 +26,18 @@ fn fails(facts: &Facts, line: &CommandLine, after: &Prediction, keyboard: &Keybo
     if !matches!(fate.next, Next::Driver(_)) {
         return Some(format!("its controller {on} is not dom0's then"));
     }
-    if keyboard.interfaces.is_empty() || line.parameters(AUTHORIZED).next_back()?.value() != "0" {
+    let interfaces = keyboard.interfaces.as_ref();
+    if interfaces.is_ok_and(Vec::is_empty) || line.parameters(AUTHORIZED).next_back()?.value() != "0" {
         return None;
     }
     if !after.usbguard_starts {
         return Some("usbcore.authorized_default=0 keeps it out, and usbguard does not let it in".to_owned());
     }
-    match &facts.usb_rules {
-        Err(why) => Some(format!("what usbguard allows is not known: {why}")),
-        Ok(rules) if rules.iter().any(|rule| allows(rule, &keyboard.interfaces)) => None,
-        Ok(_) => Some(format!("no rule of usbguard allows its interfaces {}", keyboard.interfaces.join(" "))),
+    match (&facts.usb_rules, interfaces) {
+        (Err(why), _) => Some(format!("what usbguard allows is not known: {why}")),
+        (_, Err(why)) => Some(format!("its interfaces are not known: {why}")),
+        (Ok(rules), Ok(all)) if rules.iter().any(|rule| allows(rule, all)) => None,
+        (Ok(_), Ok(all)) => Some(format!("no rule of usbguard allows its interfaces {}", all.join(" "))),
     }
 }
 

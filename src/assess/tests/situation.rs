@@ -112,7 +112,7 @@ fn boots(nic: Sbdf, class: u32) -> Facts {
         overrides: BTreeMap::new(),
         qubes: Ok(None),
         built_in: BTreeSet::new(),
-        keyboards: Vec::new(),
+        keyboards: Ok(Vec::new()),
         usb_rules: Ok(Vec::new()),
         unseen: Vec::new(),
     }

@@ -37,7 +37,7 @@ pub struct Facts {
     /// Drivers built into the kernel, of those that hold devices for others.
     pub built_in: BTreeSet<&'static str>,
     /// Keyboards of dom0.
-    pub keyboards: Vec<Keyboard>,
+    pub keyboards: Reading<Vec<Keyboard>>,
     /// What usbguard allows, in the words of its rules.
     pub usb_rules: Reading<Vec<String>>,
     /// What could not be read, in words.
@@ -80,6 +80,6 @@ pub struct Keyboard {
     pub name: String,
     /// The PCI function that it hangs on; `None` where it is on none (PS/2).
     pub on: Option<Sbdf>,
-    /// The USB interfaces as `03:01:01`; none where it is no USB device.
-    pub interfaces: Vec<String>,
+    /// The USB interfaces as `03:01:01`; none where it is not a USB device.
+    pub interfaces: Reading<Vec<String>>,
 }

@@ -68,6 +68,8 @@ pub enum Decider {
     AntiEvilMaid(String),
     /// A unified image holds kernel, initramfs and command line.
     Unified(String),
+    /// Where one of them would stand cannot be read, in words: it may decide.
+    Unread(String),
 }
 
 impl Decider {
@@ -80,6 +82,7 @@ impl Decider {
             }
             Self::AntiEvilMaid(file) => format!("Anti Evil Maid is set up ({file}): it boots what it sealed"),
             Self::Unified(file) => format!("{file} is a unified image: it holds the command line itself"),
+            Self::Unread(why) => format!("{why}, so who decides what is booted is not known"),
         }
     }
 
@@ -99,6 +102,7 @@ impl Decider {
                 "change the command line where the image is made (uki-generate, /etc/kernel/cmdline), \
                  and make it again"
             }
+            Self::Unread(_) => "see why it cannot be read (without root, run it with sudo), and try again",
         }
     }
 }

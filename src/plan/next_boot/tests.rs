@@ -72,7 +72,7 @@ fn facts(release: Release, grub: &[u8]) -> Facts {
         overrides: BTreeMap::new(),
         qubes: Ok(None),
         built_in: BTreeSet::from(["pci-stub"]),
-        keyboards: Vec::new(),
+        keyboards: Ok(Vec::new()),
         usb_rules: Ok(Vec::new()),
         unseen: Vec::new(),
     }

@@ -96,10 +96,14 @@ fn output(program: &Path, arguments: &[&std::ffi::OsStr], until: Instant) -> Res
             }
         }
     };
-    let bytes = reader.and_then(|reader| reader.join().ok()).and_then(Result::ok).unwrap_or_default();
+    let read = reader.and_then(|reader| reader.join().ok());
     if !status.success() {
         return Err(format!("{name} fails: {status}"));
     }
+    // What was not read is not the same as nothing.
+    let bytes = read
+        .ok_or_else(|| format!("what {name} prints cannot be read"))?
+        .map_err(|error| format!("what {name} prints cannot be read: {error}"))?;
     if bytes.len() as u64 > LONGEST {
         return Err(format!("{name} prints too much"));
     }

@@ -1,6 +1,7 @@
 //! Keyboards that dom0 has now, and which USB devices usbguard lets in.
 
 use super::files;
+use crate::error::Failure;
 use crate::names::{escape, Sbdf};
 use crate::observe::dom0_use::is_keyboard;
 use crate::observe::next_boot::Keyboard;
@@ -8,10 +9,12 @@ use crate::observe::Reading;
 use crate::system::root::{names_in, read_text, Sysroot};
 use std::path::Path;
 
-/// All keyboards of `/proc/bus/input/devices` that are no program's.
-#[must_use]
-pub fn all(root: &Sysroot) -> Vec<Keyboard> {
-    let text = files::text(root, "/proc/bus/input/devices").ok().flatten().unwrap_or_default();
+/// All keyboards of `/proc/bus/input/devices` that are not a program's.
+///
+/// # Errors
+/// It cannot be read, in words.
+pub fn all(root: &Sysroot) -> Reading<Vec<Keyboard>> {
+    let text = files::text(root, "/proc/bus/input/devices")?.unwrap_or_default();
     let mut all: Vec<Keyboard> = Vec::new();
     for device in text.split("\n\n").filter(|device| is_keyboard(device)) {
         let field = |name: &str| device.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
@@ -26,25 +29,29 @@ pub fn all(root: &Sysroot) -> Vec<Keyboard> {
         let name = escape(field("N: Name=").trim_matches('"').as_bytes());
         all.push(Keyboard { name, on, interfaces: interfaces(&folder) });
     }
-    all
+    Ok(all)
 }
 
 /// The interfaces of the USB device that an input device is part of, as usbguard writes them.
-fn interfaces(folder: &Path) -> Vec<String> {
+///
+/// # Errors
+/// One of them cannot be read, in words.
+fn interfaces(folder: &Path) -> Reading<Vec<String>> {
     let usb = folder.ancestors().find(|path| path.join("bDeviceClass").exists());
-    let Some(usb) = usb else { return Vec::new() };
+    let Some(usb) = usb else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for name in names_in(usb).unwrap_or_default().iter().filter(|name| name.contains(':')) {
-        let part = |file: &str| read_text(&usb.join(name).join(file)).ok();
-        let parts = [part("bInterfaceClass"), part("bInterfaceSubClass"), part("bInterfaceProtocol")];
-        let parts: Vec<String> = parts.into_iter().flatten().map(|text| text.trim().to_owned()).collect();
-        if parts.len() == 3 {
-            found.push(parts.join(":"));
+    for name in names_in(usb).map_err(|failure| failure.message)?.iter().filter(|name| name.contains(':')) {
+        let mut parts = Vec::new();
+        for file in ["bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol"] {
+            let path = usb.join(name).join(file);
+            let text = read_text(&path).map_err(|error| Failure::unreadable(&path, &error).message)?;
+            parts.push(text.trim().to_owned());
         }
+        found.push(parts.join(":"));
     }
     found.sort();
     found.dedup();
-    found
+    Ok(found)
 }
 
 /// Rules of usbguard.

@@ -146,11 +146,11 @@ fn release(root: &Sysroot, unseen: &mut Vec<String>) -> Release {
 /// Who decides besides GRUB's configuration.
 fn deciders(root: &Sysroot, generated: &[Generated], this_boot: Option<&CommandLine>) -> Vec<Decider> {
     let mut deciders = Vec::new();
-    for name in names_in(&root.path("/boot")).unwrap_or_default() {
-        if name.starts_with("kexec_default") && name.ends_with(".txt") {
-            deciders.push(Decider::Heads(format!("/boot/{name}")));
-            break;
-        }
+    let is_heads = |name: &String| name.starts_with("kexec_default") && name.ends_with(".txt");
+    match names_in(&root.path("/boot")) {
+        Ok(names) => deciders
+            .extend(names.into_iter().find(is_heads).map(|name| Decider::Heads(format!("/boot/{name}")))),
+        Err(failure) => deciders.push(Decider::Unread(failure.message)),
     }
     let lines = generated.iter().filter_map(|one| match &one.booting {
         Booting::Xen(booted) => Some(&booted.line),
@@ -172,21 +172,25 @@ fn deciders(root: &Sysroot, generated: &[Generated], this_boot: Option<&CommandL
     let by_file = places.iter().find(|path| root.path(path).exists()).map(|path| (*path).to_owned());
     deciders.extend(by_word.or(by_file).map(Decider::AntiEvilMaid));
     if generated.is_empty() {
-        deciders.extend(unified(root).map(Decider::Unified));
+        deciders.extend(unified(root));
     }
     deciders
 }
 
 /// A unified image, where there is no configuration of GRUB.
-fn unified(root: &Sysroot) -> Option<String> {
+fn unified(root: &Sysroot) -> Option<Decider> {
     for folder in ["/boot/efi/EFI/Linux", "/boot/efi/EFI/qubes"] {
-        for name in names_in(&root.path(folder)).unwrap_or_default() {
+        let names = match names_in(&root.path(folder)) {
+            Ok(names) => names,
+            Err(failure) => return Some(Decider::Unread(failure.message)),
+        };
+        for name in names {
             let lower = name.to_ascii_lowercase();
             let other = ["xen", "grub", "gcd", "shim", "mm", "fb", "boot"]
                 .iter()
                 .any(|start| lower.starts_with(start));
             if lower.ends_with(".efi") && (!other || folder.ends_with("Linux")) {
-                return Some(format!("{folder}/{name}"));
+                return Some(Decider::Unified(format!("{folder}/{name}")));
             }
         }
     }
