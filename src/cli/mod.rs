@@ -57,7 +57,7 @@ pub enum Command {
     Reattach(ReattachArgs),
     /// Undo a misattachment: give back every function that was taken from dom0 with it.
     Rollback(RollbackArgs),
-    /// Give functions to pciback, quarantined: the way back; several are one operation.
+    /// Give devices to pciback, in quarantine; several are one operation.
     Hold(HoldArgs),
     /// Show where each device is after the next boot and why, or propose an edit that changes it.
     NextBoot(NextBootArgs),

@@ -11,20 +11,20 @@ use std::path::{Path, PathBuf};
 
 /// Reads it, in words.
 pub fn read(root: &Sysroot, sysfs: &PciSysfs, function: &Function) -> Result<Vec<String>, Failure> {
-    let folder = sysfs.folder(function.sbdf);
-    let folder = std::fs::canonicalize(&folder).map_err(|error| Failure::unreadable(&folder, &error))?;
-    let mut uses = Vec::new();
-    if function.boot_display {
-        uses.push("the display the machine booted with is on it".to_owned());
-    }
-    uses.extend(blocks::read(root, &folder)?);
-    uses.extend(interfaces(root, &folder)?);
-    uses.extend(only_keyboard(root, &folder)?);
-    Ok(uses)
+    uses(root, sysfs, function, true)
 }
 
 /// What dom0 cannot boot or be used without, in words: its disks, its screen, the only keyboard.
 pub fn boots_by(root: &Sysroot, sysfs: &PciSysfs, function: &Function) -> Result<Vec<String>, Failure> {
+    uses(root, sysfs, function, false)
+}
+
+fn uses(
+    root: &Sysroot,
+    sysfs: &PciSysfs,
+    function: &Function,
+    network: bool,
+) -> Result<Vec<String>, Failure> {
     let folder = sysfs.folder(function.sbdf);
     let folder = std::fs::canonicalize(&folder).map_err(|error| Failure::unreadable(&folder, &error))?;
     let mut uses = Vec::new();
@@ -32,6 +32,9 @@ pub fn boots_by(root: &Sysroot, sysfs: &PciSysfs, function: &Function) -> Result
         uses.push("the display the machine booted with is on it".to_owned());
     }
     uses.extend(blocks::read(root, &folder)?);
+    if network {
+        uses.extend(interfaces(root, &folder)?);
+    }
     uses.extend(only_keyboard(root, &folder)?);
     Ok(uses)
 }
