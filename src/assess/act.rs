@@ -3,7 +3,7 @@
 //! The recorder journals each seizure by itself. What belongs together is told from what is around it: seizures follow
 //! each other closely, and the qube that is given one of them is the qube of all.
 
-use crate::journal::{seconds, DeviceEvent, Entry, QubeEvent, StayEvent};
+use crate::journal::{seconds, DeviceEvent, Entry, Qube, QubeEvent, StayEvent};
 use crate::names::{DriverName, Sbdf};
 use std::collections::BTreeMap;
 
@@ -101,9 +101,21 @@ impl Acts {
                     act.given = true;
                 }
             }
-            Entry::Qube(qube) if matches!(qube.event, QubeEvent::Started | QubeEvent::Assigned) => {
+            Entry::Qube(qube) => self.of_qube(qube, now),
+            _ => {}
+        }
+    }
+
+    /// Which qube a seizure is for is known by what was told of qubes just before it. That a start is over is not word of
+    /// another one.
+    fn of_qube(&mut self, qube: &Qube, now: Option<i64>) {
+        let same = self.starting.as_ref().is_some_and(|(starting, _)| *starting == qube.qube);
+        match qube.event {
+            QubeEvent::Started if same => {}
+            QubeEvent::Starting | QubeEvent::Started | QubeEvent::Assigned => {
                 self.starting = Some((qube.qube.clone(), now));
             }
+            QubeEvent::StartFailed | QubeEvent::Stopped if same => self.starting = None,
             _ => {}
         }
     }
@@ -148,7 +160,7 @@ impl Acts {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::journal::{Device, Identity, Qube, Stay};
+    use crate::journal::{Device, Identity, Stay};
 
     fn bdf(text: &str) -> Sbdf {
         Sbdf::from_sysfs(text).unwrap()

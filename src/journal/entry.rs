@@ -172,8 +172,12 @@ pub struct Stay {
 /// What happened to a qube.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QubeEvent {
-    /// It is about to start or has started.
+    /// It is about to start: from now on its devices are taken.
+    Starting,
+    /// It has started; in older journals and by imports also that it is about to.
     Started,
+    /// It did not start, or not all the way.
+    StartFailed,
     /// It ended.
     Stopped,
     /// Its label changed.
@@ -205,6 +209,8 @@ pub struct Qube {
     pub bdf: Option<Sbdf>,
     /// Options of the assignment.
     pub options: String,
+    /// Why it did not start, in Qubes' words, escaped.
+    pub reason: String,
     /// Who says so.
     pub source: String,
     /// When, by an imported source.
@@ -253,7 +259,9 @@ words!(DeviceEvent {
 });
 words!(StayEvent { Begin = "begin", Present = "present", End = "end" });
 words!(QubeEvent {
+    Starting = "starting",
     Started = "started",
+    StartFailed = "start-failed",
     Stopped = "stopped",
     Label = "label",
     Name = "name",
@@ -328,6 +336,7 @@ impl Entry {
                         ("port", &it.port),
                         ("bdf", &function),
                         ("options", &it.options),
+                        ("reason", &it.reason),
                         ("source", &it.source),
                         ("at", &it.at),
                     ],
@@ -391,6 +400,7 @@ impl Entry {
                 port: text(record, "port"),
                 bdf: bdf(record),
                 options: text(record, "options"),
+                reason: text(record, "reason"),
                 source: text(record, "source"),
                 at: text(record, "at"),
             }),
@@ -419,6 +429,7 @@ impl Qube {
             port: String::new(),
             bdf: None,
             options: String::new(),
+            reason: String::new(),
             source: source.to_owned(),
             at: String::new(),
         }
@@ -527,6 +538,7 @@ mod tests {
                 before: "blue".into(),
                 port: String::new(),
                 bdf: None,
+                reason: "no memory".into(),
                 options: String::new(),
                 source: "qubesd".into(),
                 at: String::new(),

@@ -117,7 +117,7 @@ impl Starting {
             Happened::Starting => {
                 self.about_to.insert(qube);
             }
-            Happened::StartFailed | Happened::Stopped => {
+            Happened::StartFailed(_) | Happened::Stopped => {
                 self.about_to.remove(&qube);
                 self.given.remove(&qube);
             }

@@ -114,7 +114,10 @@ fn qube(it: &Qube) -> String {
     let port = if it.port.is_empty() { "a device".to_owned() } else { format!("the device at {}", it.port) };
     let options = if it.options.is_empty() { String::new() } else { format!(", {}", it.options) };
     match it.event {
+        QubeEvent::Starting => format!("{} is about to start", it.qube),
         QubeEvent::Started => format!("{} started", it.qube),
+        QubeEvent::StartFailed if it.reason.is_empty() => format!("{} failed to start", it.qube),
+        QubeEvent::StartFailed => format!("{} failed to start: {}", it.qube, it.reason),
         QubeEvent::Stopped => format!("{} stopped", it.qube),
         QubeEvent::Label if it.before.is_empty() => format!("{} is {} now", it.qube, it.label),
         QubeEvent::Label => format!("{} is {} now, no longer {}", it.qube, it.label, it.before),

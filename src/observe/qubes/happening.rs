@@ -24,8 +24,8 @@ pub enum Happened {
     Starting,
     /// It runs. No event tells of the devices it took.
     Started,
-    /// It did not start.
-    StartFailed,
+    /// It did not start, or not all the way; why, in Qubes' words, escaped.
+    StartFailed(String),
     /// It stopped. No event tells of the devices it gave back.
     Stopped,
     /// It was made.
@@ -85,7 +85,7 @@ impl Happening {
             b"connection-established" => Happened::Connected,
             b"domain-pre-start" => Happened::Starting,
             b"domain-start" => Happened::Started,
-            b"domain-start-failed" => Happened::StartFailed,
+            b"domain-start-failed" => Happened::StartFailed(text(b"reason")),
             b"domain-shutdown" => Happened::Stopped,
             b"domain-add" => Happened::Added,
             b"domain-delete" => Happened::Removed,

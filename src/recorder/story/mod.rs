@@ -117,7 +117,6 @@ pub struct Story {
     ever: BTreeSet<Place>,
     /// Stays that an earlier run of this boot left open.
     left_open: BTreeMap<Place, Stay>,
-    running: BTreeSet<String>,
     abouts: BTreeMap<String, About>,
     /// What each may have recorded.
     pub limits: Limits,

@@ -25,17 +25,17 @@ impl Story {
         let uuid = self.abouts.get(&qube).map(|about| about.uuid.clone()).unwrap_or_default();
         let mut record = Qube { uuid, ..Qube::new(QubeEvent::Started, &qube, "qubesd") };
         match &happening.what {
-            // The first of the two is told: from then on its devices are taken.
             Happened::Starting | Happened::Started => {
-                if !self.running.insert(qube.clone()) {
-                    return Vec::new();
+                if happening.what == Happened::Starting {
+                    record.event = QubeEvent::Starting;
                 }
                 record.label = self.abouts.get(&qube).map(|about| about.label.clone()).unwrap_or_default();
             }
-            Happened::StartFailed | Happened::Stopped => {
-                self.running.remove(&qube);
-                record.event = QubeEvent::Stopped;
+            // One that got as far as its own domain stops besides, later: until then it has its devices.
+            Happened::StartFailed(why) => {
+                (record.event, record.reason) = (QubeEvent::StartFailed, why.clone());
             }
+            Happened::Stopped => record.event = QubeEvent::Stopped,
             Happened::Label { now, before } if now != before => {
                 self.abouts.entry(qube.clone()).or_default().label.clone_from(now);
                 (record.event, record.label, record.before) = (QubeEvent::Label, now.clone(), before.clone());
