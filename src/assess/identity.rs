@@ -23,7 +23,7 @@ fn completed<'a>(id: &'a str, by: &str) -> Cow<'a, str> {
     }
 }
 
-/// The same, where only a serial number may be any: what proves something.
+/// Whether two ids can be of one device, where only the serial number may be unread: what proves something.
 pub fn agree(one: &str, other: &str) -> bool {
     let parts = |id: &str| {
         let mut words = id.split(' ').map(str::to_owned);

@@ -62,9 +62,13 @@ fn settled(
     let mut writer = Writer::resume(&context.journal, &boot, found.id.clone(), found.sbdf)?;
     let words = found.words();
     if journal_boot(&boot) != found.boot {
-        let message = format!("{words} was ended by a reboot; the device was not touched");
-        let state = "not read: it began in another boot";
-        return Ok(closed(context, &mut writer, &found, Exit::Done, Code::Rebooted, message, state));
+        let unseen = Unseen {
+            exit: Exit::Done,
+            code: Code::Rebooted,
+            message: format!("{words} was ended by a reboot; the device was not touched"),
+            state: "not read: it began in another boot",
+        };
+        return Ok(unseen.close(context, &mut writer, &found));
     }
     let sbdf = found.clear()?;
     let timeout = args.timeout.duration();
@@ -77,8 +81,13 @@ fn settled(
                 failure.message, failure.hint
             ),
         };
-        let message = format!("{words} was interrupted, and the device is gone{guard}");
-        return Ok(closed(context, &mut writer, &found, Exit::NotUndone, Code::Gone, message, "gone"));
+        let unseen = Unseen {
+            exit: Exit::NotUndone,
+            code: Code::Gone,
+            message: format!("{words} was interrupted, and the device is gone{guard}"),
+            state: "gone",
+        };
+        return Ok(unseen.close(context, &mut writer, &found));
     };
     let Some(start) = Standing::observed(&dom0, function) else {
         return Err(Failure::new(
@@ -112,22 +121,24 @@ fn nothing(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Ends an operation without a look at the device.
-fn closed(
-    context: &Context,
-    writer: &mut Writer,
-    found: &Interrupted,
+/// How an operation ends whose device was not looked at.
+struct Unseen {
     exit: Exit,
     code: Code,
     message: String,
-    state: &str,
-) -> Ending {
-    let (lost, advice): (Vec<String>, Vec<String>) = found.lost().into_iter().unzip();
-    let message = lost.iter().fold(message, |message, lost| format!("{message}; {lost}"));
-    let head = writer.finish(&context.root, found.sbdf, code.word(), state);
-    let (exit, message, hint) = match &head {
-        Err(failure) => (Exit::Io, format!("{message}; but {}", failure.message), failure.hint.clone()),
-        Ok(_) => (exit, message, String::new()),
-    };
-    Ending { exit, code, message, hint, state: state.to_owned(), steps: Vec::new(), head: head.ok(), advice }
+    state: &'static str,
+}
+
+impl Unseen {
+    fn close(self, context: &Context, writer: &mut Writer, found: &Interrupted) -> Ending {
+        let (lost, advice): (Vec<String>, Vec<String>) = found.lost().into_iter().unzip();
+        let message = lost.iter().fold(self.message, |message, lost| format!("{message}; {lost}"));
+        let head = writer.finish(&context.root, found.sbdf, self.code.word(), self.state);
+        let (exit, message, hint) = match &head {
+            Err(failure) => (Exit::Io, format!("{message}; but {}", failure.message), failure.hint.clone()),
+            Ok(_) => (self.exit, message, String::new()),
+        };
+        let (code, state) = (self.code, self.state.to_owned());
+        Ending { exit, code, message, hint, state, steps: Vec::new(), head: head.ok(), advice }
+    }
 }

@@ -1,7 +1,8 @@
-//! What a device may read while an operation is under way: one table of the steps, for the run, its undo and `recover`.
+//! What a device may read while an operation is under way: one table of the steps, for
+//! the run, its undo and `recover`.
 //!
-//! The run enters each step here when its intent is on disk, and once more when it was proved; `recover` enters the same
-//! steps as the journal has them. A value that no step left is another actor's.
+//! The run enters each step here when its intent is on disk, and once more when it was proved; `recover`
+//! enters the same steps as the journal has them. A value that no step left is another actor's.
 
 use super::lost::Lost;
 use crate::journal::Details;
@@ -149,7 +150,8 @@ impl Expected {
         }
     }
 
-    /// An undo runs even where the journal takes no record of it any more: where it leads is never another actor's.
+    /// An undo runs even where the journal takes no record of it any more: where it
+    /// leads is never another actor's.
     pub fn may_be_undone(&mut self) {
         let held = Standing {
             driver: Some(DriverName::PCIBACK),
@@ -178,7 +180,8 @@ impl Expected {
                 self.bound = true;
             }
             Step::Verify => self.verified = true,
-            // What another sets from now on is not this run's. The rule for its disks stays, and goes with the rest.
+            // What another sets from now on is not this run's. The rule for its disks
+            // stays, and goes with the rest.
             Step::Unguard => self.guard.iter_mut().for_each(|guard| guard.before = None),
             Step::Guard
             | Step::Modalias
@@ -208,8 +211,8 @@ impl Expected {
         self.drivers.iter().flatten().any(|driver| !driver.is_holder())
     }
 
-    /// Who else took the device, in words; `None` where nobody did. Override and slot alone take nothing: another's are
-    /// left as they are when their turn comes.
+    /// Who else took the device, in words; `None` where nobody did. Override and slot alone take nothing:
+    /// another's are left as they are when their turn comes.
     #[must_use]
     pub fn foreign(&self, now: &Standing) -> Option<String> {
         if !self.owners.contains(&now.owner) {
@@ -224,8 +227,8 @@ impl Expected {
         None
     }
 
-    /// Whether all that is missing comes after bind: it was proved, or dom0 drives the device. A hold that was not
-    /// proved is undone.
+    /// Whether all that is missing comes after bind: it was proved, or dom0 drives the device. A hold
+    /// that was not proved is undone.
     #[must_use]
     pub fn leads_on(&self, now: &Standing, has_iommu: bool) -> bool {
         let held = self.direction == Direction::Hold;

@@ -1,5 +1,5 @@
-//! The identity of the function in the journal: as an operation finds it, and as it leaves it. What comes back is held
-//! against it.
+//! The identity of the function in the journal: as an operation finds it, and as it leaves it. What
+//! comes back is held against it.
 
 use super::operation::Operation;
 use crate::journal::{Device, DeviceEvent, Entry, Identity};

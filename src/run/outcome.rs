@@ -9,7 +9,7 @@ use std::time::Duration;
 pub enum Outcome {
     /// Done and proved.
     Done,
-    /// Its proof held already.
+    /// The proof held already.
     Skipped,
     /// It failed.
     Failed,
@@ -128,7 +128,7 @@ impl Trouble {
         }
     }
 
-    /// The same, naming the step.
+    /// The trouble with the step named in its message.
     #[must_use]
     pub fn at(self, step: Step) -> Self {
         let step = step.name();

@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// An operation that has begun and whose end is not known.
 pub struct Interrupted {
-    /// Its id.
+    /// The operation's id.
     pub id: String,
     /// The command.
     pub command: String,
@@ -26,7 +26,8 @@ pub struct Interrupted {
     pub step: Option<String>,
     /// When that was.
     pub since: Option<Moment>,
-    /// `None` where the journal does not have its start: a power cut can have torn it off, a repair have given it up.
+    /// `None` where the journal does not have its start: a power cut can have torn it
+    /// off, a repair have given it up.
     pub(super) trail: Option<Trail>,
 }
 
@@ -39,8 +40,9 @@ pub(super) struct Trail {
     pub device: Known,
 }
 
-/// The newest operation that is not settled: the lock lets only one command run at a time, and none begins beside one
-/// that is pending. A command over several devices has an operation for each, which begin together.
+/// The newest operation that is not settled: the lock lets only one command run at a time,
+/// and none begins beside one that is pending. A command over several devices has an
+/// operation for each, which begin together.
 ///
 /// # Errors
 /// The journal cannot be read.
@@ -97,7 +99,10 @@ impl LastCommand {
             None => {
                 // A hang is an end nobody knows: the write may have come through since.
                 let phase = OperationRecord::read(&record).map(|record| record.phase);
-                let settled = matches!(phase, Some(OperationPhase::End { outcome, .. }) if outcome != Code::Hung.word());
+                let settled = match phase {
+                    Some(OperationPhase::End { outcome, .. }) => outcome != Code::Hung.word(),
+                    _ => false,
+                };
                 self.operations.push(Begun { id, newest: record, settled, started: starts });
             }
         }
@@ -240,8 +245,8 @@ impl Known {
         Self { ids: Some(ids).filter(|(device, _)| !device.is_empty()), identity: present }
     }
 
-    /// In what the device that stands there differs; `None` where it may be the same. Base addresses and the ROM do not
-    /// count: drivers and firmware change them.
+    /// In what the device that stands there differs; `None` where it may be the same. Base addresses and the
+    /// ROM do not count: drivers and firmware change them.
     pub fn differs(&self, sources: &Sources, function: &Function) -> Option<String> {
         let ids =
             (format!("{:04x}:{:04x}", function.vendor, function.device), format!("{:06x}", function.class));

@@ -1,8 +1,8 @@
 //! `recover`: settles what was interrupted.
 //!
-//! The journal says what was intended, the machine what is. First it looks whether the same device stands there. It
-//! goes forward where dom0's driver is bound and nothing failed: then verify, unguard and unpin are made up for. Else
-//! it goes back, by the same undo that a failed step has.
+//! The journal says what was intended, the machine what is. First it looks whether the same device stands
+//! there. It goes forward where dom0's driver is bound and nothing failed: then verify, unguard and unpin are
+//! made up for. Else it goes back, by the same undo that a failed step has.
 
 use super::operation::Operation;
 use super::outcome::{Ending, Trouble};
@@ -18,7 +18,8 @@ use crate::system::worker::{Answer, Worker};
 use crate::system::xen::LogMark;
 use std::time::Duration;
 
-/// Puts back what an interrupted operation set for all devices, where its own is gone; in words, where there was anything.
+/// Puts back what an interrupted operation set for all devices, where its own is gone; in
+/// words, where there was anything.
 ///
 /// # Errors
 /// It could not be put back, or its intent not be written.
@@ -124,7 +125,8 @@ impl Operation<'_> {
     /// Whether a step is still to be done.
     fn lacks(&self, step: Step, now: &Standing, keep: bool) -> bool {
         match step {
-            Step::Verify => keep || !self.expected.verified && self.plan.direction == Direction::Return, // mutant: recover-on-unproved
+            // mutant: recover-on-unproved
+            Step::Verify => keep || !self.expected.verified && self.plan.direction == Direction::Return,
             Step::Unguard => self.expected.guard.as_ref().is_some_and(|guard| guard.before.is_some()),
             Step::RemoveSlot => now.slot,
             _ => true,

@@ -1,5 +1,5 @@
-//! One operation over a list of functions: all are pinned first, then each goes through its steps in turn. Each has an
-//! operation of its own in the journal, and all of them begin there together.
+//! One operation over a list of functions: all are pinned first, then each goes through its steps in turn.
+//! Each has an operation of its own in the journal, and all of them begin there together.
 
 use super::expected::Expected;
 use super::operation::{Operation, Order};
@@ -17,7 +17,7 @@ use crate::system::worker::Worker;
 pub struct Task<'a> {
     /// What the operation is started with.
     pub order: Order<'a>,
-    /// Its records; the start is among them.
+    /// The operation's records; the start is among them.
     pub writer: Writer,
     /// What is wanted.
     pub aim: Aim<'a>,
@@ -42,7 +42,8 @@ pub struct Watch<'a> {
     pub turn: &'a mut dyn FnMut(Sbdf),
     /// A step is over.
     pub step: &'a mut dyn FnMut(&StepReport),
-    /// What speaks against going on with a function: those before it took time, and changed what is beside it.
+    /// What speaks against going on with a function: those before it took time,
+    /// and changed what is beside it.
     pub against: &'a mut dyn FnMut(&mut Sources, Sbdf) -> Option<String>,
 }
 
@@ -51,7 +52,7 @@ pub struct Watch<'a> {
 pub enum Ended {
     /// It came to an end, whichever.
     Came(Box<Ending>),
-    /// Its turn did not come.
+    /// The function's turn did not come.
     NotBegun(String),
     /// What its turn needs could not be opened; it was not touched.
     Failed(Failure),
@@ -92,8 +93,8 @@ impl Ended {
     }
 }
 
-/// The exit status of several; `None` is one that had nothing to do. A hang comes first, then what could not be undone;
-/// else what was done counts.
+/// The exit status of several; `None` is one that had nothing to do. A hang comes first, then what could not
+/// be undone; else what was done counts.
 pub fn sum<'a>(all: impl Iterator<Item = Option<&'a Ended>>) -> Exit {
     let all: Vec<&Ended> = all.flatten().collect();
     let exits: Vec<Exit> = all.iter().map(|ended| ended.exit()).collect();
@@ -306,7 +307,8 @@ impl<'a> Turn<'a> {
         });
     }
 
-    /// Why nothing more is begun after it: the kernel hangs, somebody else acts, or the journal takes nothing.
+    /// Why nothing more is begun after it: the kernel hangs, somebody else
+    /// acts, or the journal takes nothing.
     fn stops(&self) -> Option<String> {
         let ending = self.ended.as_ref()?.ending()?;
         let stops = [Exit::Hung, Exit::NotUndone, Exit::Io, Exit::JournalBroken, Exit::Pending];

@@ -5,14 +5,17 @@ use super::outcome::Trouble;
 use crate::names::{escape, Owner};
 
 impl Operation<'_> {
-    /// Asks anew whether a qube has the function, just before a change.
+    /// Asks again whether a qube has the function, just before a change.
     pub(super) fn nobody_has_it(&mut self) -> Result<(), Trouble> {
         self.nobody_is_seen_with_it()?;
         let (root, sysfs) = (&self.sources.root, &self.sources.sysfs);
         match self.starting.taker(root, sysfs, self.function) {
             Ok(taker) => free_of(taker),
             Err(why) => Err(Trouble::failed(
-                format!("it cannot be told whether a qube is about to take it: qubesd, which answered before, does not now ({why})"),
+                format!(
+                    "it cannot be told whether a qube is about to take it: qubesd, which answered before, \
+                     does not now ({why})"
+                ),
                 "see `systemctl status qubesd`; once it runs, run this again",
             )),
         }
@@ -29,8 +32,9 @@ impl Operation<'_> {
         free_of(user.map(|user| (user.who(), user.node)))
     }
 
-    /// Before a change on the way back: nobody may be taking it. qubesd is not asked again, for it may be what broke:
-    /// what it announced and said last counts. What cannot be asked is no other actor: the rest of the way is still tried.
+    /// Before a change on the way back: nobody may be taking it. qubesd is not asked again, for it may be
+    /// what broke: what it announced and said last counts. What cannot be asked is no other actor: the
+    /// rest of the way is still tried.
     pub(super) fn nobody_takes_it(&mut self) -> Result<(), Trouble> {
         let free = match self.nobody_is_seen_with_it() {
             Ok(()) => free_of(self.starting.taker_by_last_answer()),
@@ -42,7 +46,8 @@ impl Operation<'_> {
         })
     }
 
-    /// Whether a qube is taking the function, whose driver is another than this run left: nothing is written beside that.
+    /// Whether a qube is taking the function, whose driver is another than this run left:
+    /// nothing is written beside that.
     pub(super) fn a_qube_takes_it(&mut self) -> bool {
         let Ok(driver) = self.sources.sysfs.driver(self.plan.sbdf) else { return false };
         let by_another = match &driver {
@@ -82,7 +87,8 @@ impl Operation<'_> {
         Ok(())
     }
 
-    /// Dom0's driver is not bound any more: it gave up, unless a qube takes the function or somebody pinned it.
+    /// Dom0's driver is not bound any more: it gave up, unless a qube takes the
+    /// function or somebody pinned it.
     pub(super) fn let_go(&mut self) -> Trouble {
         let asked = self.nobody_has_it();
         if let Err(Trouble::InUse { message, .. } | Trouble::HandsOff(message)) = asked {
@@ -117,7 +123,8 @@ impl Operation<'_> {
         }
     }
 
-    /// The device is there, and no driver is bound but one that this run found or left; none may be bound by now.
+    /// The device is there, and no driver is bound but one that this run found or
+    /// left; none may be bound by now.
     pub(super) fn no_other_driver(&self) -> Result<(), Trouble> {
         self.still_there()?;
         match self.sources.sysfs.driver(self.plan.sbdf)? {

@@ -45,8 +45,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Takes the turn again where it was given back, and says whether it was: then what was shown has to be looked at
-    /// again.
+    /// Takes the turn again where it was given back, and says whether it was: then what was
+    /// shown has to be looked at again.
     ///
     /// # Errors
     /// It is another's turn now, or an operation is pending.

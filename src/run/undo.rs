@@ -52,7 +52,8 @@ impl Operation<'_> {
         self.end(Exit::NotUndone, Code::Gone, message, hint.to_owned())
     }
 
-    /// Another has the function: nothing of it is touched any more, but where nobody took it, it is not left open.
+    /// Another has the function: nothing of it is touched any more, but where
+    /// nobody took it, it is not left open.
     pub(super) fn hands_off(mut self, message: &str) -> Ending {
         let mut notes = Vec::new();
         if self.may_be_open() && !self.a_qube_takes_it() {
@@ -68,8 +69,8 @@ impl Operation<'_> {
         self.end(Exit::NotUndone, Code::HandsOff, message, "run `list` to see who has it".to_owned())
     }
 
-    /// Another device stands where this operation's was: nothing of it is written, but what the guard changed for all
-    /// devices is put back.
+    /// Another device stands where this operation's was: nothing of it is written, but what the guard
+    /// changed for all devices is put back.
     pub(super) fn another_device(mut self, message: &str, differs: &str) -> Ending {
         let note = self.guard_undone().unwrap_or_else(|trouble| Some(trouble.message()));
         let note = note.map(|note| format!("; {note}")).unwrap_or_default();
@@ -103,7 +104,8 @@ impl Operation<'_> {
         if let Err(trouble) = self.walk(&REST, &goal, &goal.to_string(), &mut troubles) {
             return self.stopped(message, trouble);
         }
-        troubles.extend(self.widen_reset().err().map(|trouble| trouble.message())); // mutant: reset-not-widened
+        // mutant: reset-not-widened
+        troubles.extend(self.widen_reset().err().map(|trouble| trouble.message()));
 
         // The guard stays until its driver is off.
         let mut message = message.to_owned();

@@ -40,7 +40,8 @@ impl Writer {
     /// takes no record keeps nobody from the way back: its start names it already.
     ///
     /// # Errors
-    /// Exit 7 where the journal is broken, 10 where the right is missing, 11 where others could have written it.
+    /// Exit 7 where the journal is broken, 10 where the right is missing, 11
+    /// where others could have written it.
     pub fn resume(
         folder: &Path,
         boot_id: &str,
@@ -129,8 +130,8 @@ impl Writer {
         self.waiting.push(self.step(step, StepPhase::Skipped, sbdf, why).draft());
     }
 
-    /// Ends the operation and gives the head in short form. What the journal does not take is said in the kernel's log,
-    /// which outlives the terminal.
+    /// Ends the operation and gives the head in short form. What the journal does not take is said in the
+    /// kernel's log, which outlives the terminal.
     ///
     /// # Errors
     /// The journal could not be written, now or before.

@@ -104,7 +104,8 @@ impl Worker {
         Ok(Self { child, requests, answers: BufReader::new(answers), timeout, hung: false })
     }
 
-    /// Puts a new child in the place of one that was lost; what took it, say a lack of memory, may take a few more.
+    /// Puts a new child in the place of one that was lost; what took it, say a lack
+    /// of memory, may take a few more.
     ///
     /// # Errors
     /// [`Code::Hung`]: the old one does not end (it sits in the kernel). Else no new one starts.

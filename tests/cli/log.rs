@@ -79,7 +79,7 @@ fn what_the_journal_says_of_itself_has_its_sentences_and_what_was_accepted_stays
         .says("record 2 is not there as it was written")
         .says("`audit verify` says what is wrong");
     dom0.run(&["audit", "show", "9"]).exits(2).says("there is no operation and no record 9");
-    let behind = dom0.run(&["audit", "repair"]).exits(0).says("verifying stays red there");
+    let behind = dom0.run(&["audit", "repair"]).exits(0).says("verification keeps failing at that point");
     let from =
         behind.out.split_once("audit verify --from ").unwrap().1.split_once('\n').unwrap().0.to_owned();
     dom0.run(&["audit", "repair"])

@@ -5,7 +5,7 @@ use crate::error::{Exit, Failure};
 use crate::report::{emit, json, warn};
 use serde_json::json;
 
-/// Runs it.
+/// Writes a checkpoint.
 ///
 /// # Errors
 /// Nobody would see it, there is no journal, it is broken, or it cannot be read.

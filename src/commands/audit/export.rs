@@ -6,7 +6,7 @@ use crate::names::harmless;
 use crate::report::taken;
 use std::io::{IsTerminal, Write};
 
-/// Runs it.
+/// Writes every record to the output, as it stands in the journal.
 ///
 /// # Errors
 /// There is no journal, or it cannot be read, or stdout takes no more.

@@ -36,7 +36,7 @@ struct Source {
     fresh: usize,
 }
 
-/// Runs it.
+/// Writes what the given files tell of devices to the journal.
 ///
 /// # Errors
 /// A log that was named, or the journal, cannot be read or written; not root.

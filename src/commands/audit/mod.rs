@@ -1,4 +1,5 @@
-//! `audit`: the journal, for those who review it. Nothing here needs a dom0: it works on copies, owned by anyone.
+//! `audit`: the journal, for those who review it. Nothing here needs a dom0: it
+//! works on copies, owned by anyone.
 
 #![forbid(unsafe_code)]
 
@@ -29,7 +30,8 @@ pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<E
         Ok(lock) => lock,
         Err(failure) => return (name(command), Err(failure)),
     };
-    // What cannot be given up stays, as with any program; where somebody wants to know, /proc/PID/status tells.
+    // What cannot be given up stays, as with any program; where somebody wants
+    // to know, /proc/PID/status tells.
     let _ = confine(&needs(context, command));
     let result = match command {
         AuditCommand::Log(args) => log::run(context, args),
@@ -104,7 +106,8 @@ fn device(context: &Context, text: &str) -> Result<Sbdf, Failure> {
     })
 }
 
-/// What is said of lines that are no records. What tells which they are stands behind "line", and behind "lines".
+/// What is said of lines that are no records. What tells which they are stands
+/// behind "line", and behind "lines".
 fn no_records(lines: u64, [one, several]: [&str; 2]) -> String {
     let said = match lines {
         1 => format!("1 line{one} is no record"),

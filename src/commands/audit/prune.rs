@@ -1,4 +1,5 @@
-//! `audit prune`: old segments go, and a record says which. What they tell of devices goes on in records of its own.
+//! `audit prune`: old segments go, and a record says which. What they tell of devices
+//! goes on in records of its own.
 
 use super::{boot, failure, Context};
 use crate::cli::audit::PruneArgs;
@@ -10,7 +11,7 @@ use audit::{Head, Keep, Prune, Query, Record};
 use serde_json::json;
 use std::ops::ControlFlow;
 
-/// Runs it.
+/// Removes the segments that are old enough, or shows which.
 ///
 /// # Errors
 /// Exit 8: an operation is pending. The journal cannot be read or written, or its files are append-only.
@@ -113,7 +114,9 @@ fn say(
             format!("would remove records {} to {}: {}\n", plan.first, plan.last, plan.files.join(" "))
         }
         (Some(plan), Some((head, kept))) => format!(
-            "removed records {} to {}; record {} says so\n{kept} records keep what they told of devices\nhead {}\n",
+            "removed records {} to {}; record {} says so\n\
+             {kept} records keep what they told of devices\n\
+             head {}\n",
             plan.first,
             plan.last,
             head.seq,

@@ -6,7 +6,7 @@ use crate::report::{emit, json};
 use crate::run::nothing_pending;
 use serde_json::json;
 
-/// Runs it.
+/// Accepts the break in the journal, and says from where it verifies again.
 ///
 /// # Errors
 /// Exit 8: an operation is pending, and can be settled. The journal cannot be read or written.
@@ -18,13 +18,17 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
     }
     let head = audit::repair(&context.journal, &boot(context)).map_err(|error| failure(&error))?;
     if context.json {
-        let members = json!({ "repaired": head.is_some(), "gap": head.map(|head| head.seq), "head": head.map(|head| head.short()) });
+        let members = json!({
+            "repaired": head.is_some(),
+            "gap": head.map(|head| head.seq),
+            "head": head.map(|head| head.short()),
+        });
         emit(&json::document("audit-repair", members))?;
         return Ok(Exit::Done);
     }
     let from = audit::last_repair(&context.journal).ok().flatten();
     let behind = from.map_or_else(String::new, |from| {
-        format!("verifying stays red there; hold what follows with\n  audit verify --from {from}\n")
+        format!("verification keeps failing at that point; to verify what follows, run\n  audit verify --from {from}\n")
     });
     emit(&match head {
         None if behind.is_empty() => "nothing is broken; nothing was changed\n".to_owned(),

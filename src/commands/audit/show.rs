@@ -10,7 +10,7 @@ use audit::{Query, Record};
 use serde_json::{json, Value};
 use std::ops::ControlFlow;
 
-/// Runs it.
+/// Shows a record, an operation or a snapshot.
 ///
 /// # Errors
 /// There is no journal or no such operation or record, or it cannot be read.
@@ -78,11 +78,12 @@ fn whole(record: &Record) -> String {
 fn operation(context: &Context, operation: &str, records: &[Record]) -> Result<Exit, Failure> {
     let unfinished = unfinished(records);
     if context.json {
+        let members_of = |record: &Record| Value::Object(record.members().clone());
         let members = json!({
             "op": operation,
             "unfinished": unfinished.iter().map(|(step, _)| step.word()).collect::<Vec<_>>(),
             "finished": records.iter().any(is_end),
-            "records": records.iter().map(|record| Value::Object(record.members().clone())).collect::<Vec<_>>(),
+            "records": records.iter().map(members_of).collect::<Vec<_>>(),
         });
         emit(&json::document("audit-show", members))?;
         return Ok(Exit::Done);

@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 /// The kinds of record a picture is drawn from.
 const KINDS: [&str; 6] = ["recorder", "device", "stay", "qube", "lost", "op"];
 
-/// Runs it.
+/// Draws the timeline.
 ///
 /// # Errors
 /// There is no journal, it cannot be read, or an argument is none.
@@ -128,16 +128,20 @@ fn document(story: &Drawn, view: Option<&View>) -> String {
         .lanes
         .iter()
         .filter(|(bdf, _)| view.and_then(|view| view.device).is_none_or(|wanted| wanted == **bdf))
-        .map(|(bdf, lane)| json!({ "bdf": bdf.to_string(), "stays": lane.stays.iter().map(stay).collect::<Vec<_>>() }))
+        .map(|(bdf, lane)| {
+            let stays: Vec<Value> = lane.stays.iter().map(stay).collect();
+            json!({ "bdf": bdf.to_string(), "stays": stays })
+        })
         .collect();
     let gaps = view.map(|view| story.shown.gaps(view.from, view.to)).unwrap_or_default();
     let pair = |(from, to): &(Moment, Moment)| json!({ "from": from.to_string(), "to": to.to_string() });
+    let boot = |(from, boot): &(Moment, String)| json!({ "boot": boot, "from": from.to_string() });
     let members = json!({
         "from": view.map(|view| view.from.to_string()),
         "to": view.map(|view| view.to.to_string()),
         "lanes": lanes,
         "not_recorded": gaps.iter().map(pair).collect::<Vec<_>>(),
-        "boots": story.boots.iter().map(|(from, boot)| json!({ "boot": boot, "from": from.to_string() })).collect::<Vec<_>>(),
+        "boots": story.boots.iter().map(boot).collect::<Vec<_>>(),
         "operations": story.operations.iter().map(|it| json!({
             "op": it.id,
             "time": it.time.to_string(),

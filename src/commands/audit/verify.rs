@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How long verifying may take before it says how far it is.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Runs it.
+/// Verifies the journal.
 ///
 /// # Errors
 /// There is no journal, or it cannot be read. That it does not verify is an exit status.

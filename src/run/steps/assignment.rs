@@ -1,7 +1,8 @@
 //! Taking back an assignment in Qubes, so that the qube's next start does not take the function again.
 //!
-//! It is not undone with the rest: who wanted the function out of the qube wants that still, and an assignment that was made
-//! anew might be another one. But every ending that is not the wanted one says that it is gone, and how it is made again.
+//! It is not undone with the rest: who wanted the function out of the qube wants that still, and an
+//! assignment that was made anew might be another one. But every ending that is not the wanted one says that
+//! it is gone, and how it is made again.
 
 use crate::assess::assign_again;
 use crate::error::{Code, Exit, Failure};
@@ -17,7 +18,8 @@ use std::time::Instant;
 const STEP: Step = Step::Unassign;
 
 impl Operation<'_> {
-    /// Brings the function back to dom0, its assignment taken back before; all that the return needs is open by then.
+    /// Brings the function back to dom0, its assignment taken back before; all that
+    /// the return needs is open by then.
     pub fn reattach_unassigned(mut self, only: Option<&str>) -> Ending {
         // What keeps it from beginning must not cost the assignment.
         if let Err(failure) = self.is_as_planned() {
@@ -49,7 +51,8 @@ impl Operation<'_> {
         self.end(failure.exit, failure.code, failure.message, failure.hint)
     }
 
-    /// Takes back what assigns the function to `only`, or to any qube where none is named; each is proved by reading back.
+    /// Takes back what assigns the function to `only`, or to any qube where none is named;
+    /// each is proved by reading back.
     ///
     /// # Errors
     /// qubesd does not answer, refuses, or still lists the assignment; what was taken back before stays so.
@@ -170,8 +173,8 @@ struct Request {
 }
 
 impl Request {
-    /// 4.2 detaches a persistent assignment by its address; 4.3 unassigns by port and identity, just as assigned:
-    /// `:` written as `+`, `*` as `_` (core-admin `qubes/api/admin.py`).
+    /// 4.2 detaches a persistent assignment by its address; 4.3 unassigns by port and identity, just as
+    /// assigned: `:` written as `+`, `*` as `_` (core-admin `qubes/api/admin.py`).
     fn of(source: &QubesSource, qube: &str, assignment: &Assignment) -> Result<Self, Failure> {
         let by_hand = || failed(format!("the assignment to {qube} cannot be named to qubesd"));
         if crate::names::QubeName::parse(qube).is_none() {

@@ -1,4 +1,5 @@
-//! unbind and bind: dom0's driver or pciback. undo-unbind takes off what bind bound, undo-bind binds what was bound before.
+//! unbind and bind: dom0's driver or pciback. undo-unbind takes off what bind bound,
+//! undo-bind binds what was bound before.
 
 use crate::error::Failure;
 use crate::journal::Details;
@@ -160,7 +161,8 @@ impl Operation<'_> {
         Ok("pciback holds it and lists its slot".to_owned())
     }
 
-    /// Takes off the driver this run bound, where another or none belongs there; one that gave up by itself is off.
+    /// Takes off the driver this run bound, where another or none belongs there; one
+    /// that gave up by itself is off.
     pub(super) fn undo_unbind(&mut self, goal: &Standing) -> Result<Option<String>, Trouble> {
         let sbdf = self.plan.sbdf;
         let bound = self.sources.sysfs.driver(sbdf)?;

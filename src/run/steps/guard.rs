@@ -1,5 +1,5 @@
-//! guard and unguard: dom0 does not act on what a returned device brings. What is set for all devices is put back; the
-//! buses that came up and the rule for the disks stay until the admin allows them.
+//! guard and unguard: dom0 does not act on what a returned device brings. What is set for all devices is put
+//! back; the buses that came up and the rule for the disks stay until the admin allows them.
 
 use crate::error::Failure;
 use crate::journal::Details;
@@ -20,7 +20,8 @@ fn udev_rule(sbdf: Sbdf) -> String {
         "# Written by qubes-dom0-pci: nobody reads the disks of {sbdf} until the admin\n\
          # removes this file. It is gone after a reboot.\n\
          SUBSYSTEM==\"block\", KERNELS==\"{sbdf}\", ENV{{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}}=\"1\", \
-         ENV{{DM_UDEV_DISABLE_OTHER_RULES_FLAG}}=\"1\", ENV{{SYSTEMD_READY}}=\"0\", ENV{{UDISKS_IGNORE}}=\"1\"\n"
+         ENV{{DM_UDEV_DISABLE_OTHER_RULES_FLAG}}=\"1\", \
+         ENV{{SYSTEMD_READY}}=\"0\", ENV{{UDISKS_IGNORE}}=\"1\"\n"
     )
 }
 
@@ -36,8 +37,8 @@ fn read(path: &Path) -> Result<String, Failure> {
 /// Carries out one change.
 type Acts<'a> = dyn FnMut(&Act) -> Result<(), Trouble> + 'a;
 
-/// Puts the setting for all devices back, where it still reads as this run left it. Where another set it, it is left
-/// alone, and that is said.
+/// Puts the setting for all devices back, where it still reads as this run left it. Where another set it, it
+/// is left alone, and that is said.
 fn restore(guard: &mut Guard, root: &Sysroot, act: &mut Acts<'_>) -> Result<Option<String>, Trouble> {
     let Some(before) = guard.before.clone() else { return Ok(None) }; // mutant: guard-not-restored
     let path = root.path(guard.guarded.setting());
@@ -124,7 +125,8 @@ impl Operation<'_> {
         Ok(said.join("; "))
     }
 
-    /// Changes the setting for all devices. What it held is in the intent; without that it cannot be put back.
+    /// Changes the setting for all devices. What it held is in the intent;
+    /// without that it cannot be put back.
     fn set_for_all(&mut self, guarded: Guarded) -> Result<(), Trouble> {
         let path = self.sources.root.path(guarded.setting());
         if self.expected.guard.as_ref().is_none_or(|guard| guard.before.is_none()) {

@@ -89,7 +89,8 @@ impl Operation<'_> {
         }
     }
 
-    /// Carries out a step of the undo that leads to `goal`: what was proved; `None` where there was nothing to do.
+    /// Carries out a step of the undo that leads to `goal`: what was proved; `None`
+    /// where there was nothing to do.
     pub(super) fn perform_undo(&mut self, step: Step, goal: &Standing) -> Result<Option<String>, Trouble> {
         match step {
             Step::UndoUnbind => self.undo_unbind(goal),

@@ -1,4 +1,5 @@
-//! modalias, resolve and load: which modules drive the device, and that they are loaded. A loaded module stays loaded.
+//! modalias, resolve and load: which modules drive the device, and that they are
+//! loaded. A loaded module stays loaded.
 
 use crate::error::Failure;
 use crate::names::{DriverName, ModuleName};

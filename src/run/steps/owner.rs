@@ -38,8 +38,9 @@ impl Operation<'_> {
         Ok(())
     }
 
-    /// Back into quarantine, or (undoing a hold) back to dom0: on the way to dom0's driver and not otherwise. Where the
-    /// owner cannot be read, quarantine is asked for all the same: Xen refuses it for what a domain owns.
+    /// Back into quarantine, or (undoing a hold) back to dom0: on the way to dom0's driver and not
+    /// otherwise. Where the owner cannot be read, quarantine is asked for all the same: Xen
+    /// refuses it for what a domain owns.
     pub(super) fn undo_owner(&mut self, goal: &Standing) -> Result<Option<String>, Trouble> {
         let driven = goal.driver.as_ref().is_some_and(|driver| !driver.is_holder());
         match (self.sources.owner(self.plan.sbdf), goal.owner) {
@@ -65,8 +66,8 @@ impl Operation<'_> {
         }
     }
 
-    /// The last resort: dom0's without a driver is the one state that must not stay. A holder is none, but where it was
-    /// found so.
+    /// The last resort: dom0's without a driver is the one state that must not stay. A holder is
+    /// none, but where it was found so.
     pub(in crate::run) fn leave_nothing_open(&mut self) -> Result<(), Trouble> {
         let bound = self.sources.sysfs.driver(self.plan.sbdf)?;
         let as_found = bound == self.expected.start.driver && self.expected.start.owner == Owner::Dom0;
@@ -77,10 +78,11 @@ impl Operation<'_> {
         self.undo_owner(&closed).map(|_| ())
     }
 
-    /// Whether it may be dom0's without a driver: this run took it out of quarantine, took its driver off, or met one that
-    /// let it go by itself.
+    /// Whether it may be dom0's without a driver: this run took it out of quarantine, took its driver off, or
+    /// met one that let it go by itself.
     pub(in crate::run) fn may_be_open(&self) -> bool {
-        let none = || matches!(self.sources.sysfs.driver(self.plan.sbdf), Ok(None)); // mutant: open-once-unbound
+        // mutant: open-once-unbound
+        let none = || matches!(self.sources.sysfs.driver(self.plan.sbdf), Ok(None));
         self.expected.opened
             || (self.expected.start.driver.is_some() && (self.expected.drivers.contains(&None) || none()))
     }

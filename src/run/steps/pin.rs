@@ -13,8 +13,9 @@ impl Operation<'_> {
     }
 
     pub(super) fn unpin(&mut self) -> Result<String, Trouble> {
-        self.set_override(None)?; // mutant: unpin-forgotten
-                                  // A driver that gives up late must not end as dom0's without one: this is the last look.
+        // mutant: unpin-forgotten
+        self.set_override(None)?;
+        // A driver that gives up late must not end as dom0's without one: this is the last look.
         if self.plan.direction == Direction::Return {
             self.still_driven()?;
         }

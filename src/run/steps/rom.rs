@@ -1,5 +1,6 @@
-//! The hash of the expansion ROM. Reading it writes to the device (the kernel switches its ROM decoder on for each read),
-//! so it is done only here: no driver has the function, it was reset, and Xen still holds it in quarantine.
+//! The hash of the expansion ROM. Reading it writes to the device (the kernel switches its ROM
+//! decoder on for each read), so it is done only here: no driver has the function, it was reset, and
+//! Xen still holds it in quarantine.
 
 use crate::assess::HazardId;
 use crate::names::escape;
@@ -13,8 +14,9 @@ use std::io::Read;
 const MOST: u64 = 16 << 20;
 
 impl Operation<'_> {
-    /// Takes the hash and holds it against the one that was recorded last. Says what came of it; `None` where there is
-    /// no ROM. One that cannot be read is no failure: many are not (no valid header), and nothing is recorded then.
+    /// Takes the hash and holds it against the one that was recorded last. Says what came of it;
+    /// `None` where there is no ROM. One that cannot be read is no failure: many are not (no valid
+    /// header), and nothing is recorded then.
     pub(super) fn read_rom(&mut self, decodes_memory: bool) -> Result<Option<String>, Trouble> {
         if !self.function.has_rom {
             return Ok(None);
@@ -30,8 +32,8 @@ impl Operation<'_> {
         }
         let path = self.sources.sysfs.attribute_path(self.plan.sbdf, "rom");
         let read = opened.as_ref().map(|()| std::fs::File::open(path).and_then(hash));
-        // Off is `0` with a line end and nothing else (Linux `pci_write_rom`). Where this fails, root can go on reading
-        // that file; the device decodes its ROM only while it is read.
+        // Off is `0` with a line end and nothing else (Linux `pci_write_rom`). Where this fails, root can go
+        // on reading that file; the device decodes its ROM only while it is read.
         let closed = self.write("rom", "0\n");
         let read = match (read, &closed) {
             (_, Err(Trouble::Hung(_) | Trouble::Lost(_))) => return closed.map(|()| None),

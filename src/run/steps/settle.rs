@@ -25,8 +25,9 @@ impl Operation<'_> {
         let before = self.config()?;
         let (was_reset, said) = self.reset()?;
         let mut after = self.config()?;
-        // Firmware that used it before the kernel did, to boot from it, may have left it so: pciback gives that back. Without
-        // a reset it may as well be what a qube left running, which would go on when a driver turns it on again.
+        // Firmware that used it before the kernel did, to boot from it, may have left it so: pciback
+        // gives that back. Without a reset it may as well be what a qube left running, which would go on
+        // when a driver turns it on again.
         let mastered = after.is_bus_master();
         if mastered && was_reset && before.difference(&after).is_none() {
             self.still_driverless()?;
@@ -52,7 +53,8 @@ impl Operation<'_> {
                 "do not use it; power off and look at it",
             ));
         }
-        // Its class may have differed before: the kernel calls some devices otherwise (`DECLARE_PCI_FIXUP_CLASS_*`).
+        // Its class may have differed before: the kernel calls some devices otherwise
+        // (`DECLARE_PCI_FIXUP_CLASS_*`).
         if (self.function.vendor, self.function.device) != (after.vendor, after.device) {
             return Err(Trouble::failed(
                 "its config space differs from what it was when the kernel found it",
@@ -74,8 +76,8 @@ impl Operation<'_> {
         methods.iter().any(|method| method == "bus") && !self.accepted.has(HazardId::BusResetOnly)
     }
 
-    /// Resets the function, where the kernel knows how; whether it took it, and in words. Several methods are tried
-    /// by the kernel in their order, so "bus", which resets others too, is taken off
+    /// Resets the function, where the kernel knows how; whether it took it, and in words. Several
+    /// methods are tried by the kernel in their order, so "bus", which resets others too, is taken off
     /// its list unless it was accepted.
     fn reset(&mut self) -> Result<(bool, String), Trouble> {
         let Some(methods) = self.function.reset_methods.clone() else {
@@ -95,7 +97,8 @@ impl Operation<'_> {
         let used = escape(used.as_bytes());
         match answered {
             Ok(()) => Ok((true, format!("reset ({used})"))),
-            // The device did not take it, as was to be expected; a write that did not get to it is another matter.
+            // The device did not take it, as was to be expected; a write that did
+            // not get to it is another matter.
             Err(Trouble::Failed { message, errno, .. })
                 if self.accepted.has(HazardId::ResetDoubtful)
                     && NOT_TAKEN.contains(&Errno::from_raw(errno)) =>

@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 /// How many are shown where nothing was asked for.
 const NEWEST: usize = 25;
 
-/// Runs it.
+/// Prints the records that match.
 ///
 /// # Errors
 /// There is no journal, it cannot be read, or a filter is none.

@@ -1,4 +1,5 @@
-//! What a log prints: each line as it comes, or all at the end, where only the newest are wanted or the newest first.
+//! What a log prints: each line as it comes, or all at the end, where only the newest
+//! are wanted or the newest first.
 
 use crate::error::Failure;
 use crate::report::taken;
