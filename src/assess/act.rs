@@ -3,7 +3,7 @@
 //! The recorder journals each seizure by itself. What belongs together is told from what is around it: seizures follow
 //! each other closely, and the qube that is given one of them is the qube of all.
 
-use crate::journal::{seconds, DeviceEvent, Entry, Qube, QubeEvent, StayEvent};
+use crate::journal::{seconds, DeviceEvent, Entry, QubeEvent, QubeRecord, StayEvent};
 use crate::names::{DriverName, Sbdf};
 use std::collections::BTreeMap;
 
@@ -76,14 +76,14 @@ impl Acts {
         let now = seconds(time);
         match entry {
             Entry::Device(device) => {
-                let driver = DriverName::parse(&device.driver).filter(|driver| !driver.is_holder());
-                if let (DeviceEvent::Bound | DeviceEvent::Present, Some(driver)) = (device.event, driver) {
-                    self.drivers.insert(device.bdf, driver);
+                if let (DeviceEvent::Bound | DeviceEvent::Present, Some(driver)) =
+                    (device.event, device.of_dom0())
+                {
+                    self.drivers.insert(device.bdf, driver.clone());
                 }
                 if device.event == DeviceEvent::Seized && !self.own.values().any(|own| *own == device.bdf) {
-                    let before = DriverName::parse(&device.before).filter(|driver| !driver.is_holder());
                     let remembered = self.drivers.remove(&device.bdf);
-                    let before = before.or(remembered.filter(|_| device.before.is_empty()));
+                    let before = device.of_dom0().cloned().or(remembered.filter(|_| device.before.is_none()));
                     if let Some(driver) = before {
                         let taken = Taken { bdf: device.bdf, id: device.identity.id.clone(), driver };
                         self.seized(seq, time, now, taken);
@@ -108,7 +108,7 @@ impl Acts {
 
     /// Which qube a seizure is for is known by what was told of qubes just before it. That a start is over is not word of
     /// another one.
-    fn of_qube(&mut self, qube: &Qube, now: Option<i64>) {
+    fn of_qube(&mut self, qube: &QubeRecord, now: Option<i64>) {
         let same = self.starting.as_ref().is_some_and(|(starting, _)| *starting == qube.qube);
         match qube.event {
             QubeEvent::Started if same => {}
@@ -160,46 +160,27 @@ impl Acts {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::journal::{Device, Identity, Stay};
+    use crate::journal::{DeviceRecord, Identity, QubeRecord, Source, StayRecord};
 
     fn bdf(text: &str) -> Sbdf {
         Sbdf::from_sysfs(text).unwrap()
     }
 
     fn seized(at: &str, before: &str) -> Entry {
-        Entry::Device(Device {
-            event: DeviceEvent::Seized,
-            bdf: bdf(at),
+        Entry::Device(DeviceRecord {
             identity: Identity { id: "8086:10d3".to_owned(), ..Identity::default() },
-            driver: "pciback".to_owned(),
-            before: before.to_owned(),
-            way: String::new(),
-            owner: String::new(),
-            source: "uevent".to_owned(),
-            at: String::new(),
+            driver: Some(DriverName::PCIBACK),
+            before: DriverName::parse(before),
+            ..DeviceRecord::new(DeviceEvent::Seized, bdf(at), Source::Uevent)
         })
     }
 
     fn given(at: &str, qube: &str) -> Entry {
-        Entry::Stay(Stay {
-            event: StayEvent::Begin,
-            bdf: bdf(at),
-            id: String::new(),
-            qube: qube.to_owned(),
-            uuid: String::new(),
-            label: String::new(),
-            class: String::new(),
-            network: None,
-            domain: 3,
-            stub: -1,
-            options: String::new(),
-            source: "xenstore".to_owned(),
-            at: String::new(),
-        })
+        Entry::Stay(StayRecord::new(StayEvent::Begin, bdf(at), qube, Source::Xenstore))
     }
 
     fn started(qube: &str) -> Entry {
-        Entry::Qube(Qube::new(QubeEvent::Started, qube, "qubesd"))
+        Entry::Qube(QubeRecord::new(QubeEvent::Started, qube, Source::Qubesd))
     }
 
     /// Seconds after noon, and what happened.

@@ -8,6 +8,7 @@
 //!
 //! They are told behind records that are younger than what they are of: they only add to them.
 
+use super::shown::{address, flag, moment, text};
 use super::{Identity, Moment};
 use crate::names::{unescape, Sbdf};
 use audit::{Draft, Record};
@@ -64,14 +65,6 @@ pub struct Prune {
     pub repairs: u64,
 }
 
-fn moment(record: &Record, key: &str) -> Option<Moment> {
-    record.text(key).and_then(Moment::parse)
-}
-
-fn text(record: &Record, key: &str) -> String {
-    record.text(key).unwrap_or_default().to_owned()
-}
-
 /// The words of a list; `None` where they are not all there: what is too long for a record is counted and left out.
 fn words(record: &Record, key: &str) -> Option<BTreeSet<String>> {
     let words = record.get(key)?.as_array()?;
@@ -104,21 +97,20 @@ impl Carried {
 
     /// What a record of kind `had` says. What cannot be read of the labels counts as not known.
     pub(super) fn read(record: &Record) -> Option<Self> {
-        let flag = |key: &str| record.get(key).and_then(serde_json::Value::as_bool);
         let labels = words(record, "labels");
         Some(Self {
-            bdf: record.text("bdf").and_then(Sbdf::from_sysfs)?,
+            bdf: address(record)?,
             id: text(record, "id"),
             qube: text(record, "qube"),
-            unlabelled: flag("unlabelled") != Some(false) || labels.is_none(),
+            unlabelled: flag(record, "unlabelled") != Some(false) || labels.is_none(),
             labels: labels.unwrap_or_default(),
-            network: flag("network"),
+            network: flag(record, "network"),
             options: words(record, "options").unwrap_or_default(),
             stays: record.number("stays").and_then(|stays| u64::try_from(stays).ok()).unwrap_or(1),
             first: moment(record, "first"),
             last: moment(record, "last"),
             boot: text(record, "in_boot"),
-            imported: flag("imported") == Some(true),
+            imported: flag(record, "imported") == Some(true),
         })
     }
 
@@ -152,7 +144,7 @@ impl Recorded {
     /// What a record of kind `known` says.
     pub(super) fn read(record: &Record) -> Option<Self> {
         Some(Self {
-            bdf: record.text("bdf").and_then(Sbdf::from_sysfs)?,
+            bdf: address(record)?,
             identity: Identity::read(record),
             time: moment(record, "at"),
             boot: text(record, "in_boot"),

@@ -3,16 +3,40 @@
 
 #![forbid(unsafe_code)]
 
+/// Gives an enum the words that the journal has for it.
+macro_rules! words {
+    ($type:ty { $($variant:ident = $word:literal),+ $(,)? }) => {
+        impl $type {
+            /// The word in the journal.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
 mod carried;
 pub mod coverage;
+mod device;
 mod entry;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod fuzz;
+mod identity;
+mod loss;
 mod moment;
 mod operation;
 mod place;
+mod qube;
+mod recorder;
 mod shown;
+mod source;
+mod stay;
 pub mod stays;
 mod step;
 mod sum;
@@ -20,12 +44,17 @@ mod told;
 mod uptime;
 
 pub use carried::{Carried, Prune, Recorded};
-pub use entry::{
-    Device, DeviceEvent, Entry, Identity, Lost, Qube, QubeEvent, Recorder, RecorderPhase, Stay, StayEvent,
-};
+pub use device::{DeviceEvent, DeviceRecord, Way};
+pub use entry::Entry;
+pub use identity::Identity;
+pub use loss::{LossCause, LossRecord};
 pub use moment::{seconds, Moment};
 pub use operation::{Consent, OperationPhase, OperationRecord, Start};
 pub use place::Place;
+pub use qube::{QubeEvent, QubeRecord};
+pub use recorder::{RecorderPhase, RecorderRecord};
+pub use source::{Log, Source};
+pub use stay::{StayEvent, StayRecord};
 pub use step::{Details, StepName, StepPhase, StepRecord};
 pub use sum::Sum;
 pub use told::{journal_boot, up, Told, What};

@@ -10,7 +10,7 @@
 //! Each names the function, `bdf`. Texts are kept escaped, as the journal shows them. What is not understood is `Other` or `None`: a journal of a newer
 //! version, or of another's making, stays readable.
 
-use super::shown::{list, text, whole};
+use super::shown::{address, flag, list, text, whole};
 use crate::names::{unescape, DriverName, Owner, Sbdf, Standing};
 use crate::system::who::Who;
 use audit::{Draft, Record};
@@ -109,7 +109,7 @@ impl OperationRecord {
             }
             _ => OperationPhase::Other,
         };
-        let bdf = record.text("bdf").and_then(Sbdf::from_sysfs);
+        let bdf = address(record);
         Some(Self { id: text(record, "op"), bdf, phase })
     }
 }
@@ -164,7 +164,7 @@ fn standing(record: &Record) -> Option<Standing> {
     Some(Standing {
         driver: record.text("driver").and_then(DriverName::parse),
         driver_override: record.text("override").and_then(whole).filter(|text| !text.is_empty()),
-        slot: record.get("slot").and_then(serde_json::Value::as_bool)?,
+        slot: flag(record, "slot")?,
         owner: record.text("owner").and_then(Owner::parse)?,
     })
 }

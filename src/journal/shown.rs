@@ -1,7 +1,9 @@
 //! Members of records as the journal shows them: every string is escaped.
 
-use crate::names::unescape;
+use super::{Moment, Source};
+use crate::names::{unescape, Sbdf};
 use audit::{Draft, Record};
+use serde_json::Value;
 
 /// Strings of this length may have been cut.
 const CUT: usize = 512;
@@ -19,8 +21,28 @@ pub fn text(record: &Record, key: &str) -> String {
 
 /// A list of strings; empty where it is not there.
 pub fn list(record: &Record, key: &str) -> Vec<String> {
-    let items = record.get(key).and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let items = record.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+/// A yes or no; `None` where it is not there.
+pub fn flag(record: &Record, key: &str) -> Option<bool> {
+    record.get(key).and_then(Value::as_bool)
+}
+
+/// A time; `None` where there is none, or it is not a time.
+pub fn moment(record: &Record, key: &str) -> Option<Moment> {
+    record.text(key).and_then(Moment::parse)
+}
+
+/// The function that a record names.
+pub fn address(record: &Record) -> Option<Sbdf> {
+    record.text("bdf").and_then(Sbdf::from_sysfs)
+}
+
+/// Who says it.
+pub fn source(record: &Record) -> Source {
+    Source::parse(record.text("source").unwrap_or_default())
 }
 
 /// Adds the members that are known. The journal escapes by itself.

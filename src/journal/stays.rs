@@ -7,8 +7,8 @@
 //! - A record that shows the function with a driver of dom0, and dom0 as its owner in Xen, ends a stay: so does the proof
 //!   of a return. The end itself was not seen then: it was at that time at the latest.
 
-use super::{Device, DeviceEvent, Moment, Place, Stay, StayEvent};
-use crate::names::{DriverName, Owner, Sbdf};
+use super::{DeviceRecord, Moment, Place, StayEvent, StayRecord};
+use crate::names::Sbdf;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many stays are looked back at for the one that a record is of, and how many are kept where not all are.
@@ -31,7 +31,7 @@ pub enum Ended {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stayed {
     /// What was recorded of it; later records fill in what the first did not know.
-    pub stay: Stay,
+    pub stay: StayRecord,
     /// The labels it got later.
     pub relabelled: BTreeSet<String>,
     /// When it began or was first seen; `None` where only its end was.
@@ -58,15 +58,14 @@ impl Stayed {
     pub fn name(&self) -> String {
         match crate::names::QubeName::parse(&self.stay.qube) {
             Some(name) => name.to_string(),
-            None if self.stay.domain >= 0 => format!("domain-{}", self.stay.domain),
-            None => "unnamed".to_owned(),
+            None => self.stay.domain.map_or("unnamed".to_owned(), |domain| format!("domain-{domain}")),
         }
     }
 
     /// An import tells of it: no proof of anything else.
     #[must_use]
     pub fn is_imported(&self) -> bool {
-        self.stay.source.starts_with("import:")
+        self.stay.source.is_import()
     }
 
     /// Ends it by this time, where it is still open.
@@ -95,11 +94,16 @@ impl Stays {
     }
 
     /// Takes one record. Gives the stay it is of, and one that is not kept any longer.
-    pub fn take(&mut self, place: Place, boot: &str, it: &Stay) -> (Option<&mut Stayed>, Option<Stayed>) {
+    pub fn take(
+        &mut self,
+        place: Place,
+        boot: &str,
+        it: &StayRecord,
+    ) -> (Option<&mut Stayed>, Option<Stayed>) {
         let ends = it.event == StayEvent::End;
         let first = self.stays.len().saturating_sub(MOST_STAYS);
         // The end of a domain is told by several sources.
-        let fits = |one: &Stayed| is_same(&one.stay, it) && (ends || one.to == Ended::Open);
+        let fits = |one: &Stayed| (ends || one.to == Ended::Open) && is_same(&one.stay, it);
         let known = self.stays.iter().skip(first).rposition(fits).map(|at| at + first);
         if let Some(at) = known {
             let one = self.stays.get_mut(at);
@@ -153,8 +157,8 @@ impl Stays {
     }
 
     /// Takes what a record says of a function: where that is dom0's, no qube has it any more.
-    pub fn device(&mut self, time: Option<Moment>, it: &Device) {
-        if is_dom0s(it) {
+    pub fn device(&mut self, time: Option<Moment>, it: &DeviceRecord) {
+        if it.is_dom0s() {
             self.dom0s.insert(it.bdf, time);
             for one in self.stays.iter_mut().rev().take(MOST_STAYS).filter(|one| one.stay.bdf == it.bdf) {
                 one.over_by(time);
@@ -197,7 +201,7 @@ impl Stays {
 }
 
 impl Stayed {
-    fn adds(&mut self, place: Place, it: &Stay) -> &mut Self {
+    fn adds(&mut self, place: Place, it: &StayRecord) -> &mut Self {
         add(&mut self.relabelled, &it.label);
         merge(&mut self.stay, it);
         self.latest = (place.seq, place.time);
@@ -210,14 +214,6 @@ impl Stayed {
     }
 }
 
-/// Whether a record shows a function with a driver of dom0 and dom0 as its owner in Xen: now, or till it was seized.
-#[must_use]
-pub fn is_dom0s(it: &Device) -> bool {
-    let driver = if it.event == DeviceEvent::Seized { &it.before } else { &it.driver };
-    let drives = DriverName::parse(driver).is_some_and(|driver| !driver.is_holder());
-    drives && Owner::parse(&it.owner) == Some(Owner::Dom0) && !it.source.starts_with("import:")
-}
-
 /// Keeps a word that says something; whether it could.
 pub fn add(set: &mut BTreeSet<String>, word: &str) -> bool {
     if word.is_empty() || set.contains(word) {
@@ -227,18 +223,18 @@ pub fn add(set: &mut BTreeSet<String>, word: &str) -> bool {
 }
 
 /// Whether two records are of one stay: of one domain, or of one name where a domain is not known.
-fn is_same(one: &Stay, other: &Stay) -> bool {
+fn is_same(one: &StayRecord, other: &StayRecord) -> bool {
     if one.bdf != other.bdf {
         return false;
     }
-    let stubs = [(one.stub, other.domain), (one.domain, other.stub), (one.stub, other.stub)];
-    if one.domain >= 0 && other.domain >= 0 {
-        return one.domain == other.domain || stubs.iter().any(|(stub, id)| *stub >= 0 && stub == id);
+    if one.domain.is_none() || other.domain.is_none() {
+        return one.qube == other.qube;
     }
-    one.qube == other.qube
+    let stubs = [(one.stub, other.domain), (one.domain, other.stub), (one.stub, other.stub)];
+    one.domain == other.domain || stubs.iter().any(|(stub, id)| stub.is_some() && stub == id)
 }
 
-fn merge(known: &mut Stay, more: &Stay) {
+fn merge(known: &mut StayRecord, more: &StayRecord) {
     let text = |known: &mut String, more: &String| {
         if known.is_empty() {
             known.clone_from(more);
@@ -252,12 +248,8 @@ fn merge(known: &mut Stay, more: &Stay) {
     text(&mut known.label, &more.label);
     text(&mut known.class, &more.class);
     known.network = known.network.or(more.network);
-    if known.domain < 0 {
-        known.domain = more.domain;
-    }
-    if known.stub < 0 {
-        known.stub = more.stub;
-    }
+    known.domain = known.domain.or(more.domain);
+    known.stub = known.stub.or(more.stub);
     for option in more.options.split(',').filter(|option| !option.is_empty()) {
         if !known.options.split(',').any(|one| one == option) {
             if !known.options.is_empty() {
@@ -272,7 +264,8 @@ fn merge(known: &mut Stay, more: &Stay) {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::journal::Identity;
+    use crate::journal::{DeviceEvent, Log, Source};
+    use crate::names::{DriverName, Owner};
 
     fn bdf() -> Sbdf {
         Sbdf::from_sysfs("0000:03:00.0").unwrap()
@@ -282,39 +275,21 @@ mod tests {
         Some(Moment::from_micros(second * 1_000_000))
     }
 
-    fn stay(event: StayEvent, qube: &str, domain: i64) -> Stay {
-        Stay {
-            event,
-            bdf: bdf(),
-            id: String::new(),
-            qube: qube.into(),
-            uuid: String::new(),
-            label: String::new(),
-            class: String::new(),
-            network: None,
-            domain,
-            stub: -1,
-            options: String::new(),
-            source: "xenstore".into(),
-            at: String::new(),
+    fn stay(event: StayEvent, qube: &str, domain: u16) -> StayRecord {
+        let domain = Some(domain);
+        StayRecord { domain, ..StayRecord::new(event, bdf(), qube, Source::Xenstore) }
+    }
+
+    fn device(event: DeviceEvent, driver: &str, before: &str, owner: &str) -> DeviceRecord {
+        DeviceRecord {
+            driver: DriverName::parse(driver),
+            before: DriverName::parse(before),
+            owner: Owner::parse(owner),
+            ..DeviceRecord::new(event, bdf(), Source::Operation)
         }
     }
 
-    fn device(event: DeviceEvent, driver: &str, before: &str, owner: &str) -> Device {
-        Device {
-            event,
-            bdf: bdf(),
-            identity: Identity::default(),
-            driver: driver.into(),
-            before: before.into(),
-            way: String::new(),
-            owner: owner.into(),
-            source: "operation".into(),
-            at: String::new(),
-        }
-    }
-
-    fn take(stays: &mut Stays, second: u64, it: &Stay) {
+    fn take(stays: &mut Stays, second: u64, it: &StayRecord) {
         stays.take(Place { seq: second, time: at(second), up: None }, "b", it);
     }
 
@@ -344,9 +319,12 @@ mod tests {
             (device(Bound, "e1000e", "pciback", ""), false),
             (device(Present, "pciback", "e1000e", "dom0"), false),
             (device(Unbound, "", "e1000e", "dom0"), false),
-            (Device { source: "import:journald".into(), ..device(Bound, "e1000e", "", "dom0") }, false),
             (
-                Device {
+                DeviceRecord { source: Source::Import(Log::Journald), ..device(Bound, "e1000e", "", "dom0") },
+                false,
+            ),
+            (
+                DeviceRecord {
                     bdf: Sbdf::from_sysfs("0000:04:00.0").unwrap(),
                     ..device(Bound, "e1000e", "", "dom0")
                 },
@@ -366,8 +344,7 @@ mod tests {
         let mut stays = Stays::default();
         stays.device(at(9), &device(DeviceEvent::Bound, "e1000e", "pciback", "dom0"));
         take(&mut stays, 10, &stay(StayEvent::Begin, "sys-net", 7));
-        let mut late = stay(StayEvent::Begin, "work", -1);
-        late.source = "import:libvirt".into();
+        let late = StayRecord::new(StayEvent::Begin, bdf(), "work", Source::Import(Log::Libvirt));
         take(&mut stays, 3, &late);
         // The import speaks of a time before, and the journal's order is not that of what it tells.
         let ends: Vec<Ended> = stays.finish().into_iter().map(|one| one.to).collect();

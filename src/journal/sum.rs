@@ -3,7 +3,7 @@
 
 use super::carried::{Carried, Prune, Recorded};
 use super::stays::{Ended, Stayed, Stays};
-use super::{Device, Entry, Moment, Place, QubeEvent, Stay, Told, What};
+use super::{DeviceRecord, Entry, Place, QubeEvent, StayRecord, Told, What};
 use crate::names::Sbdf;
 use audit::Draft;
 use std::collections::BTreeMap;
@@ -81,9 +81,9 @@ impl Sum {
         }
     }
 
-    fn stay(&mut self, told: &Told, it: &Stay) {
-        let imported = it.source.starts_with("import:");
-        let time = if imported { Moment::parse(&it.at) } else { told.time };
+    fn stay(&mut self, told: &Told, it: &StayRecord) {
+        let imported = it.source.is_import();
+        let time = if imported { it.at } else { told.time };
         let place = Place { seq: told.seq, time, up: told.up };
         if !imported && self.boot != told.boot {
             self.flush();
@@ -126,13 +126,10 @@ impl Sum {
     }
 
     /// What it was last, with what only earlier records tell of it.
-    fn device(&mut self, told: &Told, it: &Device) {
+    fn device(&mut self, told: &Told, it: &DeviceRecord) {
         let key = (it.bdf, it.identity.id.clone());
         let known = self.known.contains_key(&key);
-        if it.identity.id.is_empty()
-            || it.source.starts_with("import:")
-            || !self.has_room(known, self.known.len())
-        {
+        if it.identity.id.is_empty() || it.source.is_import() || !self.has_room(known, self.known.len()) {
             return;
         }
         let now =

@@ -4,7 +4,7 @@
 use super::backoff::Backoff;
 use super::limits::Now;
 use crate::error::Failure;
-use crate::journal::{Entry, Lost, Moment, Uptime};
+use crate::journal::{Entry, LossCause, LossRecord, Moment, Source, Uptime};
 use crate::system::space;
 use audit::{Draft, Journal, Kind};
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub struct Book {
 
 /// What was not written, and why.
 struct Behind {
-    why: &'static str,
+    why: LossCause,
     /// `None` where nobody knows.
     count: Option<i64>,
     since: Moment,
@@ -82,12 +82,12 @@ impl Book {
     /// Tries again: writes what says how much was lost, and then `entries`, which tell how everything stands.
     pub fn catch_up(&mut self, entries: impl FnOnce() -> Vec<Entry>, now: Now) -> bool {
         let Some(mut behind) = self.behind.take() else { return true };
-        let lost = Entry::Lost(Lost {
-            source: "journal".to_owned(),
+        let lost = Entry::Lost(LossRecord {
+            source: Source::Journal,
             qube: String::new(),
             count: behind.count.unwrap_or(0),
-            why: behind.why.to_owned(),
-            since: behind.since.to_string(),
+            why: Some(behind.why),
+            since: Some(behind.since),
         });
         let room = !matches!(self.has_room(), Ok(false));
         if room && self.append(&[lost]).is_ok() {
@@ -111,18 +111,18 @@ impl Book {
         Ok(space::free(&self.folder)? >= KEPT_BYTES)
     }
 
-    fn append(&mut self, entries: &[Entry]) -> Result<(), &'static str> {
+    fn append(&mut self, entries: &[Entry]) -> Result<(), LossCause> {
         if matches!(self.has_room(), Ok(false)) {
-            return Err("space");
+            return Err(LossCause::Space);
         }
         // Who reads it measures by this how long the recorder was silent.
         let up = Uptime::now().map(Uptime::seconds);
         let draft = |entry: &Entry| up.into_iter().fold(entry.draft(), |draft, up| draft.number("up", up));
         let drafts: Vec<Draft> = entries.iter().map(draft).collect();
         let why = |error: &audit::Error| match error.kind() {
-            Kind::Full => "space",
-            Kind::Busy => "busy",
-            _ => "journal",
+            Kind::Full => LossCause::Space,
+            Kind::Busy => LossCause::Busy,
+            _ => LossCause::Journal,
         };
         let mut journal = Journal::open(&self.folder, &self.boot).map_err(|error| why(&error))?;
         journal.append(&drafts).map_err(|error| why(&error))?;

@@ -2,7 +2,7 @@
 //!
 //! Each has a bucket of 60 records, which gets one back every ten seconds. What does not fit is counted.
 
-use crate::journal::{Lost, Moment};
+use crate::journal::{LossCause, LossRecord, Moment, Source};
 use crate::names::Sbdf;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,7 +39,7 @@ struct Bucket {
     filled: Duration,
     dropped: i64,
     since: Moment,
-    source: &'static str,
+    source: Source,
 }
 
 /// All buckets.
@@ -56,7 +56,7 @@ impl Limits {
     }
 
     /// Counts a record that was not written.
-    pub fn dropped(&mut self, key: &Key, source: &'static str, now: Now) {
+    pub fn dropped(&mut self, key: &Key, source: Source, now: Now) {
         let bucket = self.bucket(key, now);
         if bucket.dropped == 0 {
             (bucket.since, bucket.source) = (now.moment, source);
@@ -65,7 +65,7 @@ impl Limits {
     }
 
     /// The count of what was dropped, once there is room for the record that it goes before (or, at the end, at once).
-    pub fn lost(&mut self, key: &Key, now: Now, at_once: bool) -> Option<Lost> {
+    pub fn lost(&mut self, key: &Key, now: Now, at_once: bool) -> Option<LossRecord> {
         let bucket = self.bucket(key, now);
         if bucket.dropped == 0 || (bucket.left == 0 && !at_once) {
             return None;
@@ -75,8 +75,8 @@ impl Limits {
             Key::Function(_) => String::new(),
         };
         let count = std::mem::take(&mut bucket.dropped);
-        let (source, why, since) = (bucket.source.to_owned(), "rate".to_owned(), bucket.since.to_string());
-        Some(Lost { source, qube, count, why, since })
+        let (source, why, since) = (bucket.source.clone(), Some(LossCause::Rate), Some(bucket.since));
+        Some(LossRecord { source, qube, count, why, since })
     }
 
     /// Whether it has dropped something.
@@ -98,8 +98,8 @@ impl Limits {
         if self.0.len() >= MOST && !self.0.contains_key(key) {
             self.0.retain(|_, bucket| bucket.dropped > 0 || bucket.refilled(now.clock) < CAPACITY);
         }
-        let empty =
-            || Bucket { left: CAPACITY, filled: now.clock, dropped: 0, since: now.moment, source: "" };
+        let (filled, since, source) = (now.clock, now.moment, Source::Journal);
+        let empty = || Bucket { left: CAPACITY, filled, dropped: 0, since, source };
         let bucket = self.0.entry(key.clone()).or_insert_with(empty);
         let left = bucket.refilled(now.clock);
         let whole = (now.clock.saturating_sub(bucket.filled).as_secs()) / REFILL.as_secs();
@@ -133,12 +133,12 @@ mod tests {
             let may = if second < 6 { 10 } else { usize::from(second % 10 == 0) };
             assert_eq!(admitted, may, "{second}");
         }
-        limits.dropped(&key, "xenstore", at(95));
-        limits.dropped(&key, "xenstore", at(96));
+        limits.dropped(&key, Source::Xenstore, at(95));
+        limits.dropped(&key, Source::Xenstore, at(96));
         assert_eq!(limits.due(), Some(Duration::from_secs(100)));
         assert_eq!(limits.lost(&key, at(99), false), None);
         let lost = limits.lost(&key, at(100), false).unwrap();
-        assert_eq!((lost.count, lost.qube.as_str(), lost.since), (2, "work", at(95).moment.to_string()));
+        assert_eq!((lost.count, lost.qube.as_str(), lost.since), (2, "work", Some(at(95).moment)));
         assert!(limits.owing().is_empty());
     }
 

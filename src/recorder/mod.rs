@@ -12,7 +12,7 @@ mod sources;
 mod story;
 
 use crate::error::{Code, Exit, Failure};
-use crate::journal::{journal_boot, Entry, Moment, Recorder as Own, RecorderPhase, Told};
+use crate::journal::{journal_boot, Entry, Moment, RecorderPhase, RecorderRecord, Told};
 use crate::names::{Owner, Sbdf};
 use crate::observe::qubes::QubesSource;
 use crate::observe::{boot_id, identity, traces, Function, Sources, Use};
@@ -190,7 +190,7 @@ impl Recorder {
         let news = self.connections.uevents(now.clock);
         let mut again = news.overflow;
         if news.overflow {
-            entries.push(self.story.overflow(self.emptied.to_string()));
+            entries.push(self.story.overflow(self.emptied));
         }
         if behind {
             self.book.missed(i64::try_from(news.events.len()).ok());
@@ -301,7 +301,7 @@ impl Recorder {
 
     fn own(&self, phase: RecorderPhase) -> Entry {
         let (sources, missing) = self.heard.clone();
-        Entry::Recorder(Own {
+        Entry::Recorder(RecorderRecord {
             phase,
             run: self.run.clone(),
             sources,
@@ -338,16 +338,15 @@ impl Recorder {
         };
         let Ok(dom0) = self.connections.read.observe() else { return snapshot };
         for (sbdf, function) in &dom0.functions {
-            let driver = function.driver.as_ref().map(ToString::to_string).unwrap_or_default();
             let owner = dom0.owners.as_ref().ok().and_then(|owners| owners.get(sbdf)).copied();
             let held = function.driver.as_ref().is_some_and(crate::names::DriverName::is_holder);
             if held || matches!(owner, Some(Owner::Quarantine | Owner::Domain(_))) {
                 let mut seen = seen(&mut self.connections, function, dom0.slots.contains(sbdf));
-                seen.owner = owner.map(|owner| owner.to_string()).unwrap_or_default();
+                seen.owner = owner;
                 snapshot.held.insert(*sbdf, seen);
             }
-            snapshot.owners.extend(owner.map(|owner| (*sbdf, owner.to_string())));
-            snapshot.drivers.insert(*sbdf, driver);
+            snapshot.owners.extend(owner.map(|owner| (*sbdf, owner)));
+            snapshot.drivers.insert(*sbdf, function.driver.clone());
         }
         snapshot
     }
@@ -385,7 +384,7 @@ impl Recorder {
 
     fn using(&mut self, one: &Use) -> Using {
         let place = (one.sbdf, one.domain);
-        let stub = if one.frontend == one.domain { -1 } else { i64::from(one.frontend) };
+        let stub = (one.frontend != one.domain).then_some(one.frontend);
         let known = self.story.knows(place).map(|known| (known.uuid.clone(), known.id.clone()));
         let (uuid, id) = known.unwrap_or_else(|| {
             let read = &mut self.connections.read;
@@ -439,11 +438,11 @@ fn look(connections: &mut Connections, sbdf: Sbdf) -> Option<Seen> {
 fn seen(connections: &mut Connections, function: &Function, listed: bool) -> Seen {
     Seen {
         identity: identity::of(&connections.read.sysfs, function),
-        driver: function.driver.as_ref().map(ToString::to_string).unwrap_or_default(),
+        driver: function.driver.clone(),
         pinned: function.driver_override.as_deref() == Some("pciback"),
         listed,
         xl: connections.read.xl_took(function.sbdf),
-        owner: String::new(),
+        owner: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::text::wrapped;
 use crate::assess::{gap_words, span, when, Case, Ended, Had};
-use crate::journal::{Identity, Moment};
+use crate::journal::{Identity, Moment, Way};
 use serde_json::{json, Value};
 
 /// How many lines of one sort are shown to people; JSON has all that is kept.
@@ -49,7 +49,7 @@ pub fn history_block(case: &Case) -> String {
     match &exposure.seized {
         Some(seized) => {
             let time = seized.place.time.map_or("at some time".to_owned(), when);
-            let way = if seized.way.is_empty() { String::new() } else { format!(" ({})", seized.way) };
+            let way = seized.way.map(|way| format!(" ({})", way.word())).unwrap_or_default();
             let whom = if seized.from_dom0 == Some(false) { "by pciback" } else { "from dom0" };
             line(&format!("taken {whom} {time}{way}"));
         }
@@ -64,8 +64,7 @@ pub fn history_block(case: &Case) -> String {
         let stay = &stayed.stay;
         let options: String =
             stay.options.split(',').filter(|it| !it.is_empty()).map(|it| format!(", {it}")).collect();
-        let source =
-            if stay.source.starts_with("import:") { format!(", {}", stay.source) } else { String::new() };
+        let source = if stay.source.is_import() { format!(", {}", stay.source) } else { String::new() };
         line(&format!(
             "{}{} {}{options}{source}",
             stay.qube,
@@ -183,9 +182,9 @@ pub fn history(case: &Case) -> Value {
                 "label": stay.label,
                 "class": stay.class,
                 "network": stay.network,
-                "domain": stay.domain,
+                "domain": stay.domain.map_or(-1, i64::from),
                 "options": stay.options,
-                "source": stay.source,
+                "source": stay.source.to_string(),
                 "from": time(stayed.from),
                 "begin_recorded": stayed.begun,
                 "to": end(stayed.to),
@@ -216,7 +215,7 @@ pub fn history(case: &Case) -> Value {
         })
         .collect();
     let seized = exposure.seized.as_ref().map(|seized| {
-        json!({ "time": time(seized.place.time), "way": seized.way, "source": seized.source, "record": seized.place.seq })
+        json!({ "time": time(seized.place.time), "way": seized.way.map_or("", Way::word), "source": seized.source.to_string(), "record": seized.place.seq })
     });
     let uncovered: Vec<Value> = exposure
         .uncovered

@@ -1,10 +1,10 @@
 //! One sentence for what a record says. Texts of records are escaped as the journal keeps them.
 
-use crate::journal::stays::is_dom0s;
 use crate::journal::{
-    Device, DeviceEvent, Entry, Lost, OperationPhase, OperationRecord, Qube, QubeEvent, Recorder,
-    RecorderPhase, Stay, StayEvent, StepRecord,
+    DeviceEvent, DeviceRecord, Entry, LossRecord, OperationPhase, OperationRecord, QubeEvent, QubeRecord,
+    RecorderPhase, RecorderRecord, Source, StayEvent, StayRecord, StepRecord,
 };
+use crate::names::{to_the_second, DriverName};
 use audit::Record;
 
 /// What a record says, but for when it was written, to which boot and operation it belongs, and its `bdf`.
@@ -26,27 +26,22 @@ pub fn of_record(record: &Record) -> String {
 /// What an entry of the history says. `about` where its own time is only near.
 #[must_use]
 pub fn of_entry(entry: &Entry, about: bool) -> String {
-    let (text, source, at) = match entry {
-        Entry::Recorder(it) => return recorder(it),
-        Entry::Lost(it) => return lost(it),
-        Entry::Device(it) => (device(it), &it.source, &it.at),
-        Entry::Stay(it) => (stay(it), &it.source, &it.at),
-        Entry::Qube(it) => (qube(it), &it.source, &it.at),
+    let text = match entry {
+        Entry::Recorder(it) => recorder(it),
+        Entry::Lost(it) => lost(it),
+        Entry::Device(it) => device(it),
+        Entry::Stay(it) => stay(it),
+        Entry::Qube(it) => qube(it),
     };
-    let Some(import) = source.strip_prefix("import:") else { return text };
+    let Some(log) = entry.source().and_then(Source::log) else { return text };
     let about = if about { "about " } else { "" };
-    match second(at) {
-        "" => format!("{text} (import: {import}, at an unknown time)"),
-        at => format!("{text} (import: {import}, {about}{})", at.replace('T', " ")),
+    match entry.at() {
+        None => format!("{text} (import: {}, at an unknown time)", log.word()),
+        Some(at) => format!("{text} (import: {}, {about}{})", log.word(), to_the_second(&at.to_string())),
     }
 }
 
-/// A time to the second.
-fn second(time: &str) -> &str {
-    time.get(..19).unwrap_or(time)
-}
-
-fn recorder(it: &Recorder) -> String {
+fn recorder(it: &RecorderRecord) -> String {
     let heard = match (it.sources.is_empty(), it.missing.is_empty()) {
         (true, true) => String::new(),
         (false, true) => format!(" and hears {}", it.sources.join(", ")),
@@ -64,30 +59,33 @@ fn recorder(it: &Recorder) -> String {
     }
 }
 
-fn device(it: &Device) -> String {
-    let driver = |name: &str| if name.is_empty() { "no driver".to_owned() } else { name.to_owned() };
-    let before = if it.before.is_empty() { String::new() } else { format!(", before that {}", it.before) };
+fn device(it: &DeviceRecord) -> String {
+    let driver = it.driver.as_ref().map_or("no driver", DriverName::as_str);
+    let before = it.before.as_ref().map(|before| format!(", before that {before}")).unwrap_or_default();
     let mut text = match it.event {
-        DeviceEvent::Present => format!("it is there, with {}", driver(&it.driver)),
+        DeviceEvent::Present => format!("it is there, with {driver}"),
         DeviceEvent::Added => "it appeared".to_owned(),
         DeviceEvent::Removed => "it went away".to_owned(),
-        DeviceEvent::Seized if it.way.is_empty() => format!("pciback took it{before}"),
-        DeviceEvent::Seized => format!("pciback took it, by {}{before}", it.way),
-        DeviceEvent::Bound => format!("{} took it{before}", driver(&it.driver)),
-        DeviceEvent::Unbound if it.before.is_empty() => "its driver let it go".to_owned(),
-        DeviceEvent::Unbound => format!("{} let it go", it.before),
+        DeviceEvent::Seized => {
+            let way = it.way.map(|way| format!(", by {}", way.word())).unwrap_or_default();
+            format!("pciback took it{way}{before}")
+        }
+        DeviceEvent::Bound => format!("{driver} took it{before}"),
+        DeviceEvent::Unbound => {
+            format!("{} let it go", it.before.as_ref().map_or("its driver", DriverName::as_str))
+        }
     };
-    if !it.owner.is_empty() {
+    if let Some(owner) = it.owner {
         let is = if it.event == DeviceEvent::Seized { "was" } else { "is" };
-        text.push_str(&format!("; Xen's owner {is} {}", it.owner));
-        if it.event != DeviceEvent::Seized && is_dom0s(it) {
+        text.push_str(&format!("; Xen's owner {is} {owner}"));
+        if it.event != DeviceEvent::Seized && it.is_dom0s() {
             text.push_str(": no qube has it");
         }
     }
     text
 }
 
-fn stay(it: &Stay) -> String {
+fn stay(it: &StayRecord) -> String {
     let mut about: Vec<String> = Vec::new();
     let kind = [it.label.as_str(), it.class.as_str()]
         .iter()
@@ -96,10 +94,8 @@ fn stay(it: &Stay) -> String {
         .collect::<Vec<_>>();
     about.extend((!kind.is_empty()).then(|| kind.join(" ")));
     about.extend((it.network == Some(true)).then(|| "provides network".to_owned()));
-    about.extend(
-        (it.domain >= 0 && it.qube != format!("domain-{}", it.domain))
-            .then(|| format!("domain {}", it.domain)),
-    );
+    let unnamed = |domain: &u16| it.qube == format!("domain-{domain}");
+    about.extend(it.domain.filter(|domain| !unnamed(domain)).map(|domain| format!("domain {domain}")));
     let qube = if it.qube.is_empty() { "a qube nobody named" } else { &it.qube };
     let qube = if about.is_empty() { qube.to_owned() } else { format!("{qube} ({})", about.join(", ")) };
     let options = if it.options.is_empty() { String::new() } else { format!(", {}", it.options) };
@@ -110,7 +106,7 @@ fn stay(it: &Stay) -> String {
     }
 }
 
-fn qube(it: &Qube) -> String {
+fn qube(it: &QubeRecord) -> String {
     let port = if it.port.is_empty() { "a device".to_owned() } else { format!("the device at {}", it.port) };
     let options = if it.options.is_empty() { String::new() } else { format!(", {}", it.options) };
     match it.event {
@@ -127,19 +123,16 @@ fn qube(it: &Qube) -> String {
     }
 }
 
-fn lost(it: &Lost) -> String {
+fn lost(it: &LossRecord) -> String {
     let (what, was) = match it.count {
         0 => ("what happened".to_owned(), "was"),
         1 => ("1 event".to_owned(), "was"),
         count => (format!("{count} events"), "were"),
     };
     let of = if it.qube.is_empty() { String::new() } else { format!(" of {}", it.qube) };
-    let why = if it.why.is_empty() { String::new() } else { format!(" ({})", it.why) };
-    let since = if it.since.is_empty() {
-        String::new()
-    } else {
-        format!(" since {}", second(&it.since).replace('T', " "))
-    };
+    let why = it.why.map(|why| format!(" ({})", why.word())).unwrap_or_default();
+    let since =
+        it.since.map(|since| format!(" since {}", to_the_second(&since.to_string()))).unwrap_or_default();
     format!("{what}{of} {was} not recorded by {}{why}{since}", it.source)
 }
 
@@ -183,7 +176,7 @@ fn of_journal(record: &Record) -> String {
 fn had(record: &Record) -> String {
     let text = |key: &str| record.text(key).unwrap_or("?");
     let times = record.number("stays").map_or("?".to_owned(), |number| number.to_string());
-    let last = second(text("last")).replace('T', " ");
+    let last = to_the_second(text("last"));
     format!("{} had it in earlier boots ({times} times, last {last}), says what was pruned", text("qube"))
 }
 

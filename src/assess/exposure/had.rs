@@ -25,11 +25,11 @@ pub struct Had {
     pub stays: Vec<(Option<Moment>, Ended)>,
     /// The nodes of xenstore that say so.
     pub nodes: Vec<String>,
-    domain: i64,
+    domain: Option<u16>,
 }
 
 impl Had {
-    fn of(name: String, who: String, domain: i64) -> Self {
+    fn of(name: String, who: String, domain: Option<u16>) -> Self {
         Self {
             name,
             who,
@@ -98,7 +98,7 @@ pub fn had(dom0: &Dom0, sbdf: Sbdf, exposure: Option<&Exposure>) -> Vec<Had> {
     for use_ in uses {
         let typable = use_.qube.as_ref().and_then(|name| name.as_qube_name());
         let name = typable.as_ref().map_or_else(|| format!("domain-{}", use_.domain), ToString::to_string);
-        let domain = i64::from(use_.domain);
+        let domain = Some(use_.domain);
         let known = all.iter().position(|one| one.name == name || typable.is_none() && one.domain == domain);
         let at = known.unwrap_or_else(|| {
             // Before those of the journal whose domain is older.

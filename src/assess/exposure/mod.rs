@@ -23,10 +23,10 @@ pub use stays::Before;
 use super::identity::{differences, fill, same};
 use crate::journal::coverage::{Coverage, Covered};
 use crate::journal::{
-    Device, DeviceEvent, Entry, Identity, Moment, Place, Prune, QubeEvent, RecorderPhase, Stay, Told, Uptime,
-    What,
+    DeviceEvent, DeviceRecord, Entry, Identity, Moment, Place, Prune, QubeEvent, RecorderPhase, Source,
+    StayRecord, Told, Uptime, Way, What,
 };
-use crate::names::{DriverName, Owner, Sbdf};
+use crate::names::{Owner, Sbdf};
 use crate::observe::past::{Journal, Named};
 use stays::{Earlier, Lives};
 use std::collections::BTreeMap;
@@ -40,9 +40,9 @@ pub struct Seizure {
     /// Where the journal says so.
     pub place: Place,
     /// By which way, as far as is known.
-    pub way: String,
+    pub way: Option<Way>,
     /// Who says so.
-    pub source: String,
+    pub source: Source,
     /// Whether Xen's owner was dom0 till then, where that is known: what is in quarantine now was not before.
     pub from_dom0: Option<bool>,
     /// The number since which everything has to be covered: that of this record, where it was dom0's till then.
@@ -333,8 +333,8 @@ impl Fold {
         }
     }
 
-    fn device(&mut self, now: bool, place: Place, boot: &str, it: &Device) {
-        let imported = it.source.starts_with("import:");
+    fn device(&mut self, now: bool, place: Place, boot: &str, it: &DeviceRecord) {
+        let imported = it.source.is_import();
         let known =
             || Known { identity: it.identity.clone(), sbdf: it.bdf, time: place.time, boot: boot.to_owned() };
         let named = !it.identity.id.is_empty() && !imported;
@@ -370,9 +370,9 @@ impl Fold {
         }
     }
 
-    fn stay(&mut self, written_now: bool, place: Place, told: &Told, it: &Stay) {
-        let imported = it.source.starts_with("import:");
-        let at = Moment::parse(&it.at);
+    fn stay(&mut self, written_now: bool, place: Place, told: &Told, it: &StayRecord) {
+        let imported = it.source.is_import();
+        let at = it.at;
         let time = if imported { at } else { place.time };
         // The boot in which an import ran says nothing of the boot in which it happened.
         let slack = if told.approximate { SLACK_OF_ABOUT } else { SLACK };
@@ -429,10 +429,9 @@ const SLACK_OF_ABOUT: u64 = 86_400;
 
 impl One {
     /// What happened to it in this boot.
-    fn happened(&mut self, place: Place, it: &Device) {
-        let is_dom0s = |driver: &str| DriverName::parse(driver).is_some_and(|driver| !driver.is_holder());
+    fn happened(&mut self, place: Place, it: &DeviceRecord) {
         // A driver can be bound to what Xen has in quarantine: who drove it says nothing of who owned it.
-        let owner = Owner::parse(&it.owner).map(|owner| owner == Owner::Dom0);
+        let owner = it.owner.map(|owner| owner == Owner::Dom0);
         let driven = std::mem::take(&mut self.driven);
         match it.event {
             DeviceEvent::Seized => {
@@ -440,21 +439,21 @@ impl One {
                 // Taken from a driver of dom0 it was dom0's till then. Taken from nobody, or from pciback itself, it
                 // may have been anywhere before.
                 let since = match &self.seized {
-                    _ if owned == Some(true) && is_dom0s(&it.before) => place.seq,
+                    _ if owned == Some(true) && it.of_dom0().is_some() => place.seq,
                     Some(earlier) => earlier.since,
                     None => 0,
                 };
                 // The kernel and an operation tell of the same seizure.
                 let from_dom0 = owned.or(self.seized.as_ref().and_then(|earlier| earlier.from_dom0));
-                let way = it.way.clone();
-                self.seized = Some(Seizure { place, way, source: it.source.clone(), from_dom0, since });
+                let (way, source) = (it.way, it.source.clone());
+                self.seized = Some(Seizure { place, way, source, from_dom0, since });
             }
             // Another driver has it: what pciback held before is over.
             DeviceEvent::Bound | DeviceEvent::Removed => self.seized = None,
             DeviceEvent::Present | DeviceEvent::Added | DeviceEvent::Unbound => {}
         }
         self.driven = match it.event {
-            DeviceEvent::Bound | DeviceEvent::Present => is_dom0s(&it.driver) && owner.unwrap_or(driven),
+            DeviceEvent::Bound | DeviceEvent::Present => it.of_dom0().is_some() && owner.unwrap_or(driven),
             DeviceEvent::Unbound => driven,
             DeviceEvent::Seized | DeviceEvent::Added | DeviceEvent::Removed => false,
         };

@@ -46,7 +46,7 @@ impl Candidate {
     pub fn tell(&mut self, told: &Told) {
         let there = told.boot == self.boot;
         let What::Entry(Entry::Device(it)) = &told.what else { return };
-        let imported = it.source.starts_with("import:");
+        let imported = it.source.is_import();
         self.reached |= there;
         if it.bdf == self.sbdf && !imported && it.event != DeviceEvent::Removed {
             // What came after that boot may be the move.

@@ -1,7 +1,7 @@
 //! The stays of one function: those of this boot one by one, those of earlier boots by qube.
 
 use crate::journal::stays::{add, Ended, Stayed, Stays};
-use crate::journal::{Carried, Device, Moment, Place, Stay};
+use crate::journal::{Carried, DeviceRecord, Moment, Place, StayRecord};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many qubes of earlier boots are kept.
@@ -70,19 +70,19 @@ pub struct Lives {
 
 impl Lives {
     /// A record of this boot.
-    pub fn now(&mut self, place: Place, boot: &str, it: &Stay) {
+    pub fn now(&mut self, place: Place, boot: &str, it: &StayRecord) {
         let (_, dropped) = self.now.take(place, boot, it);
         self.more += u64::from(dropped.is_some());
     }
 
     /// What was recorded of the function itself in this boot.
-    pub fn device(&mut self, place: Place, it: &Device) {
+    pub fn device(&mut self, place: Place, it: &DeviceRecord) {
         self.now.device(place.time, it);
     }
 
     /// A record of an earlier boot.
-    pub fn earlier(&mut self, place: Place, boot: &str, it: &Stay, how: Earlier) {
-        let imported = it.source.starts_with("import:");
+    pub fn earlier(&mut self, place: Place, boot: &str, it: &StayRecord, how: Earlier) {
+        let imported = it.source.is_import();
         if !imported && self.boot != boot {
             self.flush();
             boot.clone_into(&mut self.boot);

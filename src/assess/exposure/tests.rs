@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::journal::{Lost, Qube, Recorder, RecorderPhase, StayEvent};
+use crate::journal::{
+    Log, LossCause, LossRecord, QubeRecord, RecorderPhase, RecorderRecord, Source as Teller, StayEvent,
+};
+use crate::names::DriverName;
 use proptest::prelude::*;
 use RecorderPhase::{Heartbeat, Source, Start, Stop};
 
@@ -27,7 +30,7 @@ type Story = Vec<(u64, &'static str, Entry)>;
 
 fn recorder(phase: RecorderPhase, missing: &str) -> Entry {
     let sources = ["uevents", "xenstore"].iter().filter(|it| !missing.contains(**it));
-    Entry::Recorder(Recorder {
+    Entry::Recorder(RecorderRecord {
         phase,
         run: "run".into(),
         sources: sources.map(|it| (*it).to_owned()).collect(),
@@ -39,20 +42,17 @@ fn recorder(phase: RecorderPhase, missing: &str) -> Entry {
 
 fn first() -> Entry {
     let Entry::Recorder(it) = recorder(Start, "") else { return recorder(Start, "") };
-    Entry::Recorder(Recorder { first: true, ..it })
+    Entry::Recorder(RecorderRecord { first: true, ..it })
 }
 
 fn device(event: DeviceEvent, bdf: Sbdf, identity: Identity) -> Entry {
-    Entry::Device(Device {
-        event,
-        bdf,
+    Entry::Device(DeviceRecord {
         identity,
-        driver: "pciback".into(),
-        before: "driver".into(),
-        way: "override".into(),
-        owner: if event == DeviceEvent::Seized { "dom0".into() } else { String::new() },
-        source: "uevent".into(),
-        at: String::new(),
+        driver: Some(DriverName::PCIBACK),
+        before: DriverName::parse("driver"),
+        way: Some(Way::Override),
+        owner: (event == DeviceEvent::Seized).then_some(Owner::Dom0),
+        ..DeviceRecord::new(event, bdf, Teller::Uevent)
     })
 }
 
@@ -65,20 +65,11 @@ fn seized() -> Entry {
 }
 
 fn stay_at(event: StayEvent, bdf: Sbdf, id: &str, qube: &str, domain: i64) -> Entry {
-    Entry::Stay(Stay {
-        event,
-        bdf,
+    Entry::Stay(StayRecord {
         id: id.into(),
-        qube: qube.into(),
-        uuid: String::new(),
         label: "red".into(),
-        class: String::new(),
-        network: None,
-        domain,
-        stub: -1,
-        options: String::new(),
-        source: "xenstore".into(),
-        at: String::new(),
+        domain: u16::try_from(domain).ok(),
+        ..StayRecord::new(event, bdf, qube, Teller::Xenstore)
     })
 }
 
@@ -88,16 +79,16 @@ fn stay(event: StayEvent, qube: &str, domain: i64) -> Entry {
 
 fn imported(event: StayEvent, qube: &str, at: &str) -> Entry {
     let Entry::Stay(it) = stay(event, qube, -1) else { return seized() };
-    Entry::Stay(Stay { source: "import:libxl".into(), at: at.into(), ..it })
+    Entry::Stay(StayRecord { source: Teller::Import(Log::Libvirt), at: Moment::parse(at), ..it })
 }
 
 fn lost(since: u64) -> Entry {
-    Entry::Lost(Lost {
-        source: "uevent".into(),
+    Entry::Lost(LossRecord {
+        source: Teller::Uevent,
         qube: String::new(),
         count: 0,
-        why: "overflow".into(),
-        since: at(since).to_string(),
+        why: Some(LossCause::Overflow),
+        since: Some(at(since)),
     })
 }
 
@@ -192,7 +183,7 @@ fn a_recorder_that_began_later_covers_what_was_taken_from_dom0_after_that() {
 #[test]
 fn what_pciback_took_from_nobody_may_have_been_anywhere_before() {
     let Entry::Device(it) = seized() else { return };
-    let from_nobody = Entry::Device(Device { before: String::new(), ..it });
+    let from_nobody = Entry::Device(DeviceRecord { before: None, ..it });
     let story = told(vec![vec![(10, BOOT, recorder(Start, "")), (20, BOOT, from_nobody)], beats(50, 1000)]);
     assert_eq!(whys(&past(&story, true)), [Why::NoRecorder]);
 }
@@ -200,8 +191,9 @@ fn what_pciback_took_from_nobody_may_have_been_anywhere_before() {
 /// What Xen said of the owner, by which event, and who drove it then.
 fn owned(event: DeviceEvent, driver: &str, before: &str, owner: &str) -> Entry {
     let Entry::Device(it) = device(event, nic(), identity(ID, "01")) else { return seized() };
-    let (driver, before, owner) = (driver.into(), before.into(), owner.into());
-    Entry::Device(Device { driver, before, owner, ..it })
+    let [driver, before] = [driver, before].map(DriverName::parse);
+    let owner = Owner::parse(owner);
+    Entry::Device(DeviceRecord { driver, before, owner, ..it })
 }
 
 #[test]
@@ -338,7 +330,7 @@ fn what_was_not_measured_by_the_clock_that_only_rises_proves_nothing() {
 #[test]
 fn of_two_recorders_that_seem_to_live_the_later_one_proves_nothing_of_the_time_before() {
     let Entry::Recorder(it) = recorder(Start, "") else { return };
-    let next = Entry::Recorder(Recorder { run: "next".into(), ..it });
+    let next = Entry::Recorder(RecorderRecord { run: "next".into(), ..it });
     let story =
         told(vec![vec![(10, BOOT, first()), (20, BOOT, seized())], beats(50, 950), vec![(990, BOOT, next)]]);
     assert_eq!(whys(&past(&story, true)), [Why::Died]);
@@ -347,7 +339,7 @@ fn of_two_recorders_that_seem_to_live_the_later_one_proves_nothing_of_the_time_b
 #[test]
 fn a_recorder_that_is_deaf_does_not_wake_the_one_before() {
     let Entry::Recorder(it) = recorder(Start, "xenstore") else { return };
-    let next = Entry::Recorder(Recorder { run: "next".into(), ..it });
+    let next = Entry::Recorder(RecorderRecord { run: "next".into(), ..it });
     let story =
         told(vec![vec![(10, BOOT, first()), (20, BOOT, seized())], beats(50, 950), vec![(990, BOOT, next)]]);
     assert!(!is_clean(&past(&story, true)));
@@ -415,14 +407,15 @@ fn a_stay_is_told_from_its_begin_to_its_end() {
 
 fn labelled(event: StayEvent, domain: i64, label: &str) -> Entry {
     let Entry::Stay(it) = stay(event, "work", domain) else { return seized() };
-    Entry::Stay(Stay { label: label.into(), ..it })
+    Entry::Stay(StayRecord { label: label.into(), ..it })
 }
 
 #[test]
 fn of_a_qube_every_label_counts_and_one_stay_without_any_makes_it_unknown() {
     use StayEvent::{Begin, End, Present};
     let relabel = |qube: &str| {
-        Entry::Qube(Qube { label: "orange".into(), ..Qube::new(QubeEvent::Label, qube, "qubesd") })
+        let label = "orange".into();
+        Entry::Qube(QubeRecord { label, ..QubeRecord::new(QubeEvent::Label, qube, Teller::Qubesd) })
     };
     // Its stays, the labels that count, and whether those are all.
     let cases: Vec<(Vec<Entry>, &[&str], bool)> = vec![

@@ -5,6 +5,7 @@ use super::{Hazard, HazardId};
 use crate::assess::exposure::{had, Before, Change, Exposure, Had, Past};
 use crate::assess::state::State;
 use crate::assess::words::{gap_words, span, when};
+use crate::journal::Way;
 use crate::observe::past::Journal;
 use crate::observe::{Dom0, Function};
 
@@ -218,8 +219,9 @@ fn known(
 /// there before them.
 pub fn is_unexplained(state: &State, exposure: Option<&Exposure>) -> bool {
     let seized = exposure.and_then(|exposure| exposure.seized.as_ref());
-    let explained = seized
-        .is_some_and(|seized| seized.from_dom0 == Some(true) && matches!(seized.way.as_str(), "hold" | "xl"));
+    let explained = seized.is_some_and(|seized| {
+        seized.from_dom0 == Some(true) && matches!(seized.way, Some(Way::Hold | Way::Xl))
+    });
     state.quarantined && !explained
 }
 

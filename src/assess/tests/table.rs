@@ -2,7 +2,7 @@
 
 use super::situation::{failed, function, sbdf, Situation, NIC};
 use crate::assess::exposure::{Before, Change, Ended, Gap, Known, Seizure, Stayed, Why};
-use crate::journal::{Identity, Stay, StayEvent};
+use crate::journal::{Identity, Source, StayEvent, StayRecord, Way};
 use crate::names::{DriverName, ModuleName, Owner, Untrusted};
 use crate::observe::past::Journal;
 use crate::observe::qubes::{Qube, QubeState, Qubes, QubesSource};
@@ -79,21 +79,10 @@ fn held(mut other: crate::observe::Function) -> crate::observe::Function {
 
 /// A stay of a qube of this label that has ended.
 fn stay(qube: &str, label: &str) -> Stayed {
-    let none = String::new;
-    let stay = Stay {
-        event: StayEvent::End,
-        bdf: sbdf(SIBLING),
-        id: none(),
-        qube: qube.to_owned(),
-        uuid: none(),
+    let stay = StayRecord {
         label: label.to_owned(),
-        class: none(),
-        network: None,
-        domain: 4,
-        stub: -1,
-        options: none(),
-        source: none(),
-        at: none(),
+        domain: Some(4),
+        ..StayRecord::new(StayEvent::End, sbdf(SIBLING), qube, Source::Xenstore)
     };
     let (from, to) = (None, Ended::At(None));
     Stayed {
@@ -235,8 +224,8 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             plain().owned(Owner::Quarantine).past(|past| {
                 past.seized = Some(Seizure {
                     place: crate::journal::Place { seq: 5, time: None, up: None },
-                    way: "hold".to_owned(),
-                    source: "operation".to_owned(),
+                    way: Some(Way::Hold),
+                    source: Source::Operation,
                     since: 5,
                     from_dom0: Some(true),
                 });
@@ -248,8 +237,8 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             plain().owned(Owner::Quarantine).past(|past| {
                 past.seized = Some(Seizure {
                     place: crate::journal::Place { seq: 5, time: None, up: None },
-                    way: "hold".to_owned(),
-                    source: "operation".to_owned(),
+                    way: Some(Way::Hold),
+                    source: Source::Operation,
                     since: 0,
                     from_dom0: Some(false),
                 });

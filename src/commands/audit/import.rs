@@ -3,6 +3,7 @@
 use super::{boot, failure, Context};
 use crate::cli::audit::ImportArgs;
 use crate::error::{Code, Exit, Failure};
+use crate::journal::{Entry, Log, Source};
 use crate::names::{escape, Sbdf};
 use crate::observe::import::backups::{self, Backup};
 use crate::observe::import::{each_line, Console, Found, Journald, Libvirt, Reader, Tally, MOST};
@@ -26,9 +27,9 @@ const CONSOLE: &str = "/var/log/xen/console/hypervisor.log";
 /// So many records are put on disk at once.
 const BATCH: usize = 200;
 
-/// One source, and what came of it.
-struct Source {
-    name: &'static str,
+/// A log, and what came of it.
+struct Imported {
+    log: Log,
     /// Where it was read from, escaped.
     place: String,
     /// `None` where it is not there.
@@ -57,7 +58,7 @@ pub fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> {
         }
     }
     // In the order in which it happened; what has no time comes last.
-    fresh.sort_by(|one, other| (one.at().is_empty(), one.at()).cmp(&(other.at().is_empty(), other.at())));
+    fresh.sort_by_key(|found| (found.entry.at().is_none(), found.entry.at()));
     let head = if args.dry_run || fresh.is_empty() { None } else { append(context, &fresh)? };
     if context.json {
         emit(&document(args, &sources, &fresh, head.as_deref()))?;
@@ -74,7 +75,7 @@ pub fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> {
 }
 
 /// The sources that were named, or all where none was.
-fn read(context: &Context, args: &ImportArgs) -> Result<Vec<Source>, Failure> {
+fn read(context: &Context, args: &ImportArgs) -> Result<Vec<Imported>, Failure> {
     let all = args.libvirt.is_none()
         && args.backups.is_none()
         && args.journald.is_none()
@@ -85,20 +86,20 @@ fn read(context: &Context, args: &ImportArgs) -> Result<Vec<Source>, Failure> {
     };
     let mut sources = Vec::new();
     if let Some((folder, optional)) = place(&args.libvirt, LIBVIRT) {
-        sources.push(source("libvirt", &folder, optional, libvirt)?);
+        sources.push(source(Log::Libvirt, &folder, optional, libvirt)?);
     }
     if let Some((folder, optional)) = place(&args.backups, BACKUPS) {
-        sources.push(source("qubes.xml", &folder, optional, |folder| backed_up(context, folder))?);
+        sources.push(source(Log::QubesXml, &folder, optional, |folder| backed_up(context, folder))?);
     }
     match &args.journald {
         Some(path) => sources
-            .push(source("journald", path, false, |path| lines(logs::open(path)?, Journald::default()))?),
+            .push(source(Log::Journald, path, false, |path| lines(logs::open(path)?, Journald::default()))?),
         None if all => sources.push(journald(context)?),
         None => {}
     }
     let consoles = args.xen_console.iter().map(|path| (path.clone(), false));
     for (path, optional) in consoles.chain(all.then(|| (context.root.path(CONSOLE), true))) {
-        sources.push(source("xen-console", &path, optional, |path| {
+        sources.push(source(Log::XenConsole, &path, optional, |path| {
             lines(logs::open(path)?, Console::default())
         })?);
     }
@@ -106,11 +107,11 @@ fn read(context: &Context, args: &ImportArgs) -> Result<Vec<Source>, Failure> {
 }
 
 fn source(
-    name: &'static str,
+    log: Log,
     path: &Path,
     optional: bool,
     read: impl FnOnce(&Path) -> std::io::Result<Tally>,
-) -> Result<Source, Failure> {
+) -> Result<Imported, Failure> {
     let place = escape(path.as_os_str().as_encoded_bytes());
     let tally = match read(path) {
         Ok(tally) => Some(tally),
@@ -124,7 +125,7 @@ fn source(
             ))
         }
     };
-    Ok(Source { name, place, tally, fresh: 0 })
+    Ok(Imported { log, place, tally, fresh: 0 })
 }
 
 fn lines(file: impl Read, mut reader: impl Reader) -> std::io::Result<Tally> {
@@ -164,7 +165,7 @@ fn backed_up(context: &Context, folder: &Path) -> std::io::Result<Tally> {
     Ok(Tally { unreadable, ..tally })
 }
 
-fn journald(context: &Context) -> Result<Source, Failure> {
+fn journald(context: &Context) -> Result<Imported, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(
             Exit::Io,
@@ -175,19 +176,19 @@ fn journald(context: &Context) -> Result<Source, Failure> {
     };
     let place = "journalctl".to_owned();
     let Some(mut journalctl) = Journalctl::start(&context.root).map_err(failed)? else {
-        return Ok(Source { name: "journald", place, tally: None, fresh: 0 });
+        return Ok(Imported { log: Log::Journald, place, tally: None, fresh: 0 });
     };
     let tally = lines(&mut journalctl, Journald::default()).map_err(failed)?;
     if !journalctl.finish().map_err(failed)? {
         return Err(failed(std::io::Error::other("journalctl failed")));
     }
-    Ok(Source { name: "journald", place, tally: Some(tally), fresh: 0 })
+    Ok(Imported { log: Log::Journald, place, tally: Some(tally), fresh: 0 })
 }
 
 /// The keys of what was imported before.
 fn known(context: &Context) -> Result<HashSet<String>, Failure> {
-    let of_source = |source: &str| vec![(Some("source".to_owned()), format!("import:{source}"))];
-    let any = ["libvirt", "qubes.xml", "journald", "xen-console"].map(of_source).to_vec();
+    let of_log = |log: Log| vec![(Some("source".to_owned()), Source::Import(log).to_string())];
+    let any = Log::ALL.map(of_log).to_vec();
     let mut known = HashSet::new();
     let read = audit::select(&context.journal, &Query { any, ..Query::default() }, &mut |line| {
         known.extend(Record::parse(line).and_then(|record| record.text("key").map(str::to_owned)));
@@ -209,13 +210,13 @@ fn append(context: &Context, fresh: &[Found]) -> Result<Option<String>, Failure>
     Ok(Some(journal.head().short()))
 }
 
-impl Source {
+impl Imported {
     fn found(&self) -> usize {
         self.tally.as_ref().map_or(0, |tally| tally.found.len())
     }
 
     fn without_time(&self) -> usize {
-        self.tally.iter().flat_map(|tally| &tally.found).filter(|found| found.at().is_empty()).count()
+        self.tally.iter().flat_map(|tally| &tally.found).filter(|found| found.entry.at().is_none()).count()
     }
 
     fn unreadable(&self) -> u64 {
@@ -231,21 +232,21 @@ impl Source {
             0 if near == 0 => None,
             0 => Some(format!(
                 "{}: gives no time of its own; {near} of {found} are about that time",
-                self.name
+                self.log.word()
             )),
-            none => Some(format!("{}: gives no time for {none} of {found}", self.name)),
+            none => Some(format!("{}: gives no time for {none} of {found}", self.log.word())),
         }
     }
 }
 
-fn text(args: &ImportArgs, sources: &[Source], fresh: &[Found], head: Option<&str>) -> String {
+fn text(args: &ImportArgs, sources: &[Imported], fresh: &[Found], head: Option<&str>) -> String {
     let mut text =
         format!("{:<12} {:>7} {:>7} {:>7} {:>10}  place\n", "source", "found", "new", "known", "unreadable");
     for it in sources {
         let place = if it.tally.is_none() { format!("{}: not there", it.place) } else { it.place.clone() };
         let first = format!(
             "{:<12} {:>7} {:>7} {:>7} {:>10}  ",
-            it.name,
+            it.log.word(),
             it.found(),
             it.fresh,
             it.found() - it.fresh,
@@ -253,17 +254,12 @@ fn text(args: &ImportArgs, sources: &[Source], fresh: &[Found], head: Option<&st
         );
         text.push_str(&wrapped(&first, &place));
     }
-    for line in sources.iter().filter_map(Source::times) {
+    for line in sources.iter().filter_map(Imported::times) {
         text.push_str(&wrapped("", &line));
     }
     if args.dry_run {
         for found in fresh {
-            let bdf = match &found.entry {
-                crate::journal::Entry::Device(it) => it.bdf.to_string(),
-                crate::journal::Entry::Stay(it) => it.bdf.to_string(),
-                crate::journal::Entry::Qube(it) => it.bdf.map(|bdf| bdf.to_string()).unwrap_or_default(),
-                _ => String::new(),
-            };
+            let bdf = found.entry.bdf().map(|bdf| bdf.to_string()).unwrap_or_default();
             text.push_str(&wrapped(
                 &format!("{bdf:<12}  "),
                 &sentence::of_entry(&found.entry, found.approximate),
@@ -278,10 +274,10 @@ fn text(args: &ImportArgs, sources: &[Source], fresh: &[Found], head: Option<&st
     text
 }
 
-fn document(args: &ImportArgs, sources: &[Source], fresh: &[Found], head: Option<&str>) -> String {
-    let source = |it: &Source| {
+fn document(args: &ImportArgs, sources: &[Imported], fresh: &[Found], head: Option<&str>) -> String {
+    let source = |it: &Imported| {
         json!({
-            "source": it.name,
+            "source": it.log.word(),
             "place": it.place,
             "there": it.tally.is_some(),
             "found": it.found(),
@@ -299,11 +295,11 @@ fn document(args: &ImportArgs, sources: &[Source], fresh: &[Found], head: Option
         "entries": if args.dry_run {
             fresh.iter().map(|found| json!({
                 "kind": match &found.entry {
-                    crate::journal::Entry::Stay(_) => "stay",
-                    crate::journal::Entry::Device(_) => "device",
+                    Entry::Stay(_) => "stay",
+                    Entry::Device(_) => "device",
                     _ => "qube",
                 },
-                "at": found.at(),
+                "at": found.entry.at().map(|at| at.to_string()).unwrap_or_default(),
                 "approximate": found.approximate,
                 "says": sentence::of_entry(&found.entry, found.approximate),
                 "key": found.key,

@@ -16,7 +16,7 @@ mod clock;
 
 pub use clock::{Point, Shown};
 
-use crate::journal::{Entry, Lost, Moment, Place, Recorder, RecorderPhase, Uptime};
+use crate::journal::{Entry, LossRecord, Moment, Place, RecorderPhase, RecorderRecord, Source, Uptime};
 use std::collections::VecDeque;
 
 /// Without these a function can go to a qube unheard. qubesd is not among them: it adds labels and names.
@@ -131,16 +131,12 @@ impl Coverage {
             self.close();
             boot.clone_into(&mut self.boot);
         }
-        let source = match entry {
-            Entry::Recorder(it) => return self.recorder(place, it),
-            Entry::Lost(it) => return self.lost(place, it),
-            Entry::Device(it) => &it.source,
-            Entry::Stay(it) => &it.source,
-            Entry::Qube(it) => &it.source,
-        };
-        // A recorder wrote it: the latest one that has not stopped.
-        if ["uevent", "xenstore", "qubesd", "snapshot"].contains(&source.as_str()) {
-            self.sign_of_life(place);
+        match entry {
+            Entry::Recorder(it) => self.recorder(place, it),
+            Entry::Lost(it) => self.lost(place, it),
+            // A recorder wrote it: the latest one that has not stopped.
+            _ if entry.source().is_some_and(Source::is_recorder) => self.sign_of_life(place),
+            _ => {}
         }
     }
 
@@ -179,7 +175,7 @@ impl Coverage {
         *self = Self { shown, ..Self::default() };
     }
 
-    fn recorder(&mut self, place: Place, it: &Recorder) {
+    fn recorder(&mut self, place: Place, it: &RecorderRecord) {
         let hears = hears(it);
         if it.phase == RecorderPhase::Start {
             return self.began(place, it, hears);
@@ -201,7 +197,7 @@ impl Coverage {
         }
     }
 
-    fn began(&mut self, place: Place, it: &Recorder, hears: bool) {
+    fn began(&mut self, place: Place, it: &RecorderRecord, hears: bool) {
         if !self.runs.is_empty() && self.ended.is_none() {
             self.ended = Some(Why::Died);
         }
@@ -235,10 +231,10 @@ impl Coverage {
     }
 
     /// It says what it lost.
-    fn lost(&mut self, place: Place, it: &Lost) {
+    fn lost(&mut self, place: Place, it: &LossRecord) {
         let before = self.runs.last().map(|run| run.last);
         self.sign_of_life(place);
-        let since = Moment::parse(&it.since);
+        let since = it.since;
         let start = self.runs.last().map(|run| run.start);
         let from = since.map(|since| Place { seq: 0, time: Some(since), up: None }).or(start);
         self.push(Gap { from, to: Some(place), why: Why::Lost });
@@ -347,7 +343,7 @@ fn within(from: Option<Uptime>, to: Option<Uptime>, seconds: u64) -> bool {
 }
 
 /// Whether a recorder hears all it needs.
-fn hears(it: &Recorder) -> bool {
+fn hears(it: &RecorderRecord) -> bool {
     NEEDED.iter().all(|needed| {
         let named = |list: &[String]| list.iter().any(|word| word.split(' ').next() == Some(*needed));
         named(&it.sources) && !named(&it.missing)

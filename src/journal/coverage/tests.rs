@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::journal::{Lost, Qube, QubeEvent, Uptime};
+use crate::journal::{LossCause, LossRecord, QubeEvent, QubeRecord, Source as Teller, Uptime};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 fn recorder(phase: RecorderPhase, run: &str, missing: &str) -> Entry {
     let heard = |word: &&str| !missing.contains(word);
-    Entry::Recorder(Recorder {
+    Entry::Recorder(RecorderRecord {
         phase,
         run: run.to_owned(),
         sources: ["uevents", "xenstore", "qubesd 4.3"]
@@ -23,16 +23,16 @@ fn recorder(phase: RecorderPhase, run: &str, missing: &str) -> Entry {
 }
 
 fn seen(source: &str) -> Entry {
-    Entry::Qube(Qube::new(QubeEvent::Started, "work", source))
+    Entry::Qube(QubeRecord::new(QubeEvent::Started, "work", Teller::parse(source)))
 }
 
 fn lost(since: &str) -> Entry {
-    Entry::Lost(Lost {
-        source: "uevent".into(),
+    Entry::Lost(LossRecord {
+        source: Teller::Uevent,
         qube: String::new(),
         count: 0,
-        why: "overflow".into(),
-        since: since.into(),
+        why: Some(LossCause::Overflow),
+        since: Moment::parse(since),
     })
 }
 

@@ -2,13 +2,13 @@
 //! (core-admin-linux `startup-misc.sh`), named by local time. Each says which devices were assigned then, not which qube
 //! ran: the assignment is what is told, with the first file that has it, and its end with the first that lacks it.
 
-use super::{time, Found, Tally};
-use crate::journal::{self, Entry, Moment, QubeEvent};
+use super::{Found, Tally};
+use crate::journal::{Entry, Log, Moment, QubeEvent, QubeRecord, Source};
 use crate::names::Sbdf;
 use crate::observe::qubes::{Assignment, Qube};
 use std::collections::BTreeMap;
 
-const SOURCE: &str = "import:qubes.xml";
+const SOURCE: Source = Source::Import(Log::QubesXml);
 
 /// One of the files.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,7 +50,7 @@ pub fn assignments(backups: &[Backup], place: &dyn Fn(&Assignment) -> Option<Sbd
             let (count, stands, bdf) = known.entry(identified.clone()).or_default();
             if !*stands {
                 (*count, *stands, *bdf) = (*count + 1, true, place(assignment));
-                let mut it = journal::Qube::new(QubeEvent::Assigned, &identified.0, SOURCE);
+                let mut it = QubeRecord::new(QubeEvent::Assigned, &identified.0, SOURCE);
                 it.uuid.clone_from(&one.uuid);
                 it.label.clone_from(&one.label);
                 it.bdf = *bdf;
@@ -62,7 +62,7 @@ pub fn assignments(backups: &[Backup], place: &dyn Fn(&Assignment) -> Option<Sbd
             known.iter_mut().filter(|(it, (_, stands, _))| *stands && !seen.contains(it))
         {
             *stands = false;
-            let mut it = journal::Qube::new(QubeEvent::Unassigned, &identified.0, SOURCE);
+            let mut it = QubeRecord::new(QubeEvent::Unassigned, &identified.0, SOURCE);
             it.bdf = *bdf;
             tally.push(found(it, identified, *count, backup.moment));
         }
@@ -70,11 +70,11 @@ pub fn assignments(backups: &[Backup], place: &dyn Fn(&Assignment) -> Option<Sbd
     tally
 }
 
-fn found(mut it: journal::Qube, identified: &Identified, count: u64, moment: Option<Moment>) -> Found {
+fn found(mut it: QubeRecord, identified: &Identified, count: u64, moment: Option<Moment>) -> Found {
     let (_, port, identity, options) = identified;
     it.port.clone_from(port);
     it.options.clone_from(options);
-    it.at = time(moment);
+    it.at = moment;
     let (event, qube, count) = (it.event.word(), it.qube.clone(), count.to_string());
     let content = [event, &qube, port, identity, options, &count].map(str::as_bytes);
     Found { approximate: true, ..Found::new(Entry::Qube(it), &content) }

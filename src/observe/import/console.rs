@@ -8,12 +8,12 @@
 //! A time stands there only where xenconsoled was told to write it (`--timestamp=all`), and in no zone: local time.
 //! The consoles of qubes are not read: a qube writes there what it likes.
 
-use super::journald::kernel_line;
-use super::{stay, Found, Reader, Tally};
-use crate::journal::{Entry, Moment, StayEvent};
+use super::journald::{kernel_line, numbered};
+use super::{Found, Reader, Tally};
+use crate::journal::{Entry, Log, Moment, Source, StayEvent};
 use crate::names::Sbdf;
 
-const SOURCE: &str = "import:xen-console";
+const SOURCE: Source = Source::Import(Log::XenConsole);
 
 /// Reads one such log.
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl Reader for Console {
         let since = self.since.to_string();
         let mut found = Found::new(entry, &[before.as_bytes(), since.as_bytes(), rest.as_bytes()]);
         if let Some(moment) = moment {
-            found.set_at(moment);
+            found.entry.set_at(Some(moment));
             found.approximate = true;
         }
         self.tally.push(found);
@@ -87,9 +87,7 @@ fn amd_line(text: &str) -> Option<Entry> {
         (None, Some(domain)) => (StayEvent::End, domain),
         (None, None) => return None,
     };
-    let mut it = stay(SOURCE, event, Sbdf::from_sysfs(address)?, format!("domain-{domain}"));
-    it.domain = i64::from(domain);
-    Some(Entry::Stay(it))
+    Some(numbered(SOURCE, event, Sbdf::from_sysfs(address)?, domain))
 }
 
 /// `[VT-D]d7:PCIe: map 0000:00:14.0`: a function goes to a domain, or leaves it. dom0 and Xen's own are no qubes.
@@ -103,7 +101,5 @@ fn xen_line(text: &str) -> Option<Entry> {
         "unmap" => StayEvent::End,
         _ => return None,
     };
-    let mut it = stay(SOURCE, event, Sbdf::from_sysfs(address.trim_end())?, format!("domain-{domain}"));
-    it.domain = i64::from(domain);
-    Some(Entry::Stay(it))
+    Some(numbered(SOURCE, event, Sbdf::from_sysfs(address.trim_end())?, domain))
 }

@@ -2,12 +2,14 @@
 //! xen-pciback (Linux `drivers/xen/xen-pciback/pci_stub.c`, `vpci.c`, `xenbus.c`), of qubesd's the starts of qubes
 //! (core-admin `qubes/vm/qubesvm.py`: `Starting NAME`, after `vm.NAME: `). A release is never logged.
 
-use super::{device, stay, time, Found, Reader, Tally};
-use crate::journal::{DeviceEvent, Entry, Moment, Qube, QubeEvent, StayEvent};
-use crate::names::{QubeName, Sbdf};
+use super::{Found, Reader, Tally};
+use crate::journal::{
+    DeviceEvent, DeviceRecord, Entry, Log, Moment, QubeEvent, QubeRecord, Source, StayEvent, StayRecord,
+};
+use crate::names::{DriverName, QubeName, Sbdf};
 use serde_json::{Map, Value};
 
-const SOURCE: &str = "import:journald";
+const SOURCE: Source = Source::Import(Log::Journald);
 
 /// Reads what journald kept.
 #[derive(Default)]
@@ -56,13 +58,7 @@ impl Journald {
         };
         let Some(mut entry) = told else { return };
         let stamp = text("__REALTIME_TIMESTAMP");
-        let moment = stamp.parse().ok().map(Moment::from_micros);
-        match &mut entry {
-            Entry::Stay(it) => it.at = time(moment),
-            Entry::Device(it) => it.at = time(moment),
-            Entry::Qube(it) => it.at = time(moment),
-            Entry::Recorder(_) | Entry::Lost(_) => {}
-        }
+        entry.set_at(stamp.parse().ok().map(Moment::from_micros));
         let boot: String = text("_BOOT_ID").chars().filter(char::is_ascii_hexdigit).take(8).collect();
         let content = [boot.as_bytes(), stamp.as_bytes(), message.as_bytes()];
         self.tally.push(Found { of_boot: boot.clone(), ..Found::new(entry, &content) });
@@ -87,26 +83,31 @@ fn message(value: &Value) -> Option<String> {
 }
 
 /// A line of xen-pciback; the assignment to a virtual slot says no more than the registration behind it.
-pub(super) fn kernel_line(source: &str, message: &str) -> Option<Entry> {
+pub(super) fn kernel_line(source: Source, message: &str) -> Option<Entry> {
     let rest = message.strip_prefix("pciback ")?;
     let (address, says) = rest.split_once(": ")?;
     let bdf = Sbdf::from_sysfs(address)?;
     let says = says.strip_prefix("xen_pciback: ").unwrap_or(says);
     if says == "seizing device" {
-        return Some(Entry::Device(device(source, DeviceEvent::Seized, bdf, "pciback")));
+        let driver = Some(DriverName::PCIBACK);
+        let it = DeviceRecord { driver, ..DeviceRecord::new(DeviceEvent::Seized, bdf, source) };
+        return Some(Entry::Device(it));
     }
     if let Some(domain) = says.strip_prefix("registering for ") {
-        let domain: u16 = domain.parse().ok()?;
-        let mut it = stay(source, StayEvent::Begin, bdf, format!("domain-{domain}"));
-        it.domain = i64::from(domain);
-        return Some(Entry::Stay(it));
+        return Some(numbered(source, StayEvent::Begin, bdf, domain.parse().ok()?));
     }
     if says.contains("removing device") && says.contains("while still in-use by domain") {
-        let mut it = device(source, DeviceEvent::Unbound, bdf, "");
-        it.before = "pciback".to_owned();
+        let before = Some(DriverName::PCIBACK);
+        let it = DeviceRecord { before, ..DeviceRecord::new(DeviceEvent::Unbound, bdf, source) };
         return Some(Entry::Device(it));
     }
     None
+}
+
+/// A stay with a domain that is known by its number only.
+pub(super) fn numbered(source: Source, event: StayEvent, bdf: Sbdf, domain: u16) -> Entry {
+    let stay = StayRecord::new(event, bdf, &format!("domain-{domain}"), source);
+    Entry::Stay(StayRecord { domain: Some(domain), ..stay })
 }
 
 /// `vm.sys-usb: Starting sys-usb`, with `INFO: ` before it since Qubes 4.3: the name twice, so that no other start of
@@ -117,5 +118,5 @@ fn qubesd_line(message: &str) -> Option<Entry> {
     let name = QubeName::parse(name)?;
     let started = says.strip_prefix("Starting ")?;
     let same = started == name.as_str() || started.strip_prefix("qube ") == Some(name.as_str());
-    same.then(|| Entry::Qube(Qube::new(QubeEvent::Started, name.as_str(), SOURCE)))
+    same.then(|| Entry::Qube(QubeRecord::new(QubeEvent::Started, name.as_str(), SOURCE)))
 }

@@ -3,12 +3,12 @@
 //! `tools/libs/light/libxl_types.idl`, `device_pci`: what has its default value is left out). That line has no time.
 //! Its neighbours have: messages of libxl, `2020-11-15 19:06:33.880+0000: libxl: …`, in UTC.
 
-use super::{stay, Found, Reader, Tally};
-use crate::journal::{Entry, Moment, StayEvent};
+use super::{Found, Reader, Tally};
+use crate::journal::{Entry, Log, Moment, Source, StayEvent, StayRecord};
 use crate::names::{escape, Sbdf};
 use serde_json::{Map, Value};
 
-const SOURCE: &str = "import:libvirt";
+const SOURCE: Source = Source::Import(Log::Libvirt);
 const START: &[u8] = b"Domain start: ";
 /// No configuration is longer.
 const LONGEST: usize = 1 << 20;
@@ -65,7 +65,7 @@ impl Libvirt {
                 self.tally.unreadable += 1;
                 continue;
             };
-            let mut it = stay(SOURCE, StayEvent::Begin, bdf, qube.clone());
+            let mut it = StayRecord::new(StayEvent::Begin, bdf, &qube, SOURCE);
             it.uuid.clone_from(&uuid);
             it.options = options;
             let before = self.before.map_or(0, Moment::micros);
@@ -81,7 +81,7 @@ impl Libvirt {
     /// A line with a time: what was started before it was started no later.
     fn passes(&mut self, moment: Moment) {
         for found in self.tally.found.iter_mut().skip(self.waiting) {
-            found.set_at(moment);
+            found.entry.set_at(Some(moment));
         }
         self.waiting = self.tally.found.len();
         if self.before != Some(moment) {
@@ -128,7 +128,7 @@ impl Reader for Libvirt {
         // Nothing follows: the time before is all there is.
         if let Some(before) = self.before {
             for found in self.tally.found.iter_mut().skip(self.waiting) {
-                found.set_at(before);
+                found.entry.set_at(Some(before));
             }
         }
         self.tally

@@ -17,8 +17,8 @@ pub use journald::Journald;
 pub use libvirt::Libvirt;
 pub use lines::each_line;
 
-use crate::journal::{Device, DeviceEvent, Entry, Identity, Moment, Stay, StayEvent};
-use crate::names::{hex, Sbdf};
+use crate::journal::{Entry, Source};
+use crate::names::hex;
 use audit::Draft;
 use sha2::{Digest, Sha256};
 
@@ -67,7 +67,8 @@ impl Found {
     /// An entry with the key of its source and its content.
     #[must_use]
     pub fn new(entry: Entry, content: &[&[u8]]) -> Self {
-        Self { key: key(source(&entry), content), entry, approximate: false, of_boot: String::new() }
+        let source = entry.source().map(Source::to_string).unwrap_or_default();
+        Self { key: key(&source, content), entry, approximate: false, of_boot: String::new() }
     }
 
     /// The record to append.
@@ -81,37 +82,6 @@ impl Found {
             draft.text("of_boot", &self.of_boot)
         }
     }
-
-    /// The time its source gives, as the journal writes it; empty where none.
-    #[must_use]
-    pub fn at(&self) -> &str {
-        match &self.entry {
-            Entry::Device(it) => &it.at,
-            Entry::Stay(it) => &it.at,
-            Entry::Qube(it) => &it.at,
-            Entry::Recorder(_) | Entry::Lost(_) => "",
-        }
-    }
-
-    fn set_at(&mut self, moment: Moment) {
-        match &mut self.entry {
-            Entry::Device(it) => it.at = moment.to_string(),
-            Entry::Stay(it) => it.at = moment.to_string(),
-            Entry::Qube(it) => it.at = moment.to_string(),
-            Entry::Recorder(_) | Entry::Lost(_) => {}
-        }
-    }
-}
-
-/// The source that an entry names.
-#[must_use]
-pub fn source(entry: &Entry) -> &str {
-    match entry {
-        Entry::Device(it) => &it.source,
-        Entry::Stay(it) => &it.source,
-        Entry::Qube(it) => &it.source,
-        Entry::Recorder(_) | Entry::Lost(_) => "",
-    }
 }
 
 fn key(source: &str, content: &[&[u8]]) -> String {
@@ -121,43 +91,6 @@ fn key(source: &str, content: &[&[u8]]) -> String {
         hasher.update(part);
     }
     hex(&hasher.finalize()).chars().take(16).collect()
-}
-
-/// The text of a moment; empty where there is none.
-fn time(moment: Option<Moment>) -> String {
-    moment.map(|moment| moment.to_string()).unwrap_or_default()
-}
-
-fn stay(source: &str, event: StayEvent, bdf: Sbdf, qube: String) -> Stay {
-    Stay {
-        event,
-        bdf,
-        id: String::new(),
-        qube,
-        uuid: String::new(),
-        label: String::new(),
-        class: String::new(),
-        network: None,
-        domain: -1,
-        stub: -1,
-        options: String::new(),
-        source: source.to_owned(),
-        at: String::new(),
-    }
-}
-
-fn device(source: &str, event: DeviceEvent, bdf: Sbdf, driver: &str) -> Device {
-    Device {
-        event,
-        bdf,
-        identity: Identity::default(),
-        driver: driver.to_owned(),
-        before: String::new(),
-        way: String::new(),
-        owner: String::new(),
-        source: source.to_owned(),
-        at: String::new(),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::names::DeviceArgument;
+use crate::names::{DeviceArgument, Sbdf};
 use crate::observe::qubes::{qubes_of_file, Assignment};
 use proptest::prelude::*;
 
@@ -21,7 +21,10 @@ fn told(tally: &Tally) -> Vec<String> {
             Entry::Qube(it) => format!("{} {} {} [{}]", it.event.word(), it.qube, it.port, it.options),
             _ => String::new(),
         };
-        format!("{text} {about}{}", found.at().get(..19).unwrap_or("never"))
+        format!(
+            "{text} {about}{}",
+            found.entry.at().map_or("never".to_owned(), |at| at.to_string().chars().take(19).collect())
+        )
     };
     tally.found.iter().map(line).collect()
 }

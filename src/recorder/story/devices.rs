@@ -1,8 +1,8 @@
 //! What is told of functions in dom0: who drives them.
 
 use super::{Driver, Look, Seen, Story};
-use crate::journal::{Device, DeviceEvent, Entry};
-use crate::names::{DriverName, Sbdf};
+use crate::journal::{DeviceEvent, DeviceRecord, Entry, Source};
+use crate::names::{DriverName, Owner, Sbdf};
 use crate::recorder::limits::{Key, Now};
 use crate::system::uevents::{Action, Uevent};
 use std::collections::BTreeMap;
@@ -17,23 +17,21 @@ impl Story {
         let (kind, after) = match event.action {
             Action::Add => (DeviceEvent::Added, Some(Driver::default())),
             Action::Remove => (DeviceEvent::Removed, None),
-            Action::Unbind if known.is_some() && driver.is_empty() => return Vec::new(),
+            Action::Unbind if known.is_some() && driver.is_none() => return Vec::new(),
             Action::Unbind => {
-                let owner = owner.clone();
-                (DeviceEvent::Unbound, Some(Driver { now: String::new(), before: driver.clone(), owner }))
+                (DeviceEvent::Unbound, Some(Driver { now: None, before: driver.clone(), owner }))
             }
             Action::Bind => {
-                let named = event.driver.as_ref().map(ToString::to_string);
-                let named = named.unwrap_or_else(|| {
+                let named = event.driver.clone().or_else(|| {
                     seen = look(sbdf);
-                    seen.as_ref().map(|seen| seen.driver.clone()).unwrap_or_default()
+                    seen.as_ref().and_then(|seen| seen.driver.clone())
                 });
                 if named == driver && known.is_some() {
                     return Vec::new();
                 }
-                let kind = if named == "pciback" { DeviceEvent::Seized } else { DeviceEvent::Bound };
-                let last = if driver.is_empty() { before.clone() } else { driver.clone() };
-                (kind, Some(Driver { now: named, before: last, owner: String::new() }))
+                let seized = named.as_ref().is_some_and(DriverName::is_pciback);
+                let kind = if seized { DeviceEvent::Seized } else { DeviceEvent::Bound };
+                (kind, Some(Driver { now: named, before: driver.clone().or(before), owner: None }))
             }
         };
         match &after {
@@ -43,7 +41,7 @@ impl Story {
         let key = Key::Function(sbdf);
         let mut entries = self.catch_up(&key, look, now);
         if !self.limits.admit(&key, now) {
-            self.limits.dropped(&key, "uevent", now);
+            self.limits.dropped(&key, Source::Uevent, now);
             return entries;
         }
         if kind != DeviceEvent::Removed && seen.is_none() {
@@ -51,23 +49,17 @@ impl Story {
         }
         let seen = seen.unwrap_or_default();
         let after = after.unwrap_or(Driver { before: driver, ..Driver::default() });
-        let way = if kind == DeviceEvent::Seized {
-            // The driver may be another one by now; what was said is what counts.
-            Seen { driver: "pciback".to_owned(), ..seen.clone() }.way(false).to_owned()
-        } else {
-            String::new()
-        };
-        self.devices.insert(sbdf, (after.now.clone(), String::new(), seen.identity.id.clone()));
-        entries.push(Entry::Device(Device {
-            event: kind,
-            bdf: sbdf,
+        // The driver may be another one by now; what was said is what counts.
+        let as_told = Seen { driver: Some(DriverName::PCIBACK), ..seen.clone() };
+        let seized = kind == DeviceEvent::Seized;
+        self.devices.insert(sbdf, (after.now.clone(), None, seen.identity.id.clone()));
+        entries.push(Entry::Device(DeviceRecord {
             identity: seen.identity,
             driver: after.now,
             before: after.before,
-            way,
-            owner: if kind == DeviceEvent::Seized { owner } else { String::new() },
-            source: "uevent".to_owned(),
-            at: String::new(),
+            way: as_told.way(false).filter(|_| seized),
+            owner: owner.filter(|_| seized),
+            ..DeviceRecord::new(kind, sbdf, Source::Uevent)
         }));
         entries
     }
@@ -75,8 +67,8 @@ impl Story {
     /// Functions as a snapshot found them.
     pub(super) fn devices_found(
         &mut self,
-        drivers: &BTreeMap<Sbdf, String>,
-        owners: &BTreeMap<Sbdf, String>,
+        drivers: &BTreeMap<Sbdf, Option<DriverName>>,
+        owners: &BTreeMap<Sbdf, Owner>,
         held: BTreeMap<Sbdf, Seen>,
         first: bool,
     ) -> Vec<Entry> {
@@ -84,22 +76,22 @@ impl Story {
         for (sbdf, driver) in drivers {
             let known = self.drivers.entry(*sbdf).or_default();
             if known.now != *driver {
-                let before = if known.now.is_empty() { known.before.clone() } else { known.now.clone() };
-                *known = Driver { now: driver.clone(), before, owner: String::new() };
+                let before = known.now.clone().or(known.before.clone());
+                *known = Driver { now: driver.clone(), before, owner: None };
             }
-            let drives = DriverName::parse(driver).is_some_and(|driver| !driver.is_holder());
-            known.owner = owners.get(sbdf).filter(|_| drives).cloned().unwrap_or_default();
+            let drives = driver.as_ref().is_some_and(|driver| !driver.is_holder());
+            known.owner = owners.get(sbdf).filter(|_| drives).copied();
         }
         self.drivers.retain(|sbdf, _| drivers.contains_key(sbdf));
         for (sbdf, seen) in held {
-            let facts = (seen.driver.clone(), seen.owner.clone(), seen.identity.id.clone());
+            let facts = (seen.driver.clone(), seen.owner, seen.identity.id.clone());
             if self.devices.get(&sbdf) != Some(&facts) {
                 self.devices.insert(sbdf, facts);
                 entries.push(self.present(sbdf, seen, first));
             }
         }
         // What was not dom0's when it was told last, and is now.
-        let told: Vec<(Sbdf, String)> =
+        let told: Vec<(Sbdf, Option<DriverName>)> =
             self.devices.iter().map(|(sbdf, facts)| (*sbdf, facts.0.clone())).collect();
         for (sbdf, driver) in told {
             match drivers.get(&sbdf) {
@@ -112,9 +104,9 @@ impl Story {
                     entries.push(entry);
                 }
                 Some(now) if *now != driver => {
-                    let owner = owners.get(&sbdf).cloned().unwrap_or_default();
+                    let owner = owners.get(&sbdf).copied();
                     let seen = Seen { driver: now.clone(), owner, ..Seen::default() };
-                    self.devices.insert(sbdf, (now.clone(), String::new(), String::new()));
+                    self.devices.insert(sbdf, (now.clone(), None, String::new()));
                     entries.push(self.present(sbdf, seen, false));
                 }
                 Some(_) => {}
@@ -135,17 +127,13 @@ impl Story {
     }
 
     fn present(&self, sbdf: Sbdf, seen: Seen, first: bool) -> Entry {
-        let before = self.drivers.get(&sbdf).map(|driver| driver.before.clone()).unwrap_or_default();
-        Entry::Device(Device {
-            event: DeviceEvent::Present,
-            bdf: sbdf,
-            way: seen.way(first).to_owned(),
+        Entry::Device(DeviceRecord {
+            way: seen.way(first),
             identity: seen.identity,
             driver: seen.driver,
-            before,
+            before: self.drivers.get(&sbdf).and_then(|driver| driver.before.clone()),
             owner: seen.owner,
-            source: "snapshot".to_owned(),
-            at: String::new(),
+            ..DeviceRecord::new(DeviceEvent::Present, sbdf, Source::Snapshot)
         })
     }
 }

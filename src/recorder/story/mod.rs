@@ -10,8 +10,8 @@ mod stays;
 mod tests;
 
 use super::limits::{Key, Limits, Now};
-use crate::journal::{Entry, Identity, Lost, Stay};
-use crate::names::Sbdf;
+use crate::journal::{Entry, Identity, LossCause, LossRecord, Moment, Source, StayRecord, Way};
+use crate::names::{DriverName, Owner, Sbdf};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A function and the domain that has it.
@@ -22,28 +22,28 @@ pub type Place = (Sbdf, u16);
 pub struct Seen {
     /// What it is.
     pub identity: Identity,
-    /// Its driver; empty where none.
-    pub driver: String,
+    /// Its driver.
+    pub driver: Option<DriverName>,
     /// Whether it is pinned to pciback.
     pub pinned: bool,
     /// Whether pciback lists its slot.
     pub listed: bool,
     /// Whether `xl` noted the driver it took it from.
     pub xl: bool,
-    /// Xen's owner; empty where it was not asked.
-    pub owner: String,
+    /// Xen's owner, where it was asked.
+    pub owner: Option<Owner>,
 }
 
 impl Seen {
     /// By which way pciback got it, as far as that can be told.
-    fn way(&self, first: bool) -> &'static str {
+    fn way(&self, first: bool) -> Option<Way> {
         match self {
-            _ if self.driver != "pciback" => "",
-            _ if first => "boot",
-            Self { pinned: true, .. } => "override",
-            Self { xl: true, .. } => "xl",
-            Self { listed: true, .. } => "slot",
-            _ => "",
+            _ if !self.driver.as_ref().is_some_and(DriverName::is_pciback) => None,
+            _ if first => Some(Way::Boot),
+            Self { pinned: true, .. } => Some(Way::Override),
+            Self { xl: true, .. } => Some(Way::Xl),
+            Self { listed: true, .. } => Some(Way::Slot),
+            _ => None,
         }
     }
 }
@@ -53,8 +53,8 @@ impl Seen {
 pub struct Using {
     /// Which function, and which domain's.
     pub place: Place,
-    /// Its stub domain; -1 where it has none.
-    pub stub: i64,
+    /// Its stub domain.
+    pub stub: Option<u16>,
     /// The qube's name, escaped.
     pub qube: String,
     /// Its uuid, where told.
@@ -81,10 +81,10 @@ pub struct About {
 /// Everything that is to be seen at one moment.
 #[derive(Clone, Default, Debug)]
 pub struct Snapshot {
-    /// Every function's driver; empty where none.
-    pub drivers: BTreeMap<Sbdf, String>,
+    /// Every function's driver.
+    pub drivers: BTreeMap<Sbdf, Option<DriverName>>,
     /// Xen's owner of each, where that can be read.
-    pub owners: BTreeMap<Sbdf, String>,
+    pub owners: BTreeMap<Sbdf, Owner>,
     /// Those that are not dom0's.
     pub held: BTreeMap<Sbdf, Seen>,
     /// Who has what; `None` where that cannot be read.
@@ -99,24 +99,24 @@ pub struct Snapshot {
 
 #[derive(Clone, Default, Debug)]
 struct Driver {
-    now: String,
-    before: String,
+    now: Option<DriverName>,
+    before: Option<DriverName>,
     /// Xen's owner as the last snapshot found it, as long as the driver has it that had it then: while such a one has
     /// it, no qube can be given it. Of what is held it is not kept, that changes without a word of the kernel.
-    owner: String,
+    owner: Option<Owner>,
 }
 
 /// What one run of the recorder has seen and told.
 #[derive(Clone, Default, Debug)]
 pub struct Story {
     drivers: BTreeMap<Sbdf, Driver>,
-    devices: BTreeMap<Sbdf, (String, String, String)>,
+    devices: BTreeMap<Sbdf, (Option<DriverName>, Option<Owner>, String)>,
     seen: BTreeMap<Place, Using>,
-    told: BTreeMap<Place, Stay>,
+    told: BTreeMap<Place, StayRecord>,
     /// Every stay that was told in this boot, of stub domains too.
     ever: BTreeSet<Place>,
     /// Stays that an earlier run of this boot left open.
-    left_open: BTreeMap<Place, Stay>,
+    left_open: BTreeMap<Place, StayRecord>,
     abouts: BTreeMap<String, About>,
     /// What each may have recorded.
     pub limits: Limits,
@@ -146,7 +146,7 @@ impl Story {
             } else if matches!(key, Key::Function(_)) {
                 entries.extend(self.catch_up(&key, look, now));
             } else {
-                entries.extend(self.tell("xenstore", &BTreeSet::new(), now));
+                entries.extend(self.tell(&Source::Xenstore, &BTreeSet::new(), now));
                 entries.extend(self.limits.lost(&key, now, false).map(Entry::Lost));
             }
         }
@@ -155,11 +155,11 @@ impl Story {
 
     /// That the kernel's messages did not fit into their buffer. Whatever was lost may have been with a qube since.
     #[must_use]
-    pub fn overflow(&mut self, since: String) -> Entry {
+    pub fn overflow(&mut self, since: Moment) -> Entry {
         for driver in self.drivers.values_mut() {
-            driver.owner.clear();
+            driver.owner = None;
         }
-        let (source, why) = ("uevent".to_owned(), "overflow".to_owned());
-        Entry::Lost(Lost { source, qube: String::new(), count: 0, why, since })
+        let (why, since) = (Some(LossCause::Overflow), Some(since));
+        Entry::Lost(LossRecord { source: Source::Uevent, qube: String::new(), count: 0, why, since })
     }
 }

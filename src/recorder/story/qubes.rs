@@ -1,7 +1,7 @@
 //! What is told of qubes.
 
 use super::{About, Story};
-use crate::journal::{Entry, Qube, QubeEvent};
+use crate::journal::{Entry, QubeEvent, QubeRecord, Source};
 use crate::names::Sbdf;
 use crate::observe::qubes::{Device, Happened, Happening, Port};
 use crate::recorder::limits::{Key, Now};
@@ -23,7 +23,7 @@ impl Story {
     ) -> Vec<Entry> {
         let qube = happening.qube.to_string();
         let uuid = self.abouts.get(&qube).map(|about| about.uuid.clone()).unwrap_or_default();
-        let mut record = Qube { uuid, ..Qube::new(QubeEvent::Started, &qube, "qubesd") };
+        let mut record = QubeRecord { uuid, ..QubeRecord::new(QubeEvent::Started, &qube, Source::Qubesd) };
         match &happening.what {
             Happened::Starting | Happened::Started => {
                 if happening.what == Happened::Starting {
@@ -68,13 +68,13 @@ impl Story {
         if self.limits.admit(&key, now) {
             entries.push(Entry::Qube(record));
         } else {
-            self.limits.dropped(&key, "qubesd", now);
+            self.limits.dropped(&key, Source::Qubesd, now);
         }
         entries
     }
 }
 
-fn about(record: &mut Qube, device: &Device, find: &dyn Fn(&Port) -> Option<Sbdf>) {
+fn about(record: &mut QubeRecord, device: &Device, find: &dyn Fn(&Port) -> Option<Sbdf>) {
     record.port = device.port.text().to_owned();
     record.bdf = find(&device.port);
     record.options.clone_from(&device.options);

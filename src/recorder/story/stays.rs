@@ -1,7 +1,7 @@
 //! What is told of functions with qubes.
 
 use super::{Place, Story, Using};
-use crate::journal::{Entry, Lost, Moment, Stay, StayEvent, Told, What};
+use crate::journal::{Entry, LossCause, LossRecord, Moment, Source, StayEvent, StayRecord, Told, What};
 use crate::recorder::limits::{Key, Now};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,9 +9,7 @@ impl Story {
     /// Takes in what earlier runs told in this boot.
     pub fn resume(&mut self, told: &Told) {
         let What::Entry(Entry::Stay(stay)) = &told.what else { return };
-        let (Ok(domain), false) = (u16::try_from(stay.domain), stay.source.starts_with("import:")) else {
-            return;
-        };
+        let Some(domain) = stay.domain.filter(|_| !stay.source.is_import()) else { return };
         self.remember(stay, domain);
         let place = (stay.bdf, domain);
         if stay.event == StayEvent::End {
@@ -23,7 +21,7 @@ impl Story {
 
     /// What Qubes said since may add to what was told of stays.
     pub fn retell(&mut self, now: Now) -> Vec<Entry> {
-        self.tell("snapshot", &BTreeSet::new(), now)
+        self.tell(&Source::Snapshot, &BTreeSet::new(), now)
     }
 
     /// Whether a stay of this place was told before: nothing has to be read about it then.
@@ -33,8 +31,8 @@ impl Story {
 
     /// Who has what now, and what is left of those who had, because xenstore says that it changed.
     pub fn uses(&mut self, uses: Vec<Using>, left: Vec<Using>, now: Now) -> Vec<Entry> {
-        let mut entries = self.see(uses, "xenstore", now);
-        entries.extend(self.left_behind(left, "xenstore", now));
+        let mut entries = self.see(uses, &Source::Xenstore, now);
+        entries.extend(self.left_behind(left, &Source::Xenstore, now));
         entries
     }
 
@@ -42,12 +40,12 @@ impl Story {
     pub fn brief(&mut self, count: usize, since: Moment, now: Now) -> Option<Entry> {
         let key = Key::Qube(String::new());
         if !self.limits.admit(&key, now) {
-            self.limits.dropped(&key, "xenstore", now);
+            self.limits.dropped(&key, Source::Xenstore, now);
             return None;
         }
-        let (source, why) = ("xenstore".to_owned(), "brief".to_owned());
+        let (why, since) = (Some(LossCause::Brief), Some(since));
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        Some(Entry::Lost(Lost { source, qube: String::new(), count, why, since: since.to_string() }))
+        Some(Entry::Lost(LossRecord { source: Source::Xenstore, qube: String::new(), count, why, since }))
     }
 
     /// Stays as a snapshot found them, and what is left of those that nobody saw.
@@ -58,31 +56,31 @@ impl Story {
         given: BTreeSet<Place>,
         now: Now,
     ) -> Vec<Entry> {
-        let mut entries = self.see(uses, "snapshot", now);
+        let mut entries = self.see(uses, &Source::Snapshot, now);
         for (place, stay) in std::mem::take(&mut self.left_open) {
             if !self.seen.contains_key(&place) {
-                entries.push(Entry::Stay(ended(stay, "snapshot")));
+                entries.push(Entry::Stay(ended(stay, &Source::Snapshot)));
             }
         }
-        entries.extend(self.left_behind(left, "snapshot", now));
+        entries.extend(self.left_behind(left, &Source::Snapshot, now));
         for place in given {
             if self.ever.insert(place) {
                 let using = Using {
                     place,
-                    stub: -1,
+                    stub: None,
                     qube: format!("domain-{}", place.1),
                     uuid: String::new(),
                     id: self.devices.get(&place.0).map(|facts| facts.2.clone()).unwrap_or_default(),
                     options: String::new(),
                 };
-                entries.push(Entry::Stay(self.stay(&using, StayEvent::End, "snapshot")));
+                entries.push(Entry::Stay(self.stay(&using, StayEvent::End, &Source::Snapshot)));
             }
         }
         entries
     }
 
     /// What qubes left that nobody saw.
-    fn left_behind(&mut self, left: Vec<Using>, source: &str, now: Now) -> Vec<Entry> {
+    fn left_behind(&mut self, left: Vec<Using>, source: &Source, now: Now) -> Vec<Entry> {
         let mut entries = Vec::new();
         for using in left {
             if !self.ever.insert(using.place) {
@@ -90,7 +88,7 @@ impl Story {
             }
             let key = Key::Qube(using.qube.clone());
             if !self.limits.admit(&key, now) {
-                self.limits.dropped(&key, "xenstore", now);
+                self.limits.dropped(&key, Source::Xenstore, now);
                 continue;
             }
             let stay = self.stay(&using, StayEvent::End, source);
@@ -101,7 +99,7 @@ impl Story {
     }
 
     /// Takes in who has what, and tells what is new.
-    fn see(&mut self, uses: Vec<Using>, source: &'static str, now: Now) -> Vec<Entry> {
+    fn see(&mut self, uses: Vec<Using>, source: &Source, now: Now) -> Vec<Entry> {
         let uses: BTreeMap<Place, Using> = uses.into_iter().map(|using| (using.place, using)).collect();
         let changed = |place: &&Place| self.seen.get(*place) != uses.get(*place);
         let changed: BTreeSet<Place> = self.seen.keys().chain(uses.keys()).filter(changed).copied().collect();
@@ -110,20 +108,21 @@ impl Story {
     }
 
     /// Tells what was seen and not told, as far as the limits let it.
-    pub(super) fn tell(&mut self, source: &'static str, changed: &BTreeSet<Place>, now: Now) -> Vec<Entry> {
+    pub(super) fn tell(&mut self, source: &Source, changed: &BTreeSet<Place>, now: Now) -> Vec<Entry> {
         let mut entries = Vec::new();
         let places: BTreeSet<Place> = self.told.keys().chain(self.seen.keys()).copied().collect();
         for place in places {
             let stay = match (self.told.get(&place), self.seen.get(&place)) {
                 (Some(told), None) => ended(told.clone(), source),
                 (None, Some(using)) => {
-                    let just_now = source == "xenstore" && changed.contains(&place);
+                    let just_now = *source == Source::Xenstore && changed.contains(&place);
                     let event = if just_now { StayEvent::Begin } else { StayEvent::Present };
                     self.stay(using, event, source)
                 }
                 (Some(told), Some(using)) => {
                     let stay = with_known(self.stay(using, StayEvent::Present, source), told);
-                    let as_told = Stay { event: told.event, source: told.source.clone(), ..stay.clone() };
+                    let as_told =
+                        StayRecord { event: told.event, source: told.source.clone(), ..stay.clone() };
                     if as_told == *told {
                         continue;
                     }
@@ -136,7 +135,7 @@ impl Story {
             if !self.limits.admit(&key, now) {
                 // What waits since an earlier reading was counted then, unless that was told meanwhile.
                 if changed.contains(&place) || !self.limits.owes(&key) {
-                    self.limits.dropped(&key, "xenstore", now);
+                    self.limits.dropped(&key, Source::Xenstore, now);
                 }
                 continue;
             }
@@ -151,52 +150,46 @@ impl Story {
         entries
     }
 
-    fn remember(&mut self, stay: &Stay, domain: u16) {
+    fn remember(&mut self, stay: &StayRecord, domain: u16) {
         self.ever.insert((stay.bdf, domain));
-        if let Ok(stub) = u16::try_from(stay.stub) {
-            self.ever.insert((stay.bdf, stub));
-        }
+        self.ever.extend(stay.stub.map(|stub| (stay.bdf, stub)));
     }
 
-    fn stay(&self, using: &Using, event: StayEvent, source: &str) -> Stay {
+    fn stay(&self, using: &Using, event: StayEvent, source: &Source) -> StayRecord {
         let about = self.abouts.get(&using.qube).cloned().unwrap_or_default();
-        Stay {
-            event,
-            bdf: using.place.0,
+        StayRecord {
             id: using.id.clone(),
-            qube: using.qube.clone(),
             uuid: if about.uuid.is_empty() { using.uuid.clone() } else { about.uuid },
             label: about.label,
             class: about.class,
             network: about.network,
-            domain: i64::from(using.place.1),
+            domain: Some(using.place.1),
             stub: using.stub,
             options: using.options.clone(),
-            source: source.to_owned(),
-            at: String::new(),
+            ..StayRecord::new(event, using.place.0, &using.qube, source.clone())
         }
     }
 }
 
 /// A reading of a stay, where it leaves out nothing that was known of it before: at its end xenstore and Qubes say less
 /// and less. What the qube was when it began counts, whatever becomes of it since.
-fn with_known(now: Stay, told: &Stay) -> Stay {
+fn with_known(now: StayRecord, told: &StayRecord) -> StayRecord {
     let kept = |now: String, told: &String| if now.is_empty() { told.clone() } else { now };
     let at_first = |now: String, told: &String| if told.is_empty() { now } else { told.clone() };
-    let number = format!("domain-{}", now.domain);
-    Stay {
-        qube: if now.qube == number { told.qube.clone() } else { now.qube },
+    let is_number = now.domain.is_some_and(|domain| now.qube == format!("domain-{domain}"));
+    StayRecord {
+        qube: if is_number { told.qube.clone() } else { now.qube },
         uuid: at_first(now.uuid, &told.uuid),
         id: at_first(now.id, &told.id),
         label: at_first(now.label, &told.label),
         class: at_first(now.class, &told.class),
         network: told.network.or(now.network),
-        stub: if now.stub < 0 { told.stub } else { now.stub },
+        stub: now.stub.or(told.stub),
         options: kept(now.options, &told.options),
         ..now
     }
 }
 
-fn ended(stay: Stay, source: &str) -> Stay {
-    Stay { event: StayEvent::End, source: source.to_owned(), ..stay }
+fn ended(stay: StayRecord, source: &Source) -> StayRecord {
+    StayRecord { event: StayEvent::End, source: source.clone(), ..stay }
 }

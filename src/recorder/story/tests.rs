@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::journal::{DeviceEvent, Moment, StayEvent};
-use crate::names::DriverName;
+use crate::names::{DriverName, Owner};
 use crate::system::uevents::{Action, Uevent};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn function(number: u8) -> Sbdf {
 fn using(number: u8, domain: u16) -> Using {
     Using {
         place: (function(number), domain),
-        stub: -1,
+        stub: None,
         qube: format!("qube{}", domain % 3),
         uuid: String::new(),
         id: String::new(),
@@ -33,7 +33,7 @@ fn open(entries: &[Entry]) -> BTreeSet<Place> {
     let mut open = BTreeSet::new();
     for entry in entries {
         let Entry::Stay(stay) = entry else { continue };
-        let place = (stay.bdf, u16::try_from(stay.domain).unwrap());
+        let place = (stay.bdf, stay.domain.unwrap());
         match stay.event {
             StayEvent::Begin | StayEvent::Present => assert!(open.insert(place), "told twice: {stay:?}"),
             StayEvent::End => assert!(open.remove(&place), "ended unbegun: {stay:?}"),
@@ -114,7 +114,8 @@ fn owner_told(story: &mut Story) -> String {
         let event = Uevent { action, sbdf: function(1), driver, number: 0 };
         for entry in story.uevent(&event, &mut |_| Some(Seen::default()), at(0)) {
             if let Entry::Device(it) = entry {
-                owner = (it.event == DeviceEvent::Seized).then_some(it.owner);
+                owner = (it.event == DeviceEvent::Seized)
+                    .then_some(it.owner.map(|owner| owner.to_string()).unwrap_or_default());
             }
         }
     }
@@ -124,8 +125,8 @@ fn owner_told(story: &mut Story) -> String {
 #[test]
 fn a_seizure_is_told_with_whom_the_function_was_till_then() {
     let found = |driver: &str, owner: &str| Snapshot {
-        drivers: [(function(1), driver.to_owned())].into(),
-        owners: [(function(1), owner.to_owned())].into(),
+        drivers: [(function(1), DriverName::parse(driver))].into(),
+        owners: [(function(1), Owner::parse(owner).unwrap())].into(),
         ..Snapshot::default()
     };
     for (driver, owner, told) in
@@ -143,11 +144,11 @@ fn a_seizure_is_told_with_whom_the_function_was_till_then() {
     // Who owns it could not be read, or what happened since was lost.
     let mut story = Story::default();
     story.snapshot(found("e1000e", "dom0"), at(0));
-    story.snapshot(Snapshot { owners: BTreeMap::new(), ..found("e1000e", "") }, at(0));
+    story.snapshot(Snapshot { owners: BTreeMap::new(), ..found("e1000e", "dom0") }, at(0));
     assert_eq!(owner_told(&mut story), "");
     let mut story = Story::default();
     story.snapshot(found("e1000e", "dom0"), at(0));
-    let _ = story.overflow(String::new());
+    let _ = story.overflow(at(0).moment);
     assert_eq!(owner_told(&mut story), "");
 }
 
@@ -155,8 +156,9 @@ fn a_seizure_is_told_with_whom_the_function_was_till_then() {
 fn a_snapshot_that_says_nothing_new_tells_nothing() {
     let mut story = Story::default();
     let snapshot = Snapshot {
-        drivers: [(function(1), "pciback".to_owned())].into(),
-        held: [(function(1), Seen { driver: "pciback".to_owned(), listed: true, ..Seen::default() })].into(),
+        drivers: [(function(1), Some(DriverName::PCIBACK))].into(),
+        held: [(function(1), Seen { driver: Some(DriverName::PCIBACK), listed: true, ..Seen::default() })]
+            .into(),
         uses: Some(vec![using(1, 4)]),
         owners: BTreeMap::new(),
         left: vec![using(1, 3)],

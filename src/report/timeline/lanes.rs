@@ -2,7 +2,7 @@
 
 use crate::journal::coverage::Point;
 use crate::journal::stays::{Ended, Stayed, Stays};
-use crate::journal::{Device, DeviceEvent, Entry, Moment, Place, RecorderPhase, Stay};
+use crate::journal::{DeviceEvent, DeviceRecord, Entry, Moment, Place, RecorderPhase, StayRecord};
 use crate::names::Sbdf;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -46,7 +46,7 @@ pub(super) struct Lanes {
     /// The latest label of each qube that any record names: for stays whose own record names none.
     labels: BTreeMap<Rc<str>, Rc<str>>,
     /// What imports tell, with the time of each.
-    imported: Vec<(Moment, Stay)>,
+    imported: Vec<(Moment, StayRecord)>,
     /// The latest record of a recorder in this boot.
     latest: Option<Point>,
 }
@@ -197,9 +197,9 @@ impl Default for Reader {
 }
 
 impl Reader {
-    fn device(&mut self, time: Moment, it: &Device) {
+    fn device(&mut self, time: Moment, it: &DeviceRecord) {
         let gone = it.event == DeviceEvent::Removed;
-        self.driven(time, !gone && !it.driver.is_empty() && it.driver != "pciback");
+        self.driven(time, !gone && it.driver.as_ref().is_some_and(|driver| !driver.is_holder()));
         self.stays.device(Some(time), it);
     }
 

@@ -87,8 +87,8 @@ pub struct View {
 impl Story {
     /// One record of the history; they come in the journal's order.
     pub fn tell(&mut self, told: &Told) {
-        if is_import(&told.entry) {
-            let at = at(&told.entry);
+        if told.entry.is_import() {
+            let at = told.entry.at();
             self.lanes.imported(at, &told.entry);
             self.reach(at);
             return;
@@ -152,30 +152,6 @@ impl Story {
         let Some(moment) = moment else { return };
         self.first = Some(self.first.map_or(moment, |first| first.min(moment)));
         self.last = Some(self.last.map_or(moment, |last| last.max(moment)));
-    }
-}
-
-/// Whether a record tells of the time before the recorder.
-fn is_import(entry: &Entry) -> bool {
-    source(entry).starts_with("import:")
-}
-
-fn source(entry: &Entry) -> &str {
-    match entry {
-        Entry::Device(it) => &it.source,
-        Entry::Stay(it) => &it.source,
-        Entry::Qube(it) => &it.source,
-        Entry::Recorder(_) | Entry::Lost(_) => "",
-    }
-}
-
-/// The time that the source of an import gives.
-fn at(entry: &Entry) -> Option<Moment> {
-    match entry {
-        Entry::Device(it) => Moment::parse(&it.at),
-        Entry::Stay(it) => Moment::parse(&it.at),
-        Entry::Qube(it) => Moment::parse(&it.at),
-        Entry::Recorder(_) | Entry::Lost(_) => None,
     }
 }
 

@@ -5,9 +5,10 @@ use super::*;
 use crate::assess::{Ended, Fold, Past};
 use crate::journal::coverage::Gap;
 use crate::journal::{
-    Device, DeviceEvent, Identity, Lost, Recorder, RecorderPhase, Stay, StayEvent, Told as Record, Uptime,
-    What,
+    DeviceEvent, DeviceRecord, Identity, LossCause, LossRecord, RecorderPhase, RecorderRecord, Source,
+    StayEvent, StayRecord, Told as Record, Uptime, What,
 };
+use crate::names::{DriverName, Owner};
 use crate::observe::past::{Journal, Named};
 
 const BOOT: &str = "b0b0b0b0";
@@ -41,7 +42,7 @@ fn at(second: u64) -> Moment {
 
 fn recorder(phase: RecorderPhase, run: &str, missing: &str) -> Entry {
     let heard = ["uevents", "xenstore"].iter().filter(|name| **name != missing);
-    Entry::Recorder(Recorder {
+    Entry::Recorder(RecorderRecord {
         phase,
         run: run.into(),
         sources: heard.map(|name| (*name).to_owned()).collect(),
@@ -53,40 +54,30 @@ fn recorder(phase: RecorderPhase, run: &str, missing: &str) -> Entry {
 
 fn stay(dice: &mut Dice) -> Entry {
     let event = [StayEvent::Begin, StayEvent::Present, StayEvent::End][dice.below(3) as usize];
-    let domain = dice.below(4) as i64 - 1;
+    let domain = dice.below(4).checked_sub(1).map(|domain| domain as u16);
     // A domain has one name, which may not be known yet.
-    let name = ["work", "sys-net", "sys-usb"].get(domain.max(0) as usize).copied().unwrap();
-    let named = domain < 0 || dice.below(3) > 0;
-    Entry::Stay(Stay {
-        event,
-        bdf: function(dice.below(2)),
-        id: String::new(),
-        qube: if named { name.to_owned() } else { format!("domain-{domain}") },
-        uuid: String::new(),
+    let name = ["work", "sys-net", "sys-usb"].get(usize::from(domain.unwrap_or(0))).copied().unwrap();
+    let number = domain.filter(|_| dice.below(3) == 0).map(|domain| format!("domain-{domain}"));
+    let bdf = function(dice.below(2));
+    Entry::Stay(StayRecord {
         label: dice.one(&["", "red"]).into(),
-        class: String::new(),
-        network: None,
         domain,
-        stub: if dice.below(5) == 0 { 9 } else { -1 },
+        stub: (dice.below(5) == 0).then_some(9),
         options: dice.one(&["", "permissive=1"]).into(),
-        source: dice.one(&["xenstore", "snapshot"]).into(),
-        at: String::new(),
+        source: Source::parse(dice.one(&["xenstore", "snapshot"])),
+        ..StayRecord::new(event, bdf, number.as_deref().unwrap_or(name), Source::Xenstore)
     })
 }
 
 fn device(dice: &mut Dice) -> Entry {
     let event = [DeviceEvent::Seized, DeviceEvent::Bound, DeviceEvent::Present, DeviceEvent::Unbound]
         [dice.below(4) as usize];
-    Entry::Device(Device {
-        event,
-        bdf: function(dice.below(2)),
-        identity: Identity::default(),
-        driver: dice.one(&["", "pciback", "e1000e"]).into(),
-        before: dice.one(&["", "pciback", "e1000e"]).into(),
-        way: String::new(),
-        owner: dice.one(&["", "dom0", "DomIO"]).into(),
-        source: dice.one(&["uevent", "snapshot", "operation"]).into(),
-        at: String::new(),
+    let bdf = function(dice.below(2));
+    Entry::Device(DeviceRecord {
+        driver: DriverName::parse(dice.one(&["", "pciback", "e1000e"])),
+        before: DriverName::parse(dice.one(&["", "pciback", "e1000e"])),
+        owner: Owner::parse(dice.one(&["", "dom0", "DomIO"])),
+        ..DeviceRecord::new(event, bdf, Source::parse(dice.one(&["uevent", "snapshot", "operation"])))
     })
 }
 
@@ -115,12 +106,12 @@ fn boot(dice: &mut Dice) -> Vec<(u64, Entry)> {
                 runs.remove(run);
                 recorder(Stop, run, missing)
             }
-            (5, _) if !runs.is_empty() => Entry::Lost(Lost {
-                source: "uevent".into(),
+            (5, _) if !runs.is_empty() => Entry::Lost(LossRecord {
+                source: crate::journal::Source::Uevent,
                 qube: String::new(),
                 count: 0,
-                why: "overflow".into(),
-                since: at(second.saturating_sub(dice.below(60))).to_string(),
+                why: Some(LossCause::Overflow),
+                since: Some(at(second.saturating_sub(dice.below(60)))),
             }),
             (6, _) => device(dice),
             _ => stay(dice),

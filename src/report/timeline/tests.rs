@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::journal::{Device, DeviceEvent, Identity, Recorder, RecorderPhase, Stay, StayEvent, Uptime};
+use crate::journal::{
+    DeviceEvent, DeviceRecord, Log, RecorderPhase, RecorderRecord, Source, StayEvent, StayRecord, Uptime,
+};
+use crate::names::DriverName;
 use proptest::prelude::*;
 
 fn at(clock: &str) -> Moment {
@@ -10,7 +13,7 @@ fn at(clock: &str) -> Moment {
 }
 
 fn recorder(phase: RecorderPhase, run: &str) -> Entry {
-    Entry::Recorder(Recorder {
+    Entry::Recorder(RecorderRecord {
         phase,
         run: run.into(),
         sources: vec!["uevents".into(), "xenstore".into()],
@@ -20,36 +23,15 @@ fn recorder(phase: RecorderPhase, run: &str) -> Entry {
     })
 }
 
-fn stay(event: StayEvent, bdf: &str, qube: &str, label: &str) -> Stay {
-    Stay {
-        event,
-        bdf: Sbdf::from_sysfs(bdf).unwrap(),
-        id: String::new(),
-        qube: qube.into(),
-        uuid: String::new(),
-        label: label.into(),
-        class: String::new(),
-        network: None,
-        domain: -1,
-        stub: -1,
-        options: String::new(),
-        source: "xenstore".into(),
-        at: String::new(),
-    }
+fn stay(event: StayEvent, bdf: &str, qube: &str, label: &str) -> StayRecord {
+    let bdf = Sbdf::from_sysfs(bdf).unwrap();
+    StayRecord { label: label.into(), ..StayRecord::new(event, bdf, qube, Source::Xenstore) }
 }
 
 fn driver(bdf: &str, driver: &str) -> Entry {
-    Entry::Device(Device {
-        event: DeviceEvent::Bound,
-        bdf: Sbdf::from_sysfs(bdf).unwrap(),
-        identity: Identity::default(),
-        driver: driver.into(),
-        before: String::new(),
-        way: String::new(),
-        owner: String::new(),
-        source: "uevent".into(),
-        at: String::new(),
-    })
+    let bdf = Sbdf::from_sysfs(bdf).unwrap();
+    let driver = DriverName::parse(driver);
+    Entry::Device(DeviceRecord { driver, ..DeviceRecord::new(DeviceEvent::Bound, bdf, Source::Uevent) })
 }
 
 const USB: &str = "0000:00:14.0";
@@ -74,8 +56,8 @@ fn story(told: Vec<(&str, &str, Entry)>) -> Story {
 fn morning() -> Story {
     let live = |event, bdf, qube, label| Entry::Stay(stay(event, bdf, qube, label));
     let mut before = stay(Begin, NIC, "sys-net", "");
-    before.source = "import:libvirt".into();
-    before.at = at("07:40").to_string();
+    before.source = Source::Import(Log::Libvirt);
+    before.at = Some(at("07:40"));
     let mut told = vec![("13:00", "b", Entry::Stay(before)), ("08:00", "a", recorder(Start, "r"))];
     for clock in ["08:09", "08:18", "08:27", "08:36", "08:45"] {
         told.push((clock, "a", recorder(Heartbeat, "r")));
@@ -271,7 +253,11 @@ proptest! {
                 0 => recorder(Start, &qube),
                 1 => recorder(Heartbeat, &qube),
                 2 => driver(&bdf, &qube),
-                3 => Entry::Stay(Stay { source: "import:libvirt".into(), at: time.to_string(), ..stay(End, &bdf, &qube, "red") }),
+                3 => Entry::Stay(StayRecord {
+                    source: Source::Import(Log::Libvirt),
+                    at: Some(time),
+                    ..stay(End, &bdf, &qube, "red")
+                }),
                 4 => Entry::Stay(stay(End, &bdf, &qube, "")),
                 5 => Entry::Stay(stay(Present, &bdf, &qube, &qube)),
                 _ => Entry::Stay(stay(Begin, &bdf, &qube, "blue")),
