@@ -18,6 +18,8 @@ pub enum AuditCommand {
     },
     /// Draw who had which function when: one lane a function, time across.
     Timeline(TimelineArgs),
+    /// Sum up the journal on one page: what was done, by whom, accepting what, and what nobody recorded.
+    Report(ReportArgs),
     /// Verify every record, and say what the journal was compared with.
     Verify(VerifyArgs),
     /// Print the journal's head, to be kept where dom0 cannot reach it.
@@ -110,6 +112,29 @@ pub struct TimelineArgs {
     #[arg(long, value_name = "N", default_value_t = 80)]
     #[arg(value_parser = clap::value_parser!(u16).range(40..=1000))]
     pub width: u16,
+}
+
+/// Arguments of `audit report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// Compare the journal with a checkpoint that was kept elsewhere, long or short form; any number of them.
+    #[arg(long = "checkpoint", value_name = "SEQ:HEX")]
+    pub checkpoints: Vec<String>,
+    /// Only this device.
+    #[arg(long, value_name = "BDF")]
+    pub device: Option<String>,
+    /// From this time, in UTC: 2026-11-22 or 2026-11-22T13:47 [default: the first that is told].
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Before this time, in UTC [default: now, or the last that is told].
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// All operations as comma-separated values, a line each.
+    #[arg(long, conflicts_with = "html")]
+    pub csv: bool,
+    /// Write the page for a browser to this file; - is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// Arguments of `audit import`.

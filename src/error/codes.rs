@@ -131,6 +131,9 @@ codes! {
     OwnerUnknown "owner-unknown" [Io]
         "Xen does not tell whose the function is, and without that nothing is settled."
         "See why `xl debug-keys Q` and `xl dmesg` tell nothing, then `recover`; or reboot.";
+    Page "page" [Io]
+        "The report's page could not be written."
+        "Give a file in a folder that you may write.";
     Partly "partly" [Partly]
         "Some of several devices came to the wanted end; each is listed with its reason."
         "`show` says what state each is in; a reboot is recommended.";

@@ -20,6 +20,7 @@ macro_rules! words {
     };
 }
 
+pub mod account;
 mod carried;
 pub mod coverage;
 mod device;

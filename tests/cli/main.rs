@@ -39,6 +39,7 @@ mod recorder;
 mod recording;
 mod recover;
 mod replay;
+mod report;
 mod rollback;
 mod schemas;
 mod several;

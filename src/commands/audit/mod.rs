@@ -9,12 +9,13 @@ mod import;
 mod log;
 mod prune;
 mod repair;
+mod report;
 mod show;
 mod timeline;
 mod verify;
 
 use super::Context;
-use crate::cli::audit::{AuditCommand, PruneArgs};
+use crate::cli::audit::{AuditCommand, PruneArgs, ReportArgs};
 use crate::cli::JOURNAL;
 use crate::error::{Exit, Failure};
 use crate::journal::Moment;
@@ -22,6 +23,7 @@ use crate::names::Sbdf;
 use crate::observe;
 use crate::system::confine::{confine, Needs};
 use crate::system::lock::OperationLock;
+use std::path::Path;
 
 /// The command's name in documents, and how it ended.
 pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<Exit, Failure>) {
@@ -37,6 +39,7 @@ pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<E
         AuditCommand::Log(args) => log::run(context, args),
         AuditCommand::Show { what } => show::run(context, what),
         AuditCommand::Timeline(args) => timeline::run(context, args),
+        AuditCommand::Report(args) => report::run(context, args),
         AuditCommand::Verify(args) => verify::run(context, args),
         AuditCommand::Checkpoint { to } => checkpoint::run(context, to),
         AuditCommand::Import(args) => import::run(context, args),
@@ -60,6 +63,7 @@ fn name(command: &AuditCommand) -> &'static str {
         AuditCommand::Log(_) => "audit-log",
         AuditCommand::Show { .. } => "audit-show",
         AuditCommand::Timeline(_) => "audit-timeline",
+        AuditCommand::Report(_) => "audit-report",
         AuditCommand::Verify(_) => "audit-verify",
         AuditCommand::Checkpoint { .. } => "audit-checkpoint",
         AuditCommand::Import(_) => "audit-import",
@@ -79,6 +83,10 @@ fn needs(context: &Context, command: &AuditCommand) -> Needs {
             let reading = if args.dry_run { Needs::reading() } else { Needs::writing(&context.journal) };
             // journalctl.
             Needs { starts_programs: true, ..reading }
+        }
+        AuditCommand::Report(ReportArgs { html: Some(path), .. }) => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            Needs::writing(folder.unwrap_or(Path::new(".")))
         }
         _ => Needs::reading(),
     }

@@ -79,7 +79,8 @@ fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Drawn, u64), Failur
     Ok((story.finish(now, holder.as_deref()), skipped.lines))
 }
 
-fn tell(story: &mut Story, record: &Record, wanted: Option<Sbdf>) {
+/// Tells the story what a record says.
+pub(super) fn tell(story: &mut Story, record: &Record, wanted: Option<Sbdf>) {
     let Some(time) = record.text("time").and_then(Moment::parse) else { return };
     if let Some(entry) = Entry::read(record) {
         let of_device = match &entry {
