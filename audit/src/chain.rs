@@ -32,7 +32,7 @@ impl Source for [u8] {
 /// What the next record has to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Next {
-    /// Its number.
+    /// The number it has.
     pub(crate) seq: u64,
     /// The hash it names as that of the record before.
     pub(crate) prev: HexHash,
@@ -162,8 +162,8 @@ pub(crate) struct Junk {
     pub(crate) ends_line: bool,
     /// Whether they hold records that had been committed, so that no crash can have left them.
     ///
-    /// A crash loses at most the records of one append, and those share their time. Two records that follow each other
-    /// and differ in time were two appends, and the first was on disk before the second began.
+    /// A crash loses at most the records of one append, and those share their time. Two records that follow
+    /// each other and differ in time were two appends, and the first was on disk before the second began.
     pub(crate) committed: bool,
     before: Option<(HexHash, Vec<u8>)>,
 }
@@ -217,19 +217,34 @@ pub(crate) struct Tail {
     pub(crate) junk: Option<Junk>,
 }
 
-/// Follows the chain from `from`, where `next` is expected, up to `to`, or to the first end of a record at or behind
-/// `enough`. Tells `each` of every record and its line, and of every region that is accounted for. Goes no further into a
+/// How far somebody came in a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Due {
+    /// The byte where the next record begins.
+    pub(crate) at: u64,
+    /// What it has to say.
+    pub(crate) next: Next,
+}
+
+impl Due {
+    /// At the beginning of a segment, whose first record is `next`.
+    pub(crate) fn first(next: Next) -> Self {
+        Self { at: 0, next }
+    }
+}
+
+/// Follows the chain from `due` up to `to`, or to the first end of a record at or behind `enough`. Tells
+/// `each` of every record and its line, and of every region that is accounted for. Goes no further into a
 /// region than to where it shows that no crash has left it.
 pub(crate) fn follow(
     source: &dyn Source,
-    from: u64,
+    due: Due,
     to: u64,
     enough: u64,
-    mut next: Next,
     each: &mut dyn FnMut(Step<'_>),
 ) -> io::Result<Tail> {
-    let mut lines = Lines::new(source, from, to);
-    let mut end = from;
+    let mut lines = Lines::new(source, due.at, to);
+    let (mut end, mut next) = (due.at, due.next);
     let mut lacks_feed = false;
     let mut junk: Option<Junk> = None;
     while junk.is_some() || end < enough {

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::chain::{follow, Due};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::hash::{self, HexHash};
@@ -25,8 +26,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads `SEQ:HEX`, with the whole hash or at least 24 digits of it; a space is as good as the colon, and spaces
-    /// between the digits (as the short form has them) and capital letters do not matter.
+    /// Reads `SEQ:HEX`, with the whole hash or at least 24 digits of it; a space is as good as the colon, and
+    /// spaces between the digits (as the short form has them) and capital letters do not matter.
     ///
     /// # Errors
     /// [`Kind::Usage`] for anything else.
@@ -73,7 +74,7 @@ impl fmt::Display for Checkpoint {
 pub struct Statement {
     /// The journal's id, from its first record; `unknown` where that is pruned or altered.
     pub journal: String,
-    /// Its last record.
+    /// The last record.
     pub head: Head,
 }
 
@@ -122,7 +123,7 @@ fn last_head(snapshot: &Snapshot) -> Result<Head> {
     let mut from = from;
     for span in snapshot.segments.iter().filter(|span| span.first >= first) {
         let segment = snapshot.open(*span)?;
-        let tail = crate::chain::follow(&segment, from, span.size, u64::MAX, next, &mut |_| {})
+        let tail = follow(&segment, Due { at: from, next }, span.size, u64::MAX, &mut |_| {})
             .map_err(|error| segment.fail("cannot read the journal", &error))?;
         if tail.junk.as_ref().is_some_and(|junk| junk.committed) {
             return Err(broken(&format!(
@@ -138,8 +139,8 @@ fn last_head(snapshot: &Snapshot) -> Result<Head> {
     Ok(Head { seq, hash })
 }
 
-/// Notes in the file `checkpoints` that this head was given out, and where to. The record it names is on disk first: who
-/// wrote it may not have come to that.
+/// Notes in the file `checkpoints` that this head was given out, and where to. The record it names is on disk
+/// first: who wrote it may not have come to that.
 ///
 /// # Errors
 /// [`Kind::Io`], [`Kind::Permission`], [`Kind::NotPrivate`], [`Kind::Full`], [`Kind::Busy`].
@@ -152,7 +153,7 @@ pub fn remember(path: &Path, head: Head, place: &str) -> Result<()> {
     note(&folder, head, place)
 }
 
-/// The same, with the lock held already.
+/// Remembers a head where the lock is held already.
 pub(crate) fn note(folder: &Folder, head: Head, place: &str) -> Result<()> {
     let mut place = escape(place.as_bytes());
     place.truncate(200);

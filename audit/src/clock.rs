@@ -9,7 +9,8 @@ const LAST: u64 = 253_402_300_799_999_999;
 /// Length of `2026-11-22T13:47:51.123456Z`.
 pub(crate) const TEXT_LEN: usize = 27;
 
-/// Microseconds since 1970 in UTC; a clock before that reads as 0; one beyond the year 9999 as its last moment.
+/// Microseconds since 1970 in UTC; a clock before that reads as 0; one beyond
+/// the year 9999 as its last moment.
 pub(crate) fn now() -> u64 {
     let now = SystemTime::now();
     #[cfg(test)]
@@ -41,8 +42,9 @@ pub fn text(micros: u64) -> String {
     )
 }
 
-/// `now` as text, moved by a microsecond where that is `last`, the time of the last record: two appends that follow each
-/// other never share theirs, so that a reader can tell the records of one from those of two. It may be before `last`.
+/// `now` as text, moved by a microsecond where that is `last`, the time of the last record: two appends
+/// that follow each other never share theirs, so that a reader can tell the records of one from those
+/// of two. It may be before `last`.
 pub(crate) fn other_than(last: &[u8], now: u64) -> String {
     let other = if now < LAST { now + 1 } else { LAST - 1 };
     let text = text(now);

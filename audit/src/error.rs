@@ -77,13 +77,13 @@ impl Error {
         }
     }
 
-    /// The same failure seen as another kind.
+    /// The failure, as one of another kind.
     pub(crate) fn of_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// The same failure with advice of its own.
+    /// The failure, with a hint of its own.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -110,12 +110,20 @@ impl Error {
             return hint;
         }
         match self.kind {
-            Kind::Broken => "run `audit verify` to see where; keep a copy of the folder, then `audit repair` records the gap",
+            Kind::Broken => {
+                "run `audit verify` to see where; keep a copy of the folder, \
+                 then `audit repair` records the gap"
+            }
             Kind::Busy => "another process is writing; try again when it has finished",
             Kind::Full => "free space on the file system that holds the journal",
-            Kind::Io => "look at the kernel log for errors of the disk; the journal can be verified again after that",
+            Kind::Io => {
+                "look at the kernel log for errors of the disk; the journal can be verified again after that"
+            }
             Kind::Permission => "run as root",
-            Kind::NotPrivate => "look who changed it; then leave the folder to its owner alone (root, 0700, files 0600, one name each)",
+            Kind::NotPrivate => {
+                "look who changed it; then leave the folder to its owner alone \
+                 (root, 0700, files 0600, one name each)"
+            }
             Kind::Absent => "name the folder with --journal; the first record creates a journal there",
             Kind::Usage => "see the manual page",
         }

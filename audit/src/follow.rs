@@ -62,8 +62,8 @@ impl Follow {
         Self { path: path.to_path_buf(), query, place: None }
     }
 
-    /// Gives each wanted record's line since the last time, also over a change of segments. A line that is not whole
-    /// yet is left for later.
+    /// Gives each wanted record's line since the last time, also over a change of segments. A line that is
+    /// not whole yet is left for later.
     ///
     /// # Errors
     /// As [`select`].

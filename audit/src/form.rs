@@ -1,8 +1,8 @@
 //! The form of a record: a flat JSON object, whose first members stand in their places.
 //!
-//! A line of any other form is not a record, whatever its hash: every reader, in whatever language, has to see the
-//! same in one. What verifying depends on is read by its place, so that a member that comes twice, or in another order,
-//! means the same to all of them: nothing.
+//! A line of any other form is not a record, whatever its hash: every reader, in whatever language, has to
+//! see the same in one. What verifying depends on is read by its place, so that a member that comes twice, or
+//! in another order, means the same to all of them: nothing.
 #![forbid(unsafe_code)]
 
 /// What kind of record this is, as far as verifying depends on it.
@@ -84,8 +84,8 @@ fn digits(text: &[u8]) -> usize {
 
 /// Whether there is nothing but `,"key":value`, again and again.
 ///
-/// A value is a string, an integer of at most 16 digits, true, false, or a list of strings. Of the bytes, all of which are
-/// printable, only `"` and `\` are escaped.
+/// A value is a string, an integer of at most 16 digits, true, false, or a list of strings. Of the bytes, all
+/// of which are printable, only `"` and `\` are escaped.
 pub(crate) fn is_flat(members: &[u8]) -> bool {
     let mut rest = members;
     while !rest.is_empty() {

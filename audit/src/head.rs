@@ -8,9 +8,9 @@ use crate::hash;
 /// The last record of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Head {
-    /// Its number, from 0.
+    /// The record's number, from 0.
     pub seq: u64,
-    /// Its SHA-256.
+    /// The record's SHA-256.
     pub hash: [u8; 32],
 }
 
@@ -54,7 +54,8 @@ impl Mark {
         format!("{} {} {} {}\n", self.head.seq, self.head.hex(), self.end, segment_name(self.segment))
     }
 
-    /// Reads the first line; `None` for anything but a whole one (what stands behind it is left from a longer line).
+    /// Reads the first line; `None` for anything but a whole one (what stands behind
+    /// it is left from a longer line).
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let end = memchr::memchr(b'\n', bytes)?;
         let text = std::str::from_utf8(bytes.get(..end)?).ok()?;

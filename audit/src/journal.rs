@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::chain::{follow, Next, Source, PIECE};
+use crate::chain::{follow, Due, Next, Source, PIECE};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::hash::{self, Hasher};
@@ -19,8 +19,8 @@ pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// Space kept for the rest of an operation that has begun, in bytes.
 pub const RESERVED_BYTES: u64 = 64 * 1024;
 
-/// A journal open for appending. Any number of processes may have the same one open: each append takes the lock, and
-/// finds its place anew.
+/// A journal open for appending. Any number of processes may have the same one open: each append takes the
+/// lock, and finds its place anew.
 pub struct Journal {
     folder: Folder,
     boot: String,
@@ -35,8 +35,8 @@ pub struct Journal {
     segment_bytes: u64,
 }
 
-/// Whether a writer could append to the journal in `folder`, as far as that is seen without writing: it and its last
-/// segment are this user's alone and open for writing. One that is not there yet could be made.
+/// Whether a writer could append to the journal in `folder`, as far as that is seen without writing: it and
+/// its last segment are this user's alone and open for writing. One that is not there yet could be made.
 ///
 /// # Errors
 /// [`Kind::NotPrivate`], [`Kind::Permission`], [`Kind::Io`].
@@ -52,8 +52,8 @@ pub fn appendable(folder: &Path) -> Result<()> {
 }
 
 impl Journal {
-    /// Opens the journal in `folder` for a writer of the boot `boot`, creating it where there is none, and keeps
-    /// [`RESERVED_BYTES`] of space for what is to come.
+    /// Opens the journal in `folder` for a writer of the boot `boot`, creating it where there is none, and
+    /// keeps [`RESERVED_BYTES`] of space for what is to come.
     ///
     /// # Errors
     /// [`Kind::Broken`] where a committed record is gone, [`Kind::Full`] where the space is not there,
@@ -62,7 +62,8 @@ impl Journal {
         Self::open_with(folder, boot, LOCK_WAIT, SEGMENT_BYTES)
     }
 
-    /// As [`Journal::open`], with another wait for the lock and another length of segments (the writer's choice).
+    /// As [`Journal::open`], with another wait for the lock and another length of
+    /// segments (the writer's choice).
     ///
     /// # Errors
     /// As [`Journal::open`].
@@ -104,16 +105,17 @@ impl Journal {
         self.commit(found, opening, drafts)
     }
 
-    /// Goes on behind `next` in a segment of its own that begins with `gap`, and puts `HEAD` on disk, because the old
-    /// one names a record that is gone. The lock has to be held.
+    /// Goes on behind `next` in a segment of its own that begins with `gap`, and puts `HEAD` on disk, because
+    /// the old one names a record that is gone. The lock has to be held.
     pub(crate) fn begin_with_gap(&mut self, next: Next, gap: Draft) -> Result<Head> {
-        // An earlier repair may have been cut off before its record was whole: its remains are healed forward.
+        // An earlier repair may have been cut off before its record was whole:
+        // its remains are healed forward.
         let segment = match self.folder.write_segment(next.seq)? {
             Some(segment) => segment,
             None => self.folder.create_segment(next.seq)?,
         };
         let size = segment.size()?;
-        let tail = follow(&segment, 0, size, size, next, &mut |_| {})
+        let tail = follow(&segment, Due::first(next), size, size, &mut |_| {})
             .map_err(|error| segment.fail("cannot read the journal", &error))?;
         self.reserved = 0;
         let found = Found { segment, tail, opened: false, time: Vec::new() };
@@ -125,8 +127,8 @@ impl Journal {
     /// Appends records: one lock, one write, one sync for all of them. When it returns they are on disk.
     ///
     /// # Errors
-    /// As [`Journal::open`]. After a failed sync every further append fails with the same error: what is on disk is then
-    /// unknown, and only a new [`Journal::open`] finds out.
+    /// As [`Journal::open`]. After a failed sync every further append fails with the same error: what is on
+    /// disk is then unknown, and only a new [`Journal::open`] finds out.
     pub fn append(&mut self, drafts: &[Draft]) -> Result<Head> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -154,7 +156,8 @@ impl Journal {
         self.mark.as_ref().map_or(Ok(()), MarkFile::sync)
     }
 
-    /// Finds the end of the chain, creating an empty first segment where there is no journal. The lock has to be held.
+    /// Finds the end of the chain, creating an empty first segment where there is no
+    /// journal. The lock has to be held.
     fn place(&mut self) -> Result<Found> {
         loop {
             match locate(&self.folder, self.segment.take())? {
@@ -165,15 +168,17 @@ impl Journal {
         }
     }
 
-    /// Begins a new segment where the present one is long enough and ends cleanly, and says what it begins with. Where there
-    /// is no space for one, the present one goes on: its length is a wish, an operation that has begun is a duty.
+    /// Begins a new segment where the present one is long enough and ends cleanly, and says what it
+    /// begins with. Where there is no space for one, the present one goes on: its length is a wish, an
+    /// operation that has begun is a duty.
     fn next_segment(&mut self, found: Found) -> Result<(Found, Option<Draft>)> {
         let clean = found.opened && found.tail.junk.is_none() && !found.tail.lacks_feed;
         if !clean || found.tail.end < self.segment_bytes {
             return Ok((found, None));
         }
         found.segment.sync().inspect_err(|error| self.failed = Some(error.clone()))?;
-        // The whole segment is read for it: where that fails, one that was begun would be in the way of every append.
+        // The whole segment is read for it: where that fails, one that was begun would
+        // be in the way of every append.
         let Ok(opening) = self.opening_of(found.tail.next.seq) else { return Ok((found, None)) };
         let segment = self.folder.create_segment(found.tail.next.seq);
         let segment = match segment {
@@ -192,8 +197,8 @@ impl Journal {
         Ok((Found { segment, tail, opened: false, time: found.time }, Some(opening)))
     }
 
-    /// Writes the drafts, and before them what the state of the journal asks for, and syncs. `opening`: what a new segment
-    /// begins with, where that is made already.
+    /// Writes the drafts, and before them what the state of the journal asks for, and syncs. `opening`: what
+    /// a new segment begins with, where that is made already.
     fn commit(&mut self, found: Found, opening: Option<Draft>, drafts: &[Draft]) -> Result<Head> {
         let Found { segment, tail, opened, time } = found;
         let mut needed = Vec::new();

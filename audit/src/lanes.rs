@@ -1,10 +1,10 @@
 //! The hashes of several records at once.
 //!
-//! One SHA-256 is a chain of dependent steps: the processor's hash unit spends most of its time waiting for its own last
-//! result. Taking one block of each of a few independent records in turn lets it overlap them, in safe code and on one
-//! core. The processor looks only about half a block ahead. So whatever else a record needs is done between two blocks,
-//! where it costs next to nothing: taking the next line apart while the other lane is in the middle of its own, looking
-//! at the bytes of a block when it is hashed.
+//! One SHA-256 is a chain of dependent steps: the processor's hash unit spends most of its time waiting for
+//! its own last result. Taking one block of each of a few independent records in turn lets it overlap them,
+//! in safe code and on one core. The processor looks only about half a block ahead. So whatever else a record
+//! needs is done between two blocks, where it costs next to nothing: taking the next line apart while the
+//! other lane is in the middle of its own, looking at the bytes of a block when it is hashed.
 #![forbid(unsafe_code)]
 
 use sha2::compress256;
@@ -48,8 +48,8 @@ impl Printable {
     }
 }
 
-/// How what is left of a text is made a block: which bytes are its own, and the closing brace and the first bit of the
-/// padding behind it. From byte 64 - n it is so for n bytes.
+/// How what is left of a text is made a block: which bytes are its own, and the closing brace and the first
+/// bit of the padding behind it. From byte 64 - n it is so for n bytes.
 struct Ends {
     own: [u8; 128],
     end: [u8; 128],
@@ -196,7 +196,8 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    /// Whether all records that were taken hash to what they claim, and no body has a byte that is not printable.
+    /// Whether all records that were taken hash to what they claim, and no body
+    /// has a byte that is not printable.
     pub(crate) fn hold(mut self) -> bool {
         while self.lanes.iter().any(|lane| !lane.is_done()) {
             for lane in &mut self.lanes {

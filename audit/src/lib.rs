@@ -1,8 +1,8 @@
 //! A hash-chained journal of one line a record, that an auditor can verify by hand.
 //!
-//! The format is described in one place, the manual page `qubes-dom0-pci-journal(5)` (`man/qubes-dom0-pci-journal.5` in
-//! the source): files, record, hash, recovery, verification. This crate is one implementation of it. It knows nothing of
-//! what the records are about.
+//! The format is described in one place, the manual page `qubes-dom0-pci-journal(5)`
+//! (`man/qubes-dom0-pci-journal.5` in the source): files, record, hash, recovery, verification. This crate is
+//! one implementation of it. It knows nothing of what the records are about.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), audit::Error> {
@@ -10,7 +10,8 @@
 //! let mut journal = Journal::open("/var/lib/example/journal".as_ref(), "1c0ffee0")?;
 //! journal.append(&[Draft::new("step").op("9616d76e").text("phase", "intent").text("step", "unbind")])?;
 //! // … act, only now …
-//! let head = journal.append(&[Draft::new("step").op("9616d76e").text("phase", "done").text("step", "unbind")])?;
+//! let step = Draft::new("step").op("9616d76e").text("phase", "done").text("step", "unbind");
+//! let head = journal.append(&[step])?;
 //! println!("{}", head.short());
 //! # Ok(()) }
 //! ```
@@ -28,6 +29,7 @@ mod journal;
 mod lanes;
 mod mend;
 mod operations;
+mod pieces;
 mod place;
 mod query;
 mod record;

@@ -1,4 +1,5 @@
-//! What an admin does to a journal on purpose: accept a break, remove old segments. Both are records themselves.
+//! What an admin does to a journal on purpose: accept a break, remove old
+//! segments. Both are records themselves.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
@@ -17,8 +18,9 @@ use crate::store::{Folder, For, LOCK_WAIT};
 use crate::tail::{locate, Place};
 use crate::verify::{verify, Against};
 
-/// Accepts a break: the journal goes on behind it in a segment of its own, whose first record, a `gap`, says what was
-/// wrong. Nothing is changed or removed, and verifying stays red at that place for ever. `None` where nothing is broken.
+/// Accepts a break: the journal goes on behind it in a segment of its own, whose first record, a `gap`,
+/// says what was wrong. Nothing is changed or removed, and verifying stays red at that place for ever.
+/// `None` where nothing is broken.
 ///
 /// # Errors
 /// As [`Journal::open`], but for what it mends.
@@ -38,8 +40,8 @@ pub fn repair(path: &Path, boot: &str) -> Result<Option<Head>> {
         Place::Lost(lost) => {
             let marked = lost.mark.map(|mark| mark.head);
             let last = marked.into_iter().chain(report.head).max_by_key(|head| head.seq);
-            // The gap names the hash it goes on from. Where that is not the one that HEAD has, which is overwritten, the
-            // file of checkpoints keeps the other: it stays unmet for ever.
+            // The gap names the hash it goes on from. Where that is not the one that HEAD has, which is
+            // overwritten, the file of checkpoints keeps the other: it stays unmet for ever.
             if let Some(marked) = marked.filter(|marked| last != Some(*marked)) {
                 note(&folder, marked, "HEAD before a repair")?;
             }
@@ -72,7 +74,8 @@ pub fn repair(path: &Path, boot: &str) -> Result<Option<Head>> {
     Ok(Some(head))
 }
 
-/// The head that the last repair went on from: what follows it can be verified by itself, with [`Against::from`].
+/// The head that the last repair went on from: what follows it can be verified by
+/// itself, with [`Against::from`].
 ///
 /// # Errors
 /// As [`verify`].
@@ -99,12 +102,12 @@ pub struct Prune {
     pub first: u64,
     /// Their last record.
     pub last: u64,
-    /// Its hash.
+    /// The hash of that record.
     pub last_hash: String,
 }
 
-/// What pruning everything before record `before` would remove: whole segments only, never the last one. `None` where
-/// that is nothing.
+/// What pruning everything before record `before` would remove: whole segments only, never the last
+/// one. `None` where that is nothing.
 ///
 /// # Errors
 /// As [`verify`]; [`Kind::Broken`] where the first segment that stays does not begin with its record.

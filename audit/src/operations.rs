@@ -15,9 +15,9 @@ use crate::snapshot::Snapshot;
 /// An operation, or a record that belongs to none: one line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// Its id; none for a single record.
+    /// The id; none for a single record.
     pub id: Option<String>,
-    /// The line of its first record.
+    /// The line of the first record.
     pub first: Vec<u8>,
     /// The line of its last record.
     pub last: Vec<u8>,
@@ -30,9 +30,10 @@ const FEW: usize = 4096;
 
 type Each<'a> = &'a mut dyn FnMut(&Operation) -> ControlFlow<()>;
 
-/// Gives the wanted records, grouped by operation, in the order in which the operations began. With `newest`, only that
-/// many, and where nothing has to be searched for, read from the end: how long the journal is does not matter. Without
-/// it, and where they are many, the journal is read again, and only the operations' ends are kept meanwhile.
+/// Gives the wanted records, grouped by operation, in the order in which the operations began. With
+/// `newest`, only that many, and where nothing has to be searched for, read from the end: how long the
+/// journal is does not matter. Without it, and where they are many, the journal is read again, and only the
+/// operations' ends are kept meanwhile.
 ///
 /// # Errors
 /// As [`select`](crate::select).
@@ -94,7 +95,8 @@ impl Operation {
     }
 }
 
-/// The last record of each operation, and how many it has: what its line of a log needs before it can be given.
+/// The last record of each operation, and how many it has: what its line of a
+/// log needs before it can be given.
 #[derive(Default)]
 struct Ends(HashMap<Vec<u8>, (Vec<u8>, u64)>);
 
@@ -108,7 +110,8 @@ impl Ends {
         ControlFlow::Continue(())
     }
 
-    /// The operation that begins with this record, or the record alone; none for an operation's further records.
+    /// The operation that begins with this record, or the record alone; none for
+    /// an operation's further records.
     fn group(&mut self, line: &[u8]) -> Option<Operation> {
         let Some(id) = operation_of(line) else { return Some(Operation::begins(None, line)) };
         let (last, records) = self.0.remove(id)?;

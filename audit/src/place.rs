@@ -1,4 +1,5 @@
-//! The way to a folder: opened step by step without following links, and whether others could put another in its place.
+//! The way to a folder: opened step by step without following links, and whether others
+//! could put another in its place.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -75,8 +76,8 @@ impl Doubt {
     }
 }
 
-/// Whether others than root and this user could replace `folder`, or what stands in it: it and each folder between `base`
-/// and it is looked at. `None` where none could. What is not there yet cannot be replaced.
+/// Whether others than root and this user could replace `folder`, or what stands in it: it and each folder
+/// between `base` and it is looked at. `None` where none could. What is not there yet cannot be replaced.
 ///
 /// # Errors
 /// [`Kind::Io`], [`Kind::Permission`].
@@ -116,8 +117,8 @@ pub fn doubt(base: &Path, folder: &Path) -> Result<Option<Doubt>> {
     Ok(None)
 }
 
-/// Opens a folder without following a link on any part of the way. With `make`, what is missing is created (0700), and is
-/// on disk: each parent is synced.
+/// Opens a folder without following a link on any part of the way. With `make`, what is missing is created
+/// (0700), and is on disk: each parent is synced.
 pub(crate) fn reach(folder: &Path, make: bool) -> Result<File> {
     let start = if folder.is_absolute() { "/" } else { "." };
     let names = names(folder);

@@ -1,5 +1,5 @@
-//! Finding records: a needle in the raw bytes first, a parse on hits only. No index: a million records take a tenth of a
-//! second, and an index is one more thing that can be corrupt.
+//! Finding records: a needle in the raw bytes first, a parse on hits only. No index: a million records take a
+//! tenth of a second, and an index is one more thing that can be corrupt.
 #![forbid(unsafe_code)]
 
 use std::ops::ControlFlow;
@@ -18,14 +18,15 @@ use crate::store::Segment;
 pub struct Query {
     /// A member (any, where no key is given) is this string, or a list that has it.
     pub values: Vec<(Option<String>, String)>,
-    /// One of these is fulfilled, each a list of the same kind; none given asks for nothing. The journal is read once,
-    /// however many there are.
+    /// One of these is fulfilled, each a list of the same kind; none given asks for nothing. The journal is
+    /// read once, however many there are.
     pub any: Vec<Vec<(Option<String>, String)>>,
     /// Not before this time: RFC 3339 in UTC, or a beginning of it.
     pub since: Option<String>,
     /// Before this time.
     pub until: Option<String>,
-    /// Also the records right behind a hit that belong to the same operation: its end names the operation only.
+    /// Also the records right behind a hit that belong to the same operation:
+    /// its end names the operation only.
     pub with_operation: bool,
 }
 
@@ -63,7 +64,7 @@ pub(crate) struct Reading<'a> {
     query: &'a Query,
     /// The rarest looking value, as it stands in a line.
     needle: Option<Vec<u8>>,
-    /// Those of [`Query::any`] as they stand in a line.
+    /// The alternatives of [`Query::any`] as they stand in a line.
     any: Vec<Alternative>,
     /// Operations that had a hit lately: their further records are hits too.
     lately: Vec<Lately>,
@@ -109,8 +110,8 @@ impl Alternative {
     }
 }
 
-/// What follows `"kind":` in a line of the format, where it stands at its place: behind number, time, boot and
-/// operation.
+/// What follows `"kind":` in a line of the format, where it stands at its place: behind
+/// number, time, boot and operation.
 fn kind_of(line: &[u8]) -> Option<&[u8]> {
     /// Behind `prev`, where the number begins.
     const NUMBER: usize = 87;
@@ -278,13 +279,15 @@ pub(crate) fn operation_of(line: &[u8]) -> Option<&[u8]> {
     member(line, b",\"op\":\"")
 }
 
-/// The string that follows `opening`. Within a string the quotes would be escaped, so that this finds the member alone.
+/// The string that follows `opening`. Within a string the quotes would be escaped, so
+/// that this finds the member alone.
 pub(crate) fn member<'a>(line: &'a [u8], opening: &[u8]) -> Option<&'a [u8]> {
     let rest = line.get(memmem::find(line, opening)? + opening.len()..)?;
     rest.get(..memchr::memchr(b'"', rest)?)
 }
 
-/// Gives each line, the newest first, without its line feed, until `each` has enough: for what is sought near the end.
+/// Gives each line, the newest first, without its line feed, until `each` has enough:
+/// for what is sought near the end.
 ///
 /// # Errors
 /// As [`select`].
@@ -340,7 +343,8 @@ pub(crate) fn backwards(
     }
 }
 
-/// Gives all bytes of all segments as they are, in the journal's order: lines of JSON that verify by themselves.
+/// Gives all bytes of all segments as they are, in the journal's order: lines of
+/// JSON that verify by themselves.
 ///
 /// # Errors
 /// As [`select`], and what `sink` returns.

@@ -28,9 +28,9 @@ const MAX_NAME: usize = 64;
 
 /// A record that is not in the chain yet.
 ///
-/// Building one cannot fail, because a record must never be refused in the middle of an operation: strings over 512
-/// bytes are cut (their length and SHA-256 stay), bytes outside printable ASCII are escaped, a key that is not
-/// `[a-z][a-z0-9_]*`, is taken by the journal or comes twice is changed until it is fine.
+/// Building one cannot fail, because a record must never be refused in the middle of an operation: strings
+/// over 512 bytes are cut (their length and SHA-256 stay), bytes outside printable ASCII are escaped, a key
+/// that is not `[a-z][a-z0-9_]*`, is taken by the journal or comes twice is changed until it is fine.
 #[derive(Debug, Clone)]
 pub struct Draft {
     kind: String,
@@ -175,9 +175,9 @@ impl Value {
 pub(crate) struct Place<'a> {
     /// The hash of the record before.
     pub(crate) prev: &'a HexHash,
-    /// Its number.
+    /// The record's number.
     pub(crate) seq: u64,
-    /// Its time, from [`clock::text`].
+    /// When it is written, from [`clock::text`].
     pub(crate) time: &'a str,
     /// The boot it was written in.
     pub(crate) boot: &'a str,
@@ -247,8 +247,8 @@ fn push_list(line: &mut Vec<u8>, items: &[Vec<u8>], limit: usize) {
     line.push(b']');
 }
 
-/// `bytes` escaped, and cut where that is longer than `limit`: the beginning, then `\[N bytes, sha256 HEX]` over all of
-/// it. No escaped text can hold `\[`, so a cut cannot be feigned.
+/// `bytes` escaped, and cut where that is longer than `limit`: the beginning, then `\[N bytes, sha256 HEX]`
+/// over all of it. No escaped text can hold `\[`, so a cut cannot be feigned.
 fn shown(bytes: &[u8], limit: usize) -> String {
     // The escaped text is at least as long as the bytes: the end of a huge value is never looked at.
     let text = escape(bytes.get(..=limit).unwrap_or(bytes));
@@ -299,7 +299,7 @@ fn name(bytes: &[u8]) -> String {
 pub(crate) struct Parts<'a> {
     /// The hash of the record before, as it stands there.
     pub(crate) prev: &'a HexHash,
-    /// Its number.
+    /// The record's number.
     pub(crate) seq: u64,
     /// Everything before `,"hash":"`; its hash covers this and a closing brace.
     pub(crate) body: &'a [u8],
@@ -318,7 +318,7 @@ impl<'a> Parts<'a> {
         hasher.finish() == *self.hash
     }
 
-    /// Its time, where it stands at its place.
+    /// When it was written, where that stands at its place.
     pub(crate) fn time(&self) -> &'a [u8] {
         self.members
             .strip_prefix(b",\"time\":\"")
@@ -342,8 +342,9 @@ impl<'a> Parts<'a> {
     }
 
     /// Whether it is flat and no `torn` record.
-    // Asked for every record. In what is written here time, boot and operation have fixed lengths, and the kind stands at
-    // one of two places: one look tells, where no quotation mark and no backslash before them ends a string earlier.
+    // Asked for every record. In what is written here time, boot and operation have fixed lengths, and
+    // the kind stands at one of two places: one look tells, where no quotation mark and no backslash
+    // before them ends a string earlier.
     #[inline(always)]
     pub(crate) fn is_common(&self) -> bool {
         match self.behind_opening() {
@@ -356,7 +357,8 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// What follows time, boot and perhaps an operation, where they have the lengths that they have in what is written here.
+    /// What follows time, boot and perhaps an operation, where they have the lengths that
+    /// they have in what is written here.
     #[inline(always)]
     fn behind_opening(&self) -> Option<&'a [u8]> {
         let (opening, rest) = self.members.split_first_chunk::<KIND_AT>()?;
@@ -462,8 +464,9 @@ fn long_number(text: &[u8]) -> Option<(u64, &[u8])> {
     (canonical && value < MAX_INTEGER.unsigned_abs()).then_some((value, rest))
 }
 
-/// Whether all bytes are in 0x20..=0x7e: the least and the greatest byte tell. Without an early end and in blocks of a
-/// fixed length, so that the compiler makes vectors of it; the last block overlaps the one before.
+/// Whether all bytes are in 0x20..=0x7e: the least and the greatest byte tell. Without an early
+/// end and in blocks of a fixed length, so that the compiler makes vectors of it; the last
+/// block overlaps the one before.
 #[inline(always)]
 fn printable(bytes: &[u8]) -> bool {
     const BLOCK: usize = 32;
@@ -528,8 +531,9 @@ pub struct Record {
 }
 
 impl Record {
-    /// Parses one line, with or without its line feed; `None` where it is no JSON object. A writer of this format never
-    /// uses `\\u001b` and the like; in a forged line they are shown escaped, so that they cannot act on a terminal.
+    /// Parses one line, with or without its line feed; `None` where it is no JSON object. A writer of
+    /// this format never uses `\\u001b` and the like; in a forged line they are shown escaped, so that
+    /// they cannot act on a terminal.
     pub fn parse(line: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(line).ok()?;
         let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
@@ -579,7 +583,7 @@ impl Record {
         self.text("kind").unwrap_or("")
     }
 
-    /// Its number in the journal.
+    /// The number in the journal.
     pub fn seq(&self) -> u64 {
         self.members.get("seq").and_then(serde_json::Value::as_u64).unwrap_or(0)
     }
@@ -623,8 +627,9 @@ mod tests {
                 .list("who", ["a", "b"]),
         );
         let want = format!(
-            "{{\"v\":1,\"prev\":\"{}\",\"seq\":7,\"time\":\"2026-11-22T13:47:51.123456Z\",\"boot\":\"1c0ffee0\",\"op\":\"9616d76e\",\
-             \"kind\":\"step\",\"step\":\"unbind\",\"n\":-3,\"ok\":true,\"who\":[\"a\",\"b\"],\"hash\":\"",
+            "{{\"v\":1,\"prev\":\"{}\",\"seq\":7,\"time\":\"2026-11-22T13:47:51.123456Z\",\
+             \"boot\":\"1c0ffee0\",\"op\":\"9616d76e\",\"kind\":\"step\",\
+             \"step\":\"unbind\",\"n\":-3,\"ok\":true,\"who\":[\"a\",\"b\"],\"hash\":\"",
             "0".repeat(64)
         );
         assert!(line.starts_with(&want), "{line}");

@@ -1,5 +1,6 @@
-//! A journal that stood where others could have moved it away comes to a place of its own: what is copied is verified there,
-//! where nobody changes it any more, and a record says where it came from and what spoke against it.
+//! A journal that stood where others could have moved it away comes to a place of its own: what is
+//! copied is verified there, where nobody changes it any more, and a record says where it came
+//! from and what spoke against it.
 #![forbid(unsafe_code)]
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -28,14 +29,16 @@ pub enum Relocation {
     Done {
         /// The end of the journal, the record of the move.
         head: Head,
-        /// What speaks against the journal as it was found: it could have been written by others, or does not verify.
+        /// What speaks against the journal as it was found: it could have been written
+        /// by others, or does not verify.
         doubts: Vec<String>,
     },
 }
 
-/// Copies the journal in `from` to `to`, which is where only its owner can write. `from` is opened without following
-/// links. The last record of the copy, of kind `moved`, says where it came from, and `why` it may not be what was
-/// written; a journal that does not verify goes on behind a `gap`. What was there before is kept, read-only.
+/// Copies the journal in `from` to `to`, which is where only its owner can write. `from` is opened
+/// without following links. The last record of the copy, of kind `moved`, says where it came from, and
+/// `why` it may not be what was written; a journal that does not verify goes on behind a `gap`. What was
+/// there before is kept, read-only.
 ///
 /// # Errors
 /// As [`Journal::open`]: nothing stands at the new place then.

@@ -1,4 +1,5 @@
-//! What verifying found, in words and as JSON. It never says a bare "ok": it says what the journal was compared with.
+//! What verifying found, in words and as JSON. It never says a bare "ok": it says what
+//! the journal was compared with.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -164,7 +165,8 @@ pub struct Report {
     pub comparisons: Vec<Comparison>,
     /// Whether `HEAD` is missing or says nothing.
     pub mark_missing: bool,
-    /// Lines of `checkpoints` that are none. Of a file of more than 4 MiB only the end is read; all before it counts as one.
+    /// Lines of `checkpoints` that are none. Of a file of more than 4 MiB only the end is
+    /// read; all before it counts as one.
     pub checkpoint_lines_unreadable: u64,
 }
 
@@ -199,6 +201,9 @@ impl Report {
     /// The `verify` document, without its `schema`.
     pub fn to_json(&self) -> Value {
         let place = |place: &Place| json!({"segment": segment_name(place.segment), "offset": place.offset});
+        let torn = |(at, bytes): &(Place, u64)| json!({"place": place(at), "bytes": bytes});
+        let healed =
+            |(at, bytes, seq): &(Place, u64, u64)| json!({"place": place(at), "bytes": bytes, "seq": seq});
         json!({
             "verdict": match self.verdict() {
                 Verdict::Sound => "ok",
@@ -219,8 +224,8 @@ impl Report {
                 "what": finding.what,
             })).collect::<Vec<_>>(),
             "gave_up": self.gave_up,
-            "torn_tail": self.torn_tail.as_ref().map(|(at, bytes)| json!({"place": place(at), "bytes": bytes})),
-            "healed": self.healed.iter().map(|(at, bytes, seq)| json!({"place": place(at), "bytes": bytes, "seq": seq})).collect::<Vec<_>>(),
+            "torn_tail": self.torn_tail.as_ref().map(torn),
+            "healed": self.healed.iter().map(healed).collect::<Vec<_>>(),
             "healed_left_out": self.healed_left_out,
             "gaps": self.gaps,
             "pruned": self.pruned.map(|(first, seq)| json!({"first_left": first, "said_by": seq})),
@@ -269,8 +274,27 @@ impl fmt::Display for Report {
             self.write_comparison(f, comparison)?;
         }
         self.write_remembered(f)?;
+        self.write_torn(f)?;
+        self.write_accepted(f)?;
+        self.write_unreadable(f)?;
+        // One from before the first record that is left is compared with nothing.
+        let is_given = |one: &Comparison| one.witness == Witness::Given && one.outcome != Outcome::Before;
+        if !self.comparisons.iter().any(is_given) {
+            writeln!(f, "  compared with no checkpoint from elsewhere: a journal that was rewritten,")?;
+            writeln!(f, "  or cut at the end of a record, cannot be told from this one")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn write_torn(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((place, bytes)) = &self.torn_tail {
-            writeln!(f, "  {bytes} bytes behind the last record are what a crash left; the next record accounts for them")?;
+            writeln!(
+                f,
+                "  {bytes} bytes behind the last record are what a crash left; \
+                 the next record accounts for them"
+            )?;
             writeln!(f, "    at {place}")?;
         }
         let healed = self.healed.len() as u64 + self.healed_left_out;
@@ -284,12 +308,20 @@ impl fmt::Display for Report {
                 writeln!(f, "    {bytes} bytes at {place}, by record {seq}")?;
             }
         }
+        Ok(())
+    }
+
+    fn write_accepted(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for seq in &self.gaps {
             writeln!(f, "  record {seq} is a repair: a break before it was accepted")?;
         }
         if let Some((first, seq)) = self.pruned {
             writeln!(f, "  records before {first} were pruned, says record {seq}; not verified")?;
         }
+        Ok(())
+    }
+
+    fn write_unreadable(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.checkpoint_lines_unreadable > 0 {
             writeln!(
                 f,
@@ -303,17 +335,9 @@ impl fmt::Display for Report {
                 "  the file HEAD is missing or damaged: a cut at the end would not be noticed by it"
             )?;
         }
-        // One from before the first record that is left is compared with nothing.
-        let is_given = |one: &Comparison| one.witness == Witness::Given && one.outcome != Outcome::Before;
-        if !self.comparisons.iter().any(is_given) {
-            writeln!(f, "  compared with no checkpoint from elsewhere: a journal that was rewritten,")?;
-            writeln!(f, "  or cut at the end of a record, cannot be told from this one")?;
-        }
         Ok(())
     }
-}
 
-impl Report {
     fn write_comparison(&self, f: &mut fmt::Formatter<'_>, comparison: &Comparison) -> fmt::Result {
         let seq = comparison.checkpoint.seq;
         let who = match comparison.witness {

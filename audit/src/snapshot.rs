@@ -11,7 +11,8 @@ use crate::head::Mark;
 use crate::record::{split, Record, MAX_LINE};
 use crate::store::{Folder, For, Kept, Segment, LOCK_WAIT};
 
-/// The segments and their sizes when nobody was writing. Reading them needs no lock: bytes are only ever added.
+/// The segments and their sizes when nobody was writing. Reading them needs no
+/// lock: bytes are only ever added.
 pub(crate) struct Snapshot {
     pub(crate) folder: Folder,
     /// First number and size of each segment, rising.
@@ -27,7 +28,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct Span {
     /// The number in its name.
     pub(crate) first: u64,
-    /// Its size in bytes.
+    /// The segment's size in bytes.
     pub(crate) size: u64,
 }
 
@@ -103,7 +104,8 @@ impl Opening {
     }
 }
 
-/// The first records of a segment that are whole, at most two: a torn one may stand before the one that opens it.
+/// The first records of a segment that are whole, at most two: a torn one may
+/// stand before the one that opens it.
 pub(crate) fn opening(segment: &Segment, size: u64) -> Result<Vec<Opening>> {
     let mut lines = Lines::new(segment, 0, size.min(4 * MAX_LINE as u64));
     let mut found = Vec::new();

@@ -1,5 +1,5 @@
-//! The files of a journal: the only place that opens, writes or removes any. Each function says what is on disk when it
-//! returns.
+//! The files of a journal: the only place that opens, writes or removes any. Each function says
+//! what is on disk when it returns.
 #![forbid(unsafe_code)]
 
 use std::fs::File;
@@ -39,7 +39,7 @@ pub(crate) struct Folder {
 
 /// What was read of the file `checkpoints`.
 pub(crate) struct Kept {
-    /// Its lines, the oldest first.
+    /// The lines, the oldest first.
     pub(crate) text: Vec<u8>,
     /// Whether there are more before them: they were not read.
     pub(crate) more: bool,
@@ -58,7 +58,8 @@ pub(crate) struct Lock {
 }
 
 impl Drop for Lock {
-    /// A [`Flock`] that cannot be unlocked panics when it is dropped, and an operation half done would die of it.
+    /// A [`Flock`] that cannot be unlocked panics when it is dropped, and an
+    /// operation half done would die of it.
     fn drop(&mut self) {
         let mut held = self.held.take();
         for _ in 0..UNLOCKS {
@@ -92,8 +93,8 @@ impl Folder {
         }
     }
 
-    /// Opens the folder without following links, creating it (0700) and the folders above it where they are missing. What
-    /// was created is on disk: each parent is synced.
+    /// Opens the folder without following links, creating it (0700) and the folders above it where they are
+    /// missing. What was created is on disk: each parent is synced.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         Self::reached(path, true)
     }
@@ -133,8 +134,8 @@ impl Folder {
         Ok(Some((file, doubt)))
     }
 
-    /// Takes the right to write from it and from those of its files that are this user's alone. What cannot be changed
-    /// stays.
+    /// Takes the right to write from it and from those of its files that are this user's
+    /// alone. What cannot be changed stays.
     pub(crate) fn close_for_writing(&self, names: &[String]) {
         for name in names {
             if let Ok(Some((file, None))) = self.read_file(name) {
@@ -160,8 +161,8 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Takes the lock, waiting up to `wait` for another process. On a file description of its own, so that two threads
-    /// exclude each other too.
+    /// Takes the lock, waiting up to `wait` for another process. On a file description of its own, so that
+    /// two threads exclude each other too.
     pub(crate) fn lock(&self, purpose: For, wait: Duration) -> Result<Lock> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = openat(&self.file, ".", flags, Mode::empty())
@@ -269,7 +270,8 @@ impl Folder {
         }
     }
 
-    /// Creates an empty segment. Neither it nor its name is on disk before [`Segment::sync`] and [`Folder::sync`].
+    /// Creates an empty segment. Neither it nor its name is on disk before
+    /// [`Segment::sync`] and [`Folder::sync`].
     pub(crate) fn create_segment(&self, first: u64) -> Result<Segment> {
         let path = self.at(&segment_name(first));
         let flags = OFlag::O_RDWR
@@ -283,7 +285,8 @@ impl Folder {
         Ok(Segment { first, path, file: File::from(fd) })
     }
 
-    /// Refuses where [`Folder::remove_segment`] would: an append-only file opens for appending alone. Nothing is written.
+    /// Refuses where [`Folder::remove_segment`] would: an append-only file opens for
+    /// appending alone. Nothing is written.
     pub(crate) fn check_removable(&self, first: u64) -> Result<()> {
         let name = segment_name(first);
         let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
@@ -341,7 +344,8 @@ impl Folder {
         Ok(MarkFile { path, file })
     }
 
-    /// The lines of `checkpoints`; none where there is no such file. In a copy from elsewhere it may have any size.
+    /// The lines of `checkpoints`; none where there is no such file. In a copy from
+    /// elsewhere it may have any size.
     pub(crate) fn read_checkpoints(&self) -> Result<Kept> {
         let path = self.at(CHECKPOINTS_FILE);
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
@@ -445,7 +449,7 @@ impl Source for Segment {
 }
 
 impl Segment {
-    /// Its size in bytes.
+    /// The size in bytes.
     pub(crate) fn size(&self) -> Result<u64> {
         self.file
             .metadata()
@@ -478,8 +482,8 @@ impl Segment {
         }
     }
 
-    /// Puts everything appended on disk. A failure is final: the kernel may already have dropped what it could not
-    /// write, and a second sync would then report success.
+    /// Puts everything appended on disk. A failure is final: the kernel may already have dropped what it
+    /// could not write, and a second sync would then report success.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|error| self.fail("cannot sync the journal", &error).of_kind(Kind::Io))
     }
@@ -494,8 +498,8 @@ impl Segment {
         }
     }
 
-    /// Makes the kernel read from disk again what it has not written there: after a failed sync its pages say what was
-    /// meant, not what is.
+    /// Makes the kernel read from disk again what it has not written there: after a failed sync its pages
+    /// say what was meant, not what is.
     pub(crate) fn forget_cached(&self) {
         // Advice only: where it is not followed, the pages are right or the next sync says so.
         let _ = posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);

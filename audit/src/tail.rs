@@ -1,7 +1,8 @@
-//! Where the next record goes: from `HEAD` in constant time, or by following the chain where `HEAD` says nothing.
+//! Where the next record goes: from `HEAD` in constant time, or by following the
+//! chain where `HEAD` says nothing.
 #![forbid(unsafe_code)]
 
-use crate::chain::{follow, Next, Source, Step, Tail};
+use crate::chain::{follow, Due, Next, Source, Step, Tail};
 use crate::error::{Error, Kind, Result};
 use crate::head::{segment_name, Mark};
 use crate::record::{split, whole, Parts, Record, MAX_LINE};
@@ -154,7 +155,7 @@ fn accepted(folder: &Folder, mark: &Mark) -> Result<Option<Found>> {
     let Some(segment) = folder.write_segment(next.seq)? else { return Ok(None) };
     let mut gap = false;
     let size = segment.size()?;
-    follow(&segment, 0, size, size, next, &mut |step| {
+    follow(&segment, Due::first(next), size, size, &mut |step| {
         if let Step::Record(parts, line) = step {
             gap |= parts.seq < next.seq + 2 && kind_of(line) == "gap";
         }
@@ -180,7 +181,8 @@ fn from_segments(folder: &Folder) -> Result<Place> {
     let base = match first_record(&segment)? {
         Some(next) if next.seq == last => Some(next),
         _ if last == 0 => Some(Next::FIRST),
-        // A crash while the segment was begun: what its first record must say stands at the end of the one before.
+        // A crash while the segment was begun: what its first record must say
+        // stands at the end of the one before.
         _ => end_of(folder, earlier)?.filter(|next| next.seq == last),
     };
     let Some(next) = base else {
@@ -203,7 +205,7 @@ fn end_of(folder: &Folder, segments: &[u64]) -> Result<Option<Next>> {
     let segment = folder.read_segment(last)?;
     let Some(next) = first_record(&segment)? else { return Ok(None) };
     let size = segment.size()?;
-    let tail = follow(&segment, 0, size, size, next, &mut |_| {})
+    let tail = follow(&segment, Due::first(next), size, size, &mut |_| {})
         .map_err(|error| segment.fail("cannot read the journal", &error))?;
     Ok((tail.junk.is_none() && !tail.lacks_feed).then_some(tail.next))
 }
@@ -221,14 +223,14 @@ fn forward(folder: &Folder, mut segment: Segment, mut start: Start) -> Result<Fo
         let size = segment.size()?;
         let (mut opened, mut time) = (start.opened, start.time);
         if size > start.from {
-            // Nobody has said that this is on disk: whoever wrote it may have been killed before, or told that it is not.
-            // Then the kernel's pages say what was meant. All of them are dropped, because it keeps those that are asked
-            // for in part.
+            // Nobody has said that this is on disk: whoever wrote it may have been killed before, or told
+            // that it is not. Then the kernel's pages say what was meant. All of them are dropped, because it
+            // keeps those that are asked for in part.
             segment.sync()?;
             folder.sync()?;
             segment.forget_cached();
         }
-        let tail = follow(&segment, start.from, size, u64::MAX, start.next, &mut |step| {
+        let tail = follow(&segment, Due { at: start.from, next: start.next }, size, u64::MAX, &mut |step| {
             if let Step::Record(parts, line) = step {
                 opened = opened || kind_of(line) != "torn";
                 time = parts.time().to_vec();

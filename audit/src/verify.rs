@@ -1,43 +1,29 @@
 //! Verifying: every record, on all processors, in constant memory.
 //!
-//! The segments are cut into pieces at line ends. Each piece is checked by itself ([`quick`]): form, hash, link, number.
-//! Then the pieces are joined in order. Wherever a piece does not verify or does not join, the one slow path walks over
-//! that stretch ([`Walk::slowly`]), and only it says what is wrong: the quick path never accepts what the slow one would
-//! not, and never words anything.
+//! Pieces of the journal are checked by themselves ([`crate::pieces`]), then joined in order. Wherever
+//! a piece does not verify or does not join, the one slow path walks over that stretch
+//! ([`Walk::slowly`]), and only it says what is wrong: the quick path never accepts what the slow one
+//! would not, and never words anything.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::Mutex;
 
-use memchr::memmem::Finder;
-
-use crate::chain::{follow, Junk, Lines, Next, Source, Step, PIECE};
+use crate::chain::{follow, Due, Junk, Lines, Next, Step};
 use crate::checkpoint::{remembered, Checkpoint};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::form::Says;
 use crate::hash::{self, HexHash};
 use crate::head::{segment_name, Head};
-use crate::lanes::Lanes;
-use crate::record::{shape, split, Parts, MAX_LINE};
+use crate::pieces::{cut, Checked, Checker, Piece, Pruned};
+use crate::record::split;
 use crate::report::{Comparison, Finding, Outcome, Place, Report, Witness, Wrong};
 use crate::snapshot::{Opening, Snapshot, Span};
 use crate::store::Segment;
 use crate::tail::{record_ending_at, WINDOW};
 
-/// A piece is at most this long, where [`MOST_SHARES`] of them are enough: short enough to share the work evenly and to walk
-/// again slowly, in bytes.
-const MAX_SHARE: u128 = 2 * 1024 * 1024;
-/// Of more bytes than this many pieces hold, 16 GiB, the pieces are longer instead of more: what is kept of each stays
-/// bounded, whatever size a sparse file claims.
-const MOST_SHARES: u128 = 8192;
-/// Towards the end pieces get shorter, down to this, so that no thread waits long for the last one, in bytes.
-const MIN_SHARE: u128 = 256 * 1024;
-/// What the kernel keeps of a file in one piece.
-const PAGE: usize = 4096;
 /// So many of the latest prunes may have been interrupted, each in the middle of the one before.
 const MAX_INTERRUPTED: usize = 8;
 /// With this many findings verifying ends.
@@ -54,11 +40,12 @@ pub struct Against {
     pub threads: Option<NonZeroUsize>,
 }
 
-/// Verifies the journal in `path`. `progress` is told the bytes done and the bytes there are, from any thread.
+/// Verifies the journal in `path`. `progress` is told the bytes done and the
+/// bytes there are, from any thread.
 ///
 /// # Errors
-/// [`Kind::Absent`](crate::Kind::Absent), `Io`, `Permission`, `Busy`. That the journal does not verify is no error
-/// but a [`Report`].
+/// [`Kind::Absent`](crate::Kind::Absent), `Io`, `Permission`, `Busy`. That the journal does not
+/// verify is no error but a [`Report`].
 pub fn verify(path: &Path, against: &Against, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Report> {
     let snapshot = Snapshot::take(path)?;
     let mut witnesses = Vec::new();
@@ -89,8 +76,9 @@ pub fn verify(path: &Path, against: &Against, progress: &(dyn Fn(u64, u64) + Syn
     };
     let wanted: Vec<u64> = walk.found.keys().copied().collect();
     let pruned_wanted = start.pruned;
-    let pieces = cut(&snapshot.segments, &start);
-    let checked = check_all(&snapshot, &pieces, &wanted, pruned_wanted, threads(against), progress)?;
+    let pieces = cut(&snapshot.segments, start.index, start.offset);
+    let checker = Checker::new(&snapshot, &wanted, pruned_wanted);
+    let checked = checker.check(&pieces, threads(against), progress)?;
     walk.join(&start, &pieces, checked)?;
     walk.compare(&witnesses, pruned_wanted)?;
     walk.compare_place_of_mark()?;
@@ -114,241 +102,78 @@ struct Start {
     pruned: bool,
 }
 
-/// A range of one segment. Its lines are those that begin in it.
-#[derive(Debug, Clone, Copy)]
-struct Piece {
-    index: usize,
+/// A segment that is walked over slowly.
+struct Slow {
+    segment: Segment,
     span: Span,
-    from: u64,
-    to: u64,
+    /// Whether no other follows it.
+    last: bool,
 }
 
-/// A piece that verifies by itself.
-#[derive(Debug)]
-struct Checked {
-    /// Where its first line begins.
-    from: u64,
-    /// Behind its last line.
-    to: u64,
-    /// What its first record needs before it.
-    first: Next,
-    /// What has to follow its last one.
-    next: Next,
-    records: u64,
-    found: Vec<(u64, HexHash)>,
-    pruned: Vec<Pruned>,
+/// What stands where a record is due.
+struct Alien {
+    /// How many lines before the first whole record.
+    lines: u64,
+    /// The first of them has the number and the link of the record that is due.
+    is_due: bool,
+    /// And its hash fits.
+    holds: bool,
+    /// The first whole record.
+    resumed: Option<Due>,
 }
 
-/// What a `pruned` record says.
-#[derive(Debug, Clone)]
-struct Pruned {
-    seq: u64,
-    last: u64,
-    hash: String,
-}
-
-impl Pruned {
-    fn read(parts: &Parts<'_>) -> Option<Self> {
-        let Says::Pruned(Some((last, hash))) = parts.says() else { return None };
-        Some(Self { seq: parts.seq, last, hash: String::from_utf8_lossy(hash).into_owned() })
-    }
-}
-
-fn cut(segments: &[Span], start: &Start) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    // Sparse files can claim more together than fits into 64 bits.
-    let mut left: u128 = segments.iter().skip(start.index).map(|span| u128::from(span.size)).sum();
-    let longest = (left / MOST_SHARES).max(MAX_SHARE);
-    for (index, span) in segments.iter().enumerate().skip(start.index) {
-        let mut from = if index == start.index { start.offset } else { 0 };
-        while from < span.size {
-            let share = (left / 32).clamp(MIN_SHARE, longest);
-            let to = from.saturating_add(u64::try_from(share).unwrap_or(u64::MAX)).min(span.size);
-            left = left.saturating_sub(u128::from(to - from));
-            pieces.push(Piece { index, span: *span, from, to });
-            from = to;
-        }
-    }
-    pieces
-}
-
-/// Checks every piece by itself, on `threads` threads that take the next piece whenever they are done with one.
-fn check_all(
-    snapshot: &Snapshot,
-    pieces: &[Piece],
-    wanted: &[u64],
-    pruned: bool,
-    threads: usize,
-    progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<Vec<Option<Checked>>> {
-    let total = pieces.iter().map(|piece| piece.to - piece.from).fold(0, u64::saturating_add);
-    let (taken, done) = (AtomicUsize::new(0), AtomicU64::new(0));
-    let results: Mutex<Vec<Option<Checked>>> = Mutex::new(pieces.iter().map(|_| None).collect());
-    let failed: Mutex<Option<Error>> = Mutex::new(None);
-    let work = || {
-        let mut buffer = vec![0; MAX_LINE + PAGE + PIECE];
-        let mut open: Option<Segment> = None;
-        loop {
-            let at = taken.fetch_add(1, Ordering::Relaxed);
-            let Some(piece) = pieces.get(at) else { break };
-            let checked = match open.take().filter(|segment| segment.first == piece.span.first) {
-                Some(segment) => Ok(segment),
-                None => snapshot.open(piece.span),
+impl Alien {
+    fn read(slow: &Slow, junk: &Junk, next: &Next) -> io::Result<Self> {
+        let mut lines = Lines::new(&slow.segment, junk.from, slow.span.size);
+        let mut alien = Self { lines: 0, is_due: false, holds: false, resumed: None };
+        while let Some(stretch) = lines.next()? {
+            if let Some(parts) = stretch.record() {
+                let next = Next { seq: parts.seq, prev: *parts.prev };
+                alien.resumed = Some(Due { at: stretch.from, next });
+                break;
             }
-            .and_then(|segment| {
-                let checked = quick(&segment, piece, wanted, pruned, &mut buffer)
-                    .map_err(|error| segment.fail("cannot read the journal", &error));
-                open = Some(segment);
-                checked
-            });
-            match checked {
-                Ok(checked) => {
-                    if let Some(slot) =
-                        results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_mut(at)
-                    {
-                        *slot = checked;
-                    }
-                    let size = piece.to - piece.from;
-                    progress(done.fetch_add(size, Ordering::Relaxed) + size, total);
-                }
-                Err(error) => {
-                    failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
-                    taken.store(pieces.len(), Ordering::Relaxed);
-                }
+            if alien.lines == 0 {
+                let due = split(stretch.bytes).filter(|parts| next.accepts(parts));
+                alien.is_due = due.is_some();
+                alien.holds = due.is_some_and(|parts| parts.holds());
             }
+            alien.lines += 1;
         }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(pieces.len()) {
-            scope.spawn(work);
-        }
-        work();
-    });
-    match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)),
+        Ok(alien)
     }
-}
 
-/// Checks the lines of one piece against each other; `None` where anything is not as it should be.
-fn quick(
-    segment: &Segment,
-    piece: &Piece,
-    wanted: &[u64],
-    pruned: bool,
-    buffer: &mut [u8],
-) -> io::Result<Option<Checked>> {
-    let finder = pruned.then(|| Finder::new(b"\"kind\":\"pruned\""));
-    let mut checked: Option<Checked> = None;
-    // Whole pages to whole pages: the kernel copies those the fastest. What is left of a line is put before them.
-    let pages =
-        MAX_LINE + buffer.get(MAX_LINE..).map_or(0, |pages| pages.as_ptr().align_offset(PAGE).min(PAGE));
-    // Earlier than the piece, to see whether a line begins at `from` itself.
-    let mut next = piece.from.saturating_sub(1) / PAGE as u64 * PAGE as u64;
-    let mut skip = piece.from > 0;
-    let mut kept = 0;
-    let mut complete = false;
-    loop {
-        let at = next - kept as u64;
-        let room = buffer.get_mut(pages..).unwrap_or_default();
-        // Of what follows the piece, no more than the end of the longest line that begins in it.
-        let needed = piece.span.size.min(piece.to + MAX_LINE as u64).saturating_sub(next);
-        let wish = room.len().min(PIECE).min(usize::try_from(needed).unwrap_or(usize::MAX));
-        let count = segment.read_at(room.get_mut(..wish).unwrap_or_default(), next)?;
-        next += count as u64;
-        let bytes = buffer.get(pages - kept..pages + count).unwrap_or_default();
-        let filled = bytes.len();
-        let mut start = 0;
-        let mut feeds = memchr::memchr_iter(b'\n', bytes);
-        // The lines that begin in this piece, one by one: kept in a list they would be written and read again.
-        let mut line = || -> Option<(u64, &[u8])> {
-            loop {
-                let feed = feeds.next()?;
-                let line = bytes.get(start..feed).unwrap_or_default();
-                let begins = at + start as u64;
-                if begins >= piece.to && !skip {
-                    complete = true;
-                    return None;
-                }
-                start = feed + 1;
-                if !std::mem::replace(&mut skip, false) && begins >= piece.from {
-                    return Some((begins, line));
-                }
+    /// What is wrong where record `seq` is due and `bytes` bytes are none.
+    fn words(&self, seq: u64, bytes: u64) -> (Wrong, String) {
+        let found = self.resumed.map(|due| due.next.seq);
+        match (self.lines, found) {
+            (0, Some(found)) if found > seq => (Wrong::Missing, missing(seq, found - 1)),
+            (0, Some(found)) if found < seq => (
+                Wrong::Order,
+                format!("record {found} stands where record {seq} is due: repeated, or out of its place"),
+            ),
+            (0, Some(_)) => (
+                Wrong::Link,
+                format!(
+                    "record {seq} does not name the hash of the record before it: \
+                     one of the two was rewritten"
+                ),
+            ),
+            (1, _) if self.holds => (
+                Wrong::Altered,
+                format!(
+                    "record {seq} is not a JSON object of the journal's form: \
+                     not what this program writes"
+                ),
+            ),
+            (1, found) if self.is_due || found == Some(seq + 1) => {
+                (Wrong::Altered, format!("record {seq} was altered: its hash does not fit what it says"))
             }
-        };
-        let mut lanes = Lanes::new();
-        while let Some((begins, line)) = line() {
-            let Some(parts) = shape(line) else { return Ok(None) };
-            // What it accounts for is no record: where it stands, the slow path has to look.
-            if !parts.is_common() {
-                return Ok(None);
+            (_, Some(found)) if found > seq => {
+                (Wrong::Altered, format!("{bytes} bytes are no record, where {} due", due(seq, found - 1)))
             }
-            lanes.take(line, &parts);
-            if !add(&mut checked, begins, line, &parts, wanted, finder.as_ref()) {
-                return Ok(None);
-            }
+            _ => (Wrong::Junk, format!("{bytes} bytes are no record, and no record accounts for them")),
         }
-        if !lanes.hold() {
-            return Ok(None);
-        }
-        if complete {
-            break;
-        }
-        if at + filled as u64 >= piece.span.size {
-            // Bytes behind the last line feed that begin in this piece: for the slow path.
-            if start < filled && !skip && at + (start as u64) < piece.to {
-                return Ok(None);
-            }
-            break;
-        }
-        if count == 0 || filled - start > MAX_LINE {
-            return Ok(None);
-        }
-        if at + start as u64 >= piece.to && !skip {
-            break;
-        }
-        kept = filled - start;
-        buffer.copy_within(pages + count - kept..pages + count, pages - kept);
     }
-    // A first line that is no record's end could hide a `prev` that is no hash.
-    Ok(checked.filter(|sum| hash::from_hex(&sum.first.prev).is_some()))
-}
-
-/// Adds a line to `checked` where it follows; whether its hash holds is looked at elsewhere.
-#[inline(always)]
-fn add(
-    checked: &mut Option<Checked>,
-    begins: u64,
-    line: &[u8],
-    parts: &Parts<'_>,
-    wanted: &[u64],
-    finder: Option<&Finder<'_>>,
-) -> bool {
-    let sum = checked.get_or_insert_with(|| {
-        let first = Next { seq: parts.seq, prev: *parts.prev };
-        Checked {
-            from: begins,
-            to: begins,
-            first,
-            next: first,
-            records: 0,
-            found: Vec::new(),
-            pruned: Vec::new(),
-        }
-    });
-    if !sum.next.accepts(parts) {
-        return false;
-    }
-    sum.next = Next::after(parts);
-    sum.to = begins + line.len() as u64 + 1;
-    sum.records += 1;
-    if wanted.binary_search(&parts.seq).is_ok() {
-        sum.found.push((parts.seq, *parts.hash));
-    }
-    if finder.is_some_and(|finder| finder.find(line).is_some()) {
-        sum.pruned.extend(Pruned::read(parts));
-    }
-    true
 }
 
 /// The joining of the pieces, and what it comes to.
@@ -413,37 +238,29 @@ impl<'a> Walk<'a> {
         let mut next = start.next;
         let mut pieces = pieces.iter().zip(checked).peekable();
         for (index, span) in self.snapshot.segments.iter().enumerate().skip(start.index) {
-            let mut at = if index == start.index { start.offset } else { 0 };
+            let at = if index == start.index { start.offset } else { 0 };
             if at == 0 {
                 next = Some(self.enter(index, *span, next)?);
             }
-            let mut expected = next.unwrap_or(Next::FIRST);
-            let mut open: Option<Segment> = None;
+            let mut due = Due { at, next: next.unwrap_or(Next::FIRST) };
+            let mut open: Option<Slow> = None;
             while let Some((piece, sum)) = pieces.next_if(|(piece, _)| piece.index == index) {
                 match sum {
                     _ if self.gave_up() => {}
-                    Some(sum) if sum.from == at && sum.first == expected => {
-                        at = sum.to;
-                        expected = sum.next;
-                        self.report.records += sum.records;
-                        self.pruned.extend(sum.pruned);
-                        for (seq, hash) in sum.found {
-                            self.found.insert(seq, Some(hash));
-                        }
-                    }
+                    Some(sum) if sum.from == due.at && sum.first == due.next => due = self.accept(sum),
                     // No line begins in it: a slow walk before it has gone beyond.
-                    _ if at >= piece.to => {}
+                    _ if due.at >= piece.to => {}
                     _ => {
-                        let segment = match open.take() {
-                            Some(segment) => segment,
-                            None => self.snapshot.open(*span)?,
+                        let slow = match open.take() {
+                            Some(slow) => slow,
+                            None => self.slow(index, *span)?,
                         };
-                        (at, expected) = self.slowly(&segment, index, *span, at, piece.to, expected)?;
-                        open = Some(segment);
+                        due = self.slowly(&slow, due, piece.to)?;
+                        open = Some(slow);
                     }
                 }
             }
-            next = Some(expected);
+            next = Some(due.next);
             self.report.segments += 1;
             self.report.bytes = self.report.bytes.saturating_add(span.size);
         }
@@ -453,6 +270,21 @@ impl<'a> Walk<'a> {
                 next.seq.checked_sub(1).zip(hash::from_hex(&next.prev)).map(|(seq, hash)| Head { seq, hash });
         }
         Ok(())
+    }
+
+    /// Takes over what a piece that verified and joined came to.
+    fn accept(&mut self, sum: Checked) -> Due {
+        self.report.records += sum.records;
+        self.pruned.extend(sum.pruned);
+        for (seq, hash) in sum.found {
+            self.found.insert(seq, Some(hash));
+        }
+        Due { at: sum.to, next: sum.next }
+    }
+
+    fn slow(&self, index: usize, span: Span) -> Result<Slow> {
+        let last = index + 1 == self.snapshot.segments.len();
+        Ok(Slow { segment: self.snapshot.open(span)?, span, last })
     }
 
     /// What is expected at the beginning of a segment, and whether what opens it says so too.
@@ -497,24 +329,18 @@ impl<'a> Walk<'a> {
         Ok(next)
     }
 
-    /// The one slow path: walks record by record to the first end of one at or behind `enough`, and words what it finds.
-    /// It begins again behind each finding, so that one change does not hide the next.
-    fn slowly(
-        &mut self,
-        segment: &Segment,
-        index: usize,
-        span: Span,
-        mut at: u64,
-        enough: u64,
-        mut next: Next,
-    ) -> Result<(u64, Next)> {
-        // The record that may stand without the region it accounts for: it has one, or a finding says that it has not.
+    /// The one slow path: walks record by record to the first end of one at or behind `enough`, and words
+    /// what it finds. It begins again behind each finding, so that one change does not hide the next.
+    fn slowly(&mut self, slow: &Slow, mut due: Due, enough: u64) -> Result<Due> {
+        let Slow { segment, span, last } = slow;
+        // The record that may stand without the region it accounts for: it has one, or
+        // a finding says that it has not.
         let mut excused = None;
         loop {
-            let mut place = at;
+            let mut place = due.at;
             let Self { report, found, pruned, .. } = self;
             let fail = |error: io::Error| segment.fail("cannot read the journal", &error);
-            let tail = follow(segment, at, span.size, enough, next, &mut |step| match step {
+            let tail = follow(segment, due, span.size, enough, &mut |step| match step {
                 Step::Record(parts, line) => {
                     if parts.is_torn() && excused != Some(parts.seq) {
                         let what =
@@ -536,82 +362,33 @@ impl<'a> Walk<'a> {
                 }
             })
             .map_err(fail)?;
-            let Some(junk) = &tail.junk else { return Ok((tail.end, tail.next)) };
-            let last = index + 1 == self.snapshot.segments.len();
+            let Some(junk) = &tail.junk else { return Ok(Due { at: tail.end, next: tail.next }) };
             let committed = junk.committed || self.known.is_some_and(|known| known >= tail.next.seq);
-            if last && !committed {
+            if *last && !committed {
                 self.report.torn_tail = Some((Place { segment: span.first, offset: junk.from }, junk.len));
-                return Ok((span.size, tail.next));
+                return Ok(Due { at: span.size, next: tail.next });
             }
-            match self.word(segment, span, junk, &tail.next)? {
-                Some((from, resumed)) => {
-                    (at, next) = (from, resumed);
-                    excused = Some(resumed.seq);
+            match self.word(slow, junk, &tail.next)? {
+                Some(resumed) => {
+                    due = resumed;
+                    excused = Some(resumed.next.seq);
                 }
-                None => return Ok((span.size, tail.next)),
+                None => return Ok(Due { at: span.size, next: tail.next }),
             }
-            if at >= enough || self.gave_up() {
-                return Ok((at, next));
+            if due.at >= enough || self.gave_up() {
+                return Ok(due);
             }
         }
     }
 
     /// Says what is wrong at `junk`, and where to begin again: at the first record that is whole.
-    fn word(
-        &mut self,
-        segment: &Segment,
-        span: Span,
-        junk: &Junk,
-        next: &Next,
-    ) -> Result<Option<(u64, Next)>> {
-        let mut lines = Lines::new(segment, junk.from, span.size);
-        let mut stretches = 0u64;
-        let mut altered = false;
-        let mut alien = false;
-        let resume = loop {
-            let Some(stretch) =
-                lines.next().map_err(|error| segment.fail("cannot read the journal", &error))?
-            else {
-                break None;
-            };
-            if let Some(parts) = stretch.record() {
-                break Some((stretch.from, Next { seq: parts.seq, prev: *parts.prev }));
-            }
-            if stretches == 0 {
-                let due = split(stretch.bytes).filter(|parts| next.accepts(parts));
-                altered = due.is_some();
-                alien = due.is_some_and(|parts| parts.holds());
-            }
-            stretches += 1;
-        };
-        let seq = next.seq;
-        let (wrong, what) = match resume {
-            Some((_, found)) if stretches == 0 && found.seq > seq => (Wrong::Missing, missing(seq, found.seq - 1)),
-            Some((_, found)) if stretches == 0 && found.seq < seq => {
-                (Wrong::Order, format!("record {} stands where record {seq} is due: repeated, or out of its place", found.seq))
-            }
-            Some(_) if stretches == 0 => {
-                (Wrong::Link, format!("record {seq} does not name the hash of the record before it: one of the two was rewritten"))
-            }
-            _ if stretches == 1 && alien => (
-                Wrong::Altered,
-                format!("record {seq} is not a JSON object of the journal's form: not what this program writes"),
-            ),
-            Some((_, found)) if stretches == 1 && (altered || found.seq == seq + 1) => {
-                (Wrong::Altered, format!("record {seq} was altered: its hash does not fit what it says"))
-            }
-            Some((from, found)) if found.seq > seq => (
-                Wrong::Altered,
-                format!("{} bytes are no record, where {} due", from - junk.from, due(seq, found.seq - 1)),
-            ),
-            Some((from, _)) => (Wrong::Junk, format!("{} bytes are no record, and no record accounts for them", from - junk.from)),
-            None if stretches == 1 && altered => {
-                (Wrong::Altered, format!("record {seq} was altered: its hash does not fit what it says"))
-            }
-            None => (Wrong::Junk, format!("{} bytes are no record, and no record accounts for them", span.size - junk.from)),
-        };
-        self.find(wrong, seq, Place { segment: span.first, offset: junk.from }, what);
-        Ok(resume)
+    fn word(&mut self, slow: &Slow, junk: &Junk, next: &Next) -> Result<Option<Due>> {
+        let alien = Alien::read(slow, junk, next)
+            .map_err(|error| slow.segment.fail("cannot read the journal", &error))?;
+        let end = alien.resumed.map_or(slow.span.size, |due| due.at);
+        let (wrong, what) = alien.words(next.seq, end - junk.from);
+        self.find(wrong, next.seq, Place { segment: slow.span.first, offset: junk.from }, what);
+        Ok(alien.resumed)
     }
 
     fn find(&mut self, wrong: Wrong, seq: u64, place: Place, what: String) {
@@ -645,8 +422,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// A `HEAD` whose hash is met, but that names another place, nobody wrote so: writers refuse to go on from it. Where
-    /// something else is wrong, that may have moved its record.
+    /// A `HEAD` whose hash is met, but that names another place, nobody wrote so: writers refuse to go on
+    /// from it. Where something else is wrong, that may have moved its record.
     fn compare_place_of_mark(&mut self) -> Result<()> {
         let Some(mark) = self.snapshot.mark.filter(|_| self.report.findings.is_empty()) else {
             return Ok(());
@@ -673,9 +450,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What says that everything before `first`, whose record names `prev`, was pruned. A prune that was interrupted has left
-    /// records that it names as pruned: those have to lead to its hash. Only the latest ones can have been: each is looked
-    /// for in a whole segment.
+    /// What says that everything before `first`, whose record names `prev`, was pruned. A prune that was
+    /// interrupted has left records that it names as pruned: those have to lead to its hash. Only the latest
+    /// ones can have been: each is looked for in a whole segment.
     fn witness_of_prune(&self, first: u64, prev: Option<HexHash>) -> Result<Option<&Pruned>> {
         let leads = |said: &&Pruned| {
             said.last + 1 == first && prev.is_some_and(|prev| said.hash == hash::as_str(&prev))
@@ -692,7 +469,8 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// Where the beginning is gone, a record has to say up to where it was pruned, and the rest has to fit on there.
+    /// Where the beginning is gone, a record has to say up to where it was pruned,
+    /// and the rest has to fit on there.
     fn compare_pruned(&mut self) -> Result<()> {
         let first = self.first;
         let prev = match self.snapshot.segments.first() {
@@ -732,52 +510,5 @@ fn due(from: u64, to: u64) -> String {
         format!("record {from} is")
     } else {
         format!("records {from} to {to} are")
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::indexing_slicing)]
-mod tests {
-    use super::*;
-
-    const GIB: u64 = 1 << 30;
-
-    /// The pieces of segments of these sizes; they follow each other without a gap.
-    fn cut_of(sizes: &[u64]) -> Vec<Piece> {
-        let segments: Vec<Span> =
-            sizes.iter().zip(0..).map(|(size, first)| Span { first, size: *size }).collect();
-        let start = Start { index: 0, offset: 0, next: None, pruned: false };
-        let pieces = cut(&segments, &start);
-        for (index, span) in segments.iter().enumerate() {
-            let mut at = 0;
-            for piece in pieces.iter().filter(|piece| piece.index == index) {
-                assert!(piece.from == at && piece.to > at, "{piece:?}, expected at {at}");
-                at = piece.to;
-            }
-            assert_eq!(at, span.size);
-        }
-        pieces
-    }
-
-    #[test]
-    fn a_journal_of_up_to_16_gib_is_cut_into_pieces_of_at_most_2_mib_shorter_towards_the_end() {
-        for sizes in [vec![], vec![0], vec![1, 0, 1], vec![GIB; 3], vec![16 * GIB - 1, 1]] {
-            let mut left: u64 = sizes.iter().sum();
-            for piece in cut_of(&sizes) {
-                let length = piece.to - piece.from;
-                let share = (left / 32).clamp(256 << 10, 2 << 20);
-                assert!(length == share || piece.to == piece.span.size && length < share, "{piece:?}");
-                left -= length;
-            }
-        }
-    }
-
-    #[test]
-    fn a_sparse_segment_that_claims_any_size_is_cut_into_some_thousands_of_pieces() {
-        const LARGEST: u64 = i64::MAX as u64;
-        for sizes in [vec![17 * GIB], vec![16_384 * GIB], vec![1, 16_384 * GIB, 1], vec![LARGEST; 3]] {
-            let count = cut_of(&sizes).len();
-            assert!(count < 10_000, "{sizes:?}: {count} pieces");
-        }
     }
 }

@@ -42,8 +42,8 @@ impl Drop for Scratch {
     }
 }
 
-/// Appends two records at each of these times, anew opened every third time and with a new segment now and then, and
-/// gives what the journal holds of numbers and times.
+/// Appends two records at each of these times, anew opened every third time and with a new segment now and
+/// then, and gives what the journal holds of numbers and times.
 fn written(scratch: &Scratch, seconds: &[i64]) -> (Head, Vec<(u64, String)>) {
     let _ = std::fs::remove_dir_all(&scratch.0);
     let open = || Journal::open_with(&scratch.0, "1c0ffee0", Duration::from_secs(10), 2_000).unwrap();
@@ -100,7 +100,8 @@ fn a_day_back_ten_years_on_1970_before_it_and_beyond_the_year_9999_keep_the_orde
 
 #[test]
 fn a_last_record_that_is_gone_is_noticed_whatever_the_clock_shows() {
-    // Those of one append, which a crash may take, share their time; two appends never do, also where it stands still.
+    // Those of one append, which a crash may take, share their time; two appends never
+    // do, also where it stands still.
     for second in [0, -5, NOW, 300_000_000_000] {
         let scratch = Scratch::new("still");
         let (_, told) = written(&scratch, &[second; 9]);
