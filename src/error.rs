@@ -61,12 +61,20 @@ pub struct Failure {
     pub message: String,
     /// What to do about it.
     pub hint: String,
+    /// Nothing was changed, and the person who asked is told so.
+    pub untouched: bool,
 }
 
 impl Failure {
     /// Builds a failure.
     pub fn new(exit: Exit, code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { exit, code, message: message.into(), hint: hint.into() }
+        Self { exit, code, message: message.into(), hint: hint.into(), untouched: false }
+    }
+
+    /// The failure of a command that changed nothing.
+    #[must_use]
+    pub fn untouched(self) -> Self {
+        Self { untouched: true, ..self }
     }
 
     /// Something that had to be read could not be.
@@ -103,7 +111,11 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        if self.untouched {
+            f.write_str("; nothing was changed")?;
+        }
+        Ok(())
     }
 }
 

@@ -63,9 +63,10 @@ fn moved(context: &Context) -> Result<Relocation, Failure> {
         Some(_) => Err(Failure::new(
             Exit::Undone,
             Code::Busy,
-            "a recorder writes the journal; nothing was changed",
+            "a recorder writes the journal",
             "stop it, then run `qubes-dom0-pci move-journal`",
-        )),
+        )
+        .untouched()),
         None => {
             let boot = journal_boot(&boot_id(&context.root).unwrap_or_default());
             let from = context.root.path(FORMER_JOURNAL);

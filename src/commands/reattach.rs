@@ -123,7 +123,8 @@ fn reboot_chosen(to_do: &[&Proposal]) -> Failure {
         [one] => one.case.reboot.words(),
         _ => "`show BDF` says for each device whether that returns it".to_owned(),
     };
-    Failure::new(Exit::Consent, Code::RebootChosen, "nothing was changed", format!("reboot; {words}"))
+    let hint = format!("reboot; {words}");
+    Failure::new(Exit::Consent, Code::RebootChosen, "the reboot was chosen", hint).untouched()
 }
 
 /// Ends with an error that carries what a script has to accept.

@@ -93,9 +93,10 @@ fn settled(
         return Err(Failure::new(
             Exit::Io,
             Code::OwnerUnknown,
-            format!("Xen does not say who owns {sbdf}; nothing was changed"),
+            format!("Xen does not say who owns {sbdf}"),
             "try again; if it stays, reboot",
-        ));
+        )
+        .untouched());
     };
     let plan = plan_recovery(sbdf, found.direction(), args.keep);
     let accepted = Accepted::default();

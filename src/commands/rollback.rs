@@ -115,9 +115,10 @@ impl Undo<'_> {
         let failure = Failure::new(
             Exit::Refused,
             Code::Refused,
-            "none of its functions can be given back now; nothing was changed",
+            "none of its functions can be given back now",
             hints.join("; "),
-        );
+        )
+        .untouched();
         self.fail(members, &Review::of(&[], &Accepted::default()), failure)
     }
 

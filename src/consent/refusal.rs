@@ -19,13 +19,14 @@ pub fn refused(cases: &[&Case], called: &Invocation) -> Result<(), Failure> {
         stop.map(|hazard| format!("{} ({})", hazard.sentence, hazard.evidence)).unwrap_or_default()
     };
     let code = ids.first().map_or(Code::Refused, |id| Code::Stop(id.word()));
-    let failure = |message: String, hint: String| Err(Failure::new(Exit::Refused, code, message, hint));
+    let failure =
+        |message: String, hint: String| Err(Failure::new(Exit::Refused, code, message, hint).untouched());
     if cases.len() == 1 {
-        let message = format!("refused ({}): {}; nothing was changed", HazardId::list(ids), why(first));
+        let message = format!("refused ({}): {}", HazardId::list(ids), why(first));
         return failure(message, hint(first, ids, called.command));
     }
     let all: Vec<String> = bad.iter().map(|case| format!("{}: {}", case.sbdf(), why(case))).collect();
-    let message = format!("refused ({}): {}; nothing was changed", HazardId::list(ids), all.join("; "));
+    let message = format!("refused ({}): {}", HazardId::list(ids), all.join("; "));
     let left: Vec<Sbdf> = good.iter().map(|case| case.sbdf()).collect();
     if left.is_empty() {
         return failure(message, hint(first, ids, called.command));
@@ -45,7 +46,7 @@ fn hint(case: &Case, ids: &[HazardId], command: &str) -> String {
     }
 }
 
-/// Whether a plan is the one that was reviewed; `again` says how it is reviewed anew.
+/// Whether a plan is the one that was reviewed; `again` says how it is reviewed again.
 ///
 /// # Errors
 /// It is not.
@@ -56,7 +57,8 @@ pub fn is_reviewed(given: Option<&str>, id: &str, again: &str) -> Result<(), Fai
             Code::PlanStale,
             format!("the reviewed plan {} no longer holds; it is {id} now", escape(given.as_bytes())),
             format!("review it again{again}; a reboot is recommended"),
-        )),
+        )
+        .untouched()),
         _ => Ok(()),
     }
 }
@@ -67,9 +69,10 @@ pub fn stale() -> Failure {
     Failure::new(
         Exit::Consent,
         Code::PlanStale,
-        "the device changed while the question was open; nothing was changed by this program",
+        "the device changed while the question was open",
         "review it again with `plan`; a reboot is recommended",
     )
+    .untouched()
 }
 
 /// What a script has not accepted, and the command that shows it.
@@ -79,7 +82,8 @@ pub fn not_accepted(review: &Review<'_>, accepted: &Accepted, called: &Invocatio
     Failure::new(
         Exit::Consent,
         Code::ConsentMissing,
-        format!("not accepted: {}; nothing was changed", review.acceptances().join(", ")),
+        format!("not accepted: {}", review.acceptances().join(", ")),
         format!("reboot (recommended), or review `{}` and --accept {accept}", called.line("plan")),
     )
+    .untouched()
 }

@@ -30,7 +30,7 @@ pub fn error(failure: &Failure) -> Value {
 /// An error.
 #[must_use]
 pub fn failure(failure: &Failure) -> Value {
-    json!({ "code": failure.code.word(), "message": failure.message, "hint": failure.hint })
+    json!({ "code": failure.code.word(), "message": failure.to_string(), "hint": failure.hint })
 }
 
 /// One device.

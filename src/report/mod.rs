@@ -120,7 +120,7 @@ pub fn show(text: &str) {
 
 /// Says why a command failed, where people look for it.
 pub fn complain(failure: &Failure) {
-    let mut text = format!("{} {}\n", console::style("error:").red().bold().for_stderr(), failure.message);
+    let mut text = format!("{} {}\n", console::style("error:").red().bold().for_stderr(), failure);
     if !failure.hint.is_empty() {
         text.push_str(&format!("hint: {}\n", failure.hint));
     }

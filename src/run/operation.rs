@@ -100,10 +100,7 @@ impl<'a> Operation<'a> {
         progress: &'a mut dyn FnMut(&StepReport),
     ) -> Result<Self, Failure> {
         let kernel_log = KernelLog::from_now(&sources.root)?;
-        let worker = Worker::start(&sources.root, order.timeout).map_err(|failure| Failure {
-            message: format!("{}; nothing was changed", failure.message),
-            ..failure
-        })?;
+        let worker = Worker::start(&sources.root, order.timeout).map_err(Failure::untouched)?;
         let root = sources.root.clone();
         Ok(Self {
             sources,

@@ -65,9 +65,16 @@ impl Ending {
     /// The end of what could not go on.
     #[must_use]
     pub fn of(failure: &Failure) -> Self {
-        let Failure { exit, code, message, hint } = failure.clone();
-        let state = "not read".to_owned();
-        Self { exit, code, message, hint, state, steps: Vec::new(), head: None, advice: Vec::new() }
+        Self {
+            exit: failure.exit,
+            code: failure.code,
+            message: failure.to_string(),
+            hint: failure.hint.clone(),
+            state: "not read".to_owned(),
+            steps: Vec::new(),
+            head: None,
+            advice: Vec::new(),
+        }
     }
 
     /// Why it is not the wanted one.

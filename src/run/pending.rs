@@ -135,9 +135,10 @@ pub(super) fn unclear(id: &str) -> Failure {
     Failure::new(
         Exit::Io,
         Code::Journal,
-        format!("the records of operation {id} do not say what it began with; nothing was changed"),
+        format!("the records of operation {id} do not say what it began with"),
         "reboot, then run `recover`; `audit show` and `audit verify` say more",
     )
+    .untouched()
 }
 
 impl Interrupted {

@@ -69,7 +69,8 @@ pub fn nothing_pending(journal: &Path) -> Result<(), Failure> {
     Err(Failure::new(
         Exit::Pending,
         Code::Pending,
-        format!("{} was interrupted and is not settled; nothing was changed", found.words()),
+        format!("{} was interrupted and is not settled", found.words()),
         "run `qubes-dom0-pci recover`",
-    ))
+    )
+    .untouched())
 }

@@ -140,17 +140,14 @@ fn refusal(file: &mut File) -> Failure {
         return Failure::new(
             Exit::Hung,
             Code::Hung,
-            "a kernel write of an operation that is gone has not returned yet; nothing was changed",
+            "a kernel write of an operation that is gone has not returned yet",
             "wait for it; if it stays, reboot: a write that hangs cannot be taken back",
-        );
+        )
+        .untouched();
     }
     let who = words.process.map_or_else(String::new, |pid| format!(" ({}, process {pid})", words.command));
-    Failure::new(
-        Exit::Undone,
-        Code::Busy,
-        format!("another operation is running{who}; nothing was changed"),
-        "wait for it",
-    )
+    Failure::new(Exit::Undone, Code::Busy, format!("another operation is running{who}"), "wait for it")
+        .untouched()
 }
 
 /// When a process started, in the kernel's ticks since boot: a number used again

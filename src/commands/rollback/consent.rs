@@ -38,9 +38,10 @@ impl Undo<'_> {
             Asked::Reboot => Err(Failure::new(
                 Exit::Consent,
                 Code::RebootChosen,
-                "nothing was changed",
+                "the reboot was chosen",
                 "reboot; `show BDF` says for each function whether that returns it",
-            )),
+            )
+            .untouched()),
             Asked::NoTerminal => Err(self.wanting(review)),
         }
     }
@@ -70,9 +71,10 @@ impl Undo<'_> {
         Failure::new(
             Exit::Consent,
             Code::ConsentMissing,
-            format!("{}; nothing was changed", wanting.join("; ")),
+            wanting.join("; "),
             format!("reboot (recommended), or review the act and add --plan {}{accept}", self.id),
         )
+        .untouched()
     }
 
     /// Holds what was shown against the machine and the journal once more.
