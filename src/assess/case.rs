@@ -1,10 +1,11 @@
 //! The one thing that travels through the stages: a function with all that is known of it, and what follows
 //! from that.
 
-use super::exposure::{had, Exposure, Had, Past};
 use super::hazards::{of_hold, of_return};
-use super::{advice, seen, siblings, state_of, Hazard, HazardId, Kind, Reboot, Severity, State, Verdict};
+use super::{advice, seen, state_of, Hazard, HazardId, Kind, Reboot, Severity, State, Verdict};
 use crate::names::{DriverName, Owner, Sbdf};
+use crate::observe::exposure::{had, Exposure, Had, Past};
+use crate::observe::neighbours::siblings;
 use crate::observe::{Dom0, Subject};
 use std::rc::Rc;
 

@@ -3,13 +3,9 @@
 
 #![forbid(unsafe_code)]
 
-mod act;
 mod assign_again;
 mod case;
-mod exposure;
 mod hazards;
-mod identity;
-mod neighbours;
 pub mod next_boot;
 mod reboot;
 mod state;
@@ -17,13 +13,9 @@ mod state;
 pub mod tests;
 mod words;
 
-pub use act::{Act, Acts, Taken};
 pub use assign_again::assign_again;
 pub use case::Case;
-pub use exposure::{Candidate, Ended, Fold, Had, Past};
 pub use hazards::{needed_by_dom0, of_one_requester, Hazard, HazardId, Severity};
-pub use identity::{differences as identity_differences, same};
-pub use neighbours::{share_a_past, siblings};
 pub use reboot::{advice, Reboot};
 pub use state::{state_of, Kind, State};
 pub use words::{gap_words, span, when};

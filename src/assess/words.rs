@@ -1,8 +1,8 @@
 //! Times of the past in words, the same wherever they are shown.
 
-use super::exposure::{Ended, Gap};
 use crate::journal::Moment;
 use crate::names::to_the_second;
+use crate::observe::exposure::{Ended, Gap};
 
 /// `2026-11-22 13:47:51 UTC`.
 #[must_use]

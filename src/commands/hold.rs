@@ -1,11 +1,12 @@
 //! `hold`: give functions to pciback, quarantined; several are one operation.
 
 use super::Context;
-use crate::assess::{Case, Past};
+use crate::assess::Case;
 use crate::cli::HoldArgs;
 use crate::consent::{refused, Accepted};
 use crate::error::{Exit, Failure};
 use crate::names::Sbdf;
+use crate::observe::exposure::Past;
 use crate::observe::Sources;
 use crate::plan::Proposal;
 use crate::report::answer;

@@ -1,6 +1,5 @@
 //! `list`: every function that dom0 does not drive.
 
-use super::history::unseen;
 use super::Context;
 use crate::assess::{state_of, Case};
 use crate::error::{Exit, Failure};
@@ -41,7 +40,7 @@ pub fn run(context: &Context, all: bool) -> Result<Exit, Failure> {
         })
         .collect();
     let mut not_seen = dom0.unseen();
-    not_seen.extend(cases.first().and_then(|case| unseen(&case.past)));
+    not_seen.extend(cases.first().and_then(|case| case.past.unseen()));
     let former = context.former_journal().map(|path| escape(path.as_os_str().as_encoded_bytes()));
     if context.json {
         let (pending, running) = report::unsettled(&unsettled);

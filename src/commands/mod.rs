@@ -4,7 +4,6 @@
 
 pub mod audit;
 pub mod complete;
-mod history;
 pub mod hold;
 pub mod list;
 pub mod move_journal;
@@ -20,8 +19,9 @@ use crate::assess::Case;
 use crate::cli::{FORMER_JOURNAL, JOURNAL};
 use crate::consent::Invocation;
 use crate::error::{Code, Exit, Failure};
+use crate::journal::is_safe;
 use crate::names::{DriverName, Sbdf};
-use crate::observe::{Dom0, Sources};
+use crate::observe::{past_of, Dom0, Sources};
 use crate::plan::next_boot::commands_to_return;
 use crate::report::{note, step_line};
 use crate::run::{self, Ended, StepReport, Task, Unsettled, Watch};
@@ -80,11 +80,7 @@ impl Context {
     /// # Errors
     /// Exit 11: somebody else could have moved it away, or put another in its place.
     pub fn journal_is_safe(&self) -> Result<(), Failure> {
-        let doubt = self.root.doubt(&self.journal).map_err(|error| Failure::of_journal(&error))?;
-        let Some(doubt) = doubt else { return Ok(()) };
-        let message = format!("the journal {} is not safe where it is: {doubt}", self.journal.display());
-        let hint = format!("look who changed it; then {}", doubt.remedy());
-        Err(Failure::new(Exit::Io, Code::NotTrusted, message, hint))
+        is_safe(&self.root, &self.journal)
     }
 
     /// The journal of an older version, where this program goes by another one.
@@ -159,7 +155,7 @@ impl Context {
         together: &[Sbdf],
     ) -> Result<Vec<Case>, Failure> {
         let bdfs: Vec<Sbdf> = wanted.iter().map(|(sbdf, _)| *sbdf).collect();
-        let past = Rc::new(history::past_of(self, sources, dom0, &bdfs));
+        let past = Rc::new(past_of(sources, &self.journal, dom0, &bdfs));
         let subjects = sources.subjects(dom0, &bdfs)?;
         let named = wanted.iter().map(|(_, named)| named.as_ref());
         let all = subjects.into_iter().zip(named);

@@ -1,6 +1,5 @@
 //! `next-boot`: where each device is after the next boot, and one edit that changes it.
 
-use super::history::past_of;
 use super::Context;
 use crate::assess::next_boot::{
     dead, differences, hazards_at_boot, keyboard_locked, machine, predict, setting, Dead, Fate, Prediction,
@@ -10,7 +9,7 @@ use crate::cli::NextBootArgs;
 use crate::error::{Code, Exit, Failure};
 use crate::names::Sbdf;
 use crate::observe::next_boot::{read, Depth, Facts};
-use crate::observe::Sources;
+use crate::observe::{past_of, Sources};
 use crate::plan::next_boot::{is_reached_already, propose, Goal, Proposal, Refusal};
 use crate::report::next_boot::{document, screen, Answer, Edit, Returns, Shown};
 use crate::report::{emit, emit_bytes};
@@ -114,7 +113,7 @@ fn hazards(context: &Context, goal: &Goal) -> Result<BTreeMap<Sbdf, Vec<Hazard>>
     let mut sources = Sources::anywhere(&context.root);
     let dom0 = Rc::new(sources.observe()?);
     let all: Vec<Sbdf> = goal.give.iter().chain(&goal.keep).copied().collect();
-    let past = Rc::new(past_of(context, &sources, &dom0, &all));
+    let past = Rc::new(past_of(&sources, &context.journal, &dom0, &all));
     let mut hazards = BTreeMap::new();
     for subject in sources.subjects(&dom0, &goal.give)? {
         let case = Case::of_return(&dom0, &past, subject, None, &goal.give);

@@ -1,12 +1,12 @@
 //! `plan`: the verdict, the steps and the equal commands; it changes nothing and
 //! exits as `reattach` would.
 
-use super::history::{is_for_root_alone, takes_records, unseen, usable};
 use super::Context;
 use crate::assess::{Case, HazardId, Verdict};
 use crate::cli::PlanArgs;
 use crate::consent::{to_accept, Accepted, Invocation, Review};
 use crate::error::{Exit, Failure};
+use crate::observe::exposure::is_for_root_alone;
 use crate::observe::Sources;
 use crate::plan::{id_of_all, Proposal};
 use crate::report::text::wrapped;
@@ -14,7 +14,7 @@ use crate::report::{
     self, device_block, emit, hazards_block, json, no_qubes, plan_block, qubes_asked, reboot_block,
     unseen_block,
 };
-use crate::run::Unsettled;
+use crate::run::{takes_records, Unsettled};
 use serde_json::{json, Value};
 use std::rc::Rc;
 
@@ -39,8 +39,8 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
         proposals.push(Proposal::to_return(case.beside(verdict)));
     }
     if lacking.is_none() {
-        takes_records(context)?;
-        proposals.first().map_or(Ok(()), |one| usable(&one.case.past))?;
+        takes_records(&context.journal)?;
+        proposals.first().map_or(Ok(()), |one| one.case.past.is_usable())?;
         is_readable(&unsettled)?;
     }
     let called = context.called("reattach", &wanted, args.driver.as_ref());
@@ -55,7 +55,7 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
         lacking,
     };
     let mut not_seen = dom0.unseen();
-    not_seen.extend(cases.first().and_then(|case| unseen(&case.past)));
+    not_seen.extend(cases.first().and_then(|case| case.past.unseen()));
     if context.json {
         let (pending, running) = report::unsettled(&unsettled);
         let members = json!({

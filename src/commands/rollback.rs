@@ -5,11 +5,11 @@ mod consent;
 mod member;
 
 use super::Context;
-use crate::assess::{Act, Case, HazardId};
+use crate::assess::{Case, HazardId};
 use crate::cli::RollbackArgs;
 use crate::consent::{is_reviewed, Accepted, Review};
 use crate::error::{Code, Exit, Failure};
-use crate::journal::Consent;
+use crate::journal::{Consent, Misattachment};
 use crate::names::{hex, Sbdf};
 use crate::observe::Sources;
 use crate::report::{common_hazards, complain, ending_block, json, note};
@@ -81,9 +81,9 @@ fn nothing_known(wanted: Option<Sbdf>) -> Failure {
 }
 
 /// Hashes what a reviewer saw: the act and the plan of each function.
-fn identity(act: &Act, members: &[Member]) -> String {
+fn identity(act: &Misattachment, members: &[Member]) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("act {} {} {:?}\n", act.seq, act.time, act.qube));
+    hash.update(format!("act {} {} {:?}\n", act.seq, act::time(act), act.qube));
     for member in members {
         let (plan, why) = (member.plan_id(), member.why());
         hash.update(format!("{} {} {plan} {why}\n", member.taken.bdf, member.taken.driver));
@@ -95,7 +95,7 @@ fn identity(act: &Act, members: &[Member]) -> String {
 struct Undo<'a> {
     context: &'a Context,
     args: &'a RollbackArgs,
-    act: &'a Act,
+    act: &'a Misattachment,
     id: &'a str,
 }
 

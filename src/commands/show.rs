@@ -1,6 +1,5 @@
 //! `show`: devices, one by one.
 
-use super::history::unseen;
 use super::Context;
 use crate::assess::Case;
 use crate::cli::Devices;
@@ -32,7 +31,7 @@ pub fn run(context: &Context, devices: &Devices) -> Result<Exit, Failure> {
         cases.push(case.beside(verdict));
     }
     let mut not_seen = dom0.unseen();
-    not_seen.extend(cases.first().and_then(|case| unseen(&case.past)));
+    not_seen.extend(cases.first().and_then(|case| case.past.unseen()));
     if context.json {
         let (pending, running) = report::unsettled(&unsettled);
         let members = json!({

@@ -28,12 +28,15 @@ mod entry;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod fuzz;
-mod identity;
+pub mod identity;
 mod loss;
+mod misattachments;
 mod moment;
 mod operation;
+mod past_record;
 mod place;
 mod qube;
+mod reading;
 mod recorder;
 mod shown;
 mod source;
@@ -41,7 +44,7 @@ mod stay;
 pub mod stays;
 mod step;
 mod sum;
-mod told;
+pub mod timeline;
 mod uptime;
 
 pub use carried::{Carried, Prune, Recorded};
@@ -49,14 +52,18 @@ pub use device::{DeviceEvent, DeviceRecord, Way};
 pub use entry::Entry;
 pub use identity::Identity;
 pub use loss::{LossCause, LossRecord};
-pub use moment::{seconds, Moment};
+pub use misattachments::{Misattachment, Misattachments, TakenFunction};
+pub use moment::Moment;
 pub use operation::{Consent, OperationPhase, OperationRecord, Start};
+pub use past_record::{journal_boot, PastEvent, PastRecord};
 pub use place::Place;
 pub use qube::{QubeEvent, QubeRecord};
+pub use reading::{
+    is_safe, records_at, records_of_boot, records_of_functions, IdentifiedFunction, JournalReading,
+};
 pub use recorder::{RecorderPhase, RecorderRecord};
 pub use source::{Log, Source};
 pub use stay::{StayEvent, StayRecord};
 pub use step::{Details, StepName, StepPhase, StepRecord};
 pub use sum::Sum;
-pub use told::{journal_boot, up, Told, What};
 pub use uptime::Uptime;

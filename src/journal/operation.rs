@@ -45,7 +45,7 @@ pub enum OperationPhase {
 }
 
 /// What an operation begins with.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Start {
     /// `reattach`, `hold`, ...
     pub command: String,

@@ -3,7 +3,7 @@
 
 use super::carried::{Carried, Prune, Recorded};
 use super::stays::{Ended, Stayed, Stays};
-use super::{DeviceRecord, Entry, Place, QubeEvent, StayRecord, Told, What};
+use super::{DeviceRecord, Entry, PastEvent, PastRecord, Place, QubeEvent, StayRecord};
 use crate::names::Sbdf;
 use audit::Draft;
 use std::collections::BTreeMap;
@@ -25,23 +25,23 @@ pub struct Sum {
 
 impl Sum {
     /// Takes one record, in the journal's order.
-    pub fn tell(&mut self, told: &Told) {
+    pub fn tell(&mut self, told: &PastRecord) {
         match &told.what {
-            What::Gap => self.prune.repairs += 1,
-            What::Pruned(before) => {
+            PastEvent::Gap => self.prune.repairs += 1,
+            PastEvent::Pruned(before) => {
                 self.prune.repairs += before.repairs;
                 self.prune.forgotten |= before.forgotten;
             }
-            What::Carried(it) => self.carried(it),
-            What::Recorded(it) => {
+            PastEvent::Carried(it) => self.carried(it),
+            PastEvent::Recorded(it) => {
                 let key = (it.bdf, it.identity.id.clone());
                 if self.has_room(self.known.contains_key(&key), self.known.len()) {
                     self.known.entry(key).or_insert_with(|| it.clone());
                 }
             }
-            What::Entry(Entry::Stay(it)) => self.stay(told, it),
-            What::Entry(Entry::Device(it)) => self.device(told, it),
-            What::Entry(Entry::Qube(it)) if it.event == QubeEvent::Label => {
+            PastEvent::Entry(Entry::Stay(it)) => self.stay(told, it),
+            PastEvent::Entry(Entry::Device(it)) => self.device(told, it),
+            PastEvent::Entry(Entry::Qube(it)) if it.event == QubeEvent::Label => {
                 for stays in [&mut self.earlier, &mut self.imported] {
                     stays.relabelled(&it.qube, &it.label);
                 }
@@ -50,7 +50,7 @@ impl Sum {
                     one.labels.insert(it.label.clone());
                 });
             }
-            What::Entry(_) | What::Operation { .. } => {}
+            PastEvent::Entry(_) | PastEvent::Operation(_) => {}
         }
     }
 
@@ -81,10 +81,10 @@ impl Sum {
         }
     }
 
-    fn stay(&mut self, told: &Told, it: &StayRecord) {
+    fn stay(&mut self, told: &PastRecord, it: &StayRecord) {
         let imported = it.source.is_import();
-        let time = if imported { it.at } else { told.time };
-        let place = Place { seq: told.seq, time, up: told.up };
+        let time = if imported { it.at } else { told.place.time };
+        let place = Place { time, ..told.place };
         if !imported && self.boot != told.boot {
             self.flush();
             self.boot.clone_from(&told.boot);
@@ -126,14 +126,18 @@ impl Sum {
     }
 
     /// What it was last, with what only earlier records tell of it.
-    fn device(&mut self, told: &Told, it: &DeviceRecord) {
+    fn device(&mut self, told: &PastRecord, it: &DeviceRecord) {
         let key = (it.bdf, it.identity.id.clone());
         let known = self.known.contains_key(&key);
         if it.identity.id.is_empty() || it.source.is_import() || !self.has_room(known, self.known.len()) {
             return;
         }
-        let now =
-            Recorded { bdf: it.bdf, identity: it.identity.clone(), time: told.time, boot: told.boot.clone() };
+        let now = Recorded {
+            bdf: it.bdf,
+            identity: it.identity.clone(),
+            time: told.place.time,
+            boot: told.boot.clone(),
+        };
         let before = self.known.insert(key, now.clone()).filter(|_| now.identity.rom_sha256.is_empty());
         if let Some((one, before)) = self.known.get_mut(&(now.bdf, now.identity.id)).zip(before) {
             one.identity.rom_sha256 = before.identity.rom_sha256;

@@ -5,11 +5,9 @@
 use super::config_space::{extended, Extended};
 use super::resources::{self, NONE};
 use super::Function;
+use crate::journal::identity::UNREAD;
 use crate::journal::Identity;
 use crate::system::sysfs::PciSysfs;
-
-/// What stands for a serial number that this user may not see: it is not an absent one.
-pub const UNREAD: &str = "?";
 
 /// Reads it. What this user may not see is left empty; a function that does not answer tells only what the
 /// kernel read when it found it.

@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-pub mod boot_records;
 mod claims;
 pub mod config_space;
 mod dom0_use;
 pub mod evidence;
+pub mod exposure;
 mod functions;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing)]
@@ -14,9 +14,10 @@ mod fuzz;
 pub mod identity;
 pub mod import;
 pub mod kernel_lines;
+pub mod neighbours;
 pub mod next_boot;
 mod owners;
-pub mod past;
+mod past;
 mod policy;
 pub mod qubes;
 mod resources;
@@ -45,6 +46,7 @@ pub use claims::Named;
 pub use claims::{Claim, Claims, Taken, TakenBy};
 pub use functions::{reset_method_in_force, usb_defaults, Function, Storage};
 pub use owners::Owners;
+pub use past::past_of;
 pub use policy::{Policy, Rule, Says};
 pub use qubes::Qubes;
 pub use starting::Starting;

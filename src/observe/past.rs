@@ -1,106 +1,81 @@
-//! The journal as a source: what it tells of functions, in one pass. Nothing is kept here.
+//! The past of functions, as the journal tells it.
 
-use super::identity::UNREAD;
-use crate::error::Failure;
-use crate::journal::Told;
+use super::exposure::{Candidate, Fold, Past};
+use super::neighbours::share_a_past;
+use super::{boot_began, identity, Dom0, Sources};
+use crate::journal::identity::same;
+use crate::journal::{
+    is_safe, journal_boot, records_at, records_of_functions, IdentifiedFunction, JournalReading, Uptime,
+};
 use crate::names::Sbdf;
-use audit::{Kind, Query, Record};
-use std::ops::ControlFlow;
+use crate::system::lock::RecorderMark;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A function whose past is asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Named {
-    /// Its address.
-    pub sbdf: Sbdf,
-    /// What makes it the same wherever it stands (`history::Identity::id`).
-    pub id: String,
-}
+/// Reading for this many functions looks for each; for more it takes in everything about any.
+const FEW: usize = 4;
 
-/// How far the journal could be read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Journal {
-    /// To its end; so many lines looked like records and were none.
-    Read {
-        /// Altered or torn lines among those that were asked for.
-        odd: u64,
-    },
-    /// There is none.
-    Absent,
-    /// A committed record is gone or altered.
-    Broken(Failure),
-    /// It cannot be read: no right, a disk error.
-    Unreadable(Failure),
-}
-
-/// Reads what the journal tells of these functions (all functions, where none is given), of recorders in this boot,
-/// and of gaps. Each comes in the journal's order.
-pub fn read(folder: &Path, functions: &[Named], boot: &str, each: &mut dyn FnMut(&Told)) -> Journal {
-    // The end is looked at as a writer would: what was committed must still be there.
-    if let Err(error) = audit::head(folder) {
-        return match error.kind() {
-            Kind::Absent => Journal::Absent,
-            Kind::Broken => Journal::Broken(Failure::of_journal(&error)),
-            _ => Journal::Unreadable(Failure::of_journal(&error)),
-        };
-    }
-    select(folder, alternatives(functions, boot), each)
-}
-
-/// Reads what the journal tells of what stood at these addresses, in its order.
-pub fn devices(folder: &Path, addresses: &[Sbdf], each: &mut dyn FnMut(&Told)) -> Journal {
-    let is = |key: &str, value: String| (Some(key.to_owned()), value);
-    let at = |sbdf: &Sbdf| vec![is("kind", "device".to_owned()), is("bdf", sbdf.to_string())];
-    select(folder, addresses.iter().map(at).collect(), each)
-}
-
-fn select(folder: &Path, any: Vec<Vec<Condition>>, each: &mut dyn FnMut(&Told)) -> Journal {
-    let query = Query { any, ..Query::default() };
-    let read = audit::select(folder, &query, &mut |line| {
-        if let Some(told) = Record::parse(line).as_ref().and_then(Told::read) {
-            each(&told);
-        }
-        ControlFlow::Continue(())
+/// Reads the past of these functions, and of those that are one device with them, in one pass.
+#[must_use]
+pub fn past_of(sources: &Sources, folder: &Path, dom0: &Dom0, wanted: &[Sbdf]) -> Past {
+    let asked: Vec<_> = wanted.iter().filter_map(|sbdf| dom0.functions.get(sbdf)).collect();
+    // What is done to one function of a device, all of them may have been through.
+    let functions = dom0.functions.values().filter(|function| {
+        wanted.contains(&function.sbdf) || asked.iter().any(|one| share_a_past(dom0, one, function))
     });
-    match read {
-        Ok(skipped) => Journal::Read { odd: skipped.lines },
-        Err(error) if error.kind() == Kind::Absent => Journal::Absent,
-        Err(error) => Journal::Unreadable(Failure::of_journal(&error)),
-    }
+    let identities: BTreeMap<Sbdf, _> =
+        functions.map(|function| (function.sbdf, identity::of(&sources.sysfs, function))).collect();
+    let present: Vec<IdentifiedFunction> = dom0
+        .functions
+        .values()
+        .map(|function| {
+            let rough = identity::rough(function);
+            let id = match identities.get(&function.sbdf) {
+                Some(identity) => identity.id.clone(),
+                // Only one that may be a twin is asked for its serial number.
+                None if identities.values().any(|one| same(&one.id, &rough)) => {
+                    identity::of(&sources.sysfs, function).id
+                }
+                None => rough,
+            };
+            IdentifiedFunction { sbdf: function.sbdf, id }
+        })
+        .collect();
+    let named: Vec<IdentifiedFunction> =
+        present.iter().filter(|one| identities.contains_key(&one.sbdf)).cloned().collect();
+    let named = if named.len() > FEW { Vec::new() } else { named };
+    let boot = journal_boot(&dom0.boot_id);
+    let mut fold = Fold::new(&boot, boot_began(&sources.root), present, identities);
+    // Asked first: a recorder that ends meanwhile may have missed something, one that begins has not.
+    let holder = RecorderMark::holder(&sources.root);
+    // What others could have put in its place is not the past.
+    let journal = match is_safe(&sources.root, folder) {
+        Ok(()) => records_of_functions(folder, &named, &boot, &mut |record| fold.tell(record)),
+        Err(failure) => JournalReading::Unreadable(failure),
+    };
+    let candidates = candidates(sources, folder, dom0, &mut fold);
+    let holder = holder.filter(|run| RecorderMark::holder(&sources.root).as_ref() == Some(run));
+    fold.finish(Uptime::now(), holder.as_deref(), journal, &candidates)
 }
 
-type Condition = (Option<String>, String);
-
-fn alternatives(functions: &[Named], boot: &str) -> Vec<Vec<Condition>> {
-    let is = |key: &str, value: &str| (Some(key.to_owned()), value.to_owned());
-    let kind = |kind: &str| is("kind", kind);
-    let mut any = vec![
-        vec![kind("recorder"), is("boot", boot)],
-        vec![kind("lost"), is("boot", boot)],
-        vec![kind("gap")],
-        vec![kind("pruned")],
-        vec![kind("moved")],
-        vec![kind("qube"), is("event", "label")],
-    ];
-    for kind in ["stay", "had", "device", "known", "op"].map(kind) {
-        // A serial number that cannot be read may be any: then the fold has to tell.
-        if functions.is_empty() || functions.iter().any(|one| one.id.ends_with(UNREAD)) {
-            any.push(vec![kind]);
-            continue;
-        }
-        for one in functions {
-            any.push(vec![kind.clone(), is("bdf", &one.sbdf.to_string())]);
-            if kind.1 != "op" {
-                any.push(vec![kind.clone(), is("id", &one.id)]);
-                any.push(vec![kind.clone(), is("id", &unread(&one.id))]);
-            }
-        }
+/// What may have moved, with its serial number and with what the journal tells of where it stands now.
+fn candidates(sources: &Sources, folder: &Path, dom0: &Dom0, fold: &mut Fold) -> Vec<Candidate> {
+    let mut candidates = fold.candidates();
+    if candidates.is_empty() {
+        return candidates;
     }
-    any
-}
-
-/// The id of the same function to one who may not see its serial number.
-fn unread(id: &str) -> String {
-    let base: Vec<&str> = id.split(' ').take(3).chain([UNREAD]).collect();
-    base.join(" ")
+    let mut there: Vec<Sbdf> = candidates.iter().flat_map(|it| [it.sbdf, it.of]).collect();
+    there.sort_unstable();
+    there.dedup();
+    for function in there.iter().filter_map(|sbdf| dom0.functions.get(sbdf)) {
+        fold.reads(function.sbdf, &identity::of(&sources.sysfs, function).id);
+    }
+    let read = records_at(folder, &there, &mut |record| {
+        candidates.iter_mut().for_each(|it| it.tell(record));
+    });
+    // What could not be read is no proof of a move.
+    if !matches!(read, JournalReading::Read { .. }) {
+        candidates.clear();
+    }
+    candidates
 }

@@ -12,7 +12,7 @@ mod sources;
 mod story;
 
 use crate::error::{Code, Exit, Failure};
-use crate::journal::{journal_boot, Entry, Moment, RecorderPhase, RecorderRecord, Told};
+use crate::journal::{journal_boot, Entry, Moment, PastRecord, RecorderPhase, RecorderRecord};
 use crate::names::{Owner, Sbdf};
 use crate::observe::qubes::QubesSource;
 use crate::observe::{boot_id, identity, traces, Function, Sources, Use};
@@ -451,7 +451,7 @@ fn resume(story: &mut Story, journal: &Path, boot: &str) -> Result<(), Failure> 
     let is = |key: &str, value: &str| (Some(key.to_owned()), value.to_owned());
     let query = Query { values: vec![is("kind", "stay"), is("boot", boot)], ..Query::default() };
     let read = audit::select(journal, &query, &mut |line| {
-        if let Some(told) = Record::parse(line).as_ref().and_then(Told::read) {
+        if let Some(told) = Record::parse(line).as_ref().and_then(PastRecord::read) {
             story.resume(&told);
         }
         ControlFlow::Continue(())

@@ -1,8 +1,9 @@
 //! The past of one function, for people and for scripts.
 
 use super::text::wrapped;
-use crate::assess::{gap_words, span, when, Case, Ended, Had};
+use crate::assess::{gap_words, span, when, Case};
 use crate::journal::{Identity, Moment, Way};
+use crate::observe::exposure::{Ended, Had};
 use serde_json::{json, Value};
 
 /// How many lines of one sort are shown to people; JSON has all that is kept.

@@ -25,6 +25,6 @@ pub use pending::{pending, Interrupted};
 pub use recover::{settle, settle_gone};
 pub use several::{carry_out, sum, Aim, Ended, Task, Watch};
 pub use steps::can_unassign;
-pub use turn::{nothing_pending, Turn};
+pub use turn::{nothing_pending, takes_records, Turn};
 pub use unsettled::Unsettled;
 pub use writer::Writer;

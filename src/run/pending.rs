@@ -1,8 +1,8 @@
 //! The operations that are not settled: what the journal says of them.
 
 use super::expected::Expected;
-use crate::assess::identity_differences;
 use crate::error::{Code, Exit, Failure};
+use crate::journal::identity::differences;
 use crate::journal::{
     DeviceEvent, Entry, Identity, Moment, OperationPhase, OperationRecord, Start, StepPhase, StepRecord,
 };
@@ -256,8 +256,7 @@ impl Known {
         }
         // One that does not answer tells nothing else.
         let (was, _) = self.identity.as_ref().zip(function.config.as_ref())?;
-        let differences =
-            identity_differences(&lasting(was), &lasting(&identity::of(&sources.sysfs, function)));
+        let differences = differences(&lasting(was), &lasting(&identity::of(&sources.sysfs, function)));
         (!differences.is_empty()).then(|| differences.join(", "))
     }
 }

@@ -60,6 +60,18 @@ impl<'a> Turn<'a> {
     }
 }
 
+/// Whether a changing command could write its records; nothing is written for it. Without root it would not come
+/// that far.
+///
+/// # Errors
+/// Exit 11: the journal is not root's alone, or is on a read-only file system.
+pub fn takes_records(journal: &Path) -> Result<(), Failure> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    audit::appendable(journal).map_err(|error| Failure::of_journal(&error))
+}
+
 /// Refuses beside an operation that was interrupted and is not settled yet.
 ///
 /// # Errors

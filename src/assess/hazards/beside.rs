@@ -4,10 +4,10 @@
 
 use super::past::{few, is_unexplained, present, with_present};
 use super::{owner, Hazard, HazardId};
-use crate::assess::exposure::{had, Past};
-use crate::assess::neighbours::{reach_each_other, share_a_past, siblings};
 use crate::assess::state::state_of;
 use crate::names::{Owner, Sbdf};
+use crate::observe::exposure::{had, Past};
+use crate::observe::neighbours::{reach_each_other, share_a_past, siblings};
 use crate::observe::{Dom0, Function};
 
 /// One thing to say of a function beside it.

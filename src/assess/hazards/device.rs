@@ -1,8 +1,8 @@
 //! What the function is: how it is reset, what its class and its firmware can do.
 
 use super::{Hazard, HazardId};
-use crate::assess::siblings;
 use crate::names::escape;
+use crate::observe::neighbours::siblings;
 use crate::observe::{reset_method_in_force, Dom0, Function, Storage};
 
 /// Whether it answers, and as what the kernel found. A class that differs proves nothing: the kernel calls

@@ -14,10 +14,10 @@ mod topology;
 pub use table::{HazardId, Severity};
 pub use topology::of_one_requester;
 
-use super::exposure::Past;
-use super::neighbours::shared_bridge;
 use super::state::state_of;
 use crate::names::{DriverName, Owner, Sbdf};
+use crate::observe::exposure::Past;
+use crate::observe::neighbours::shared_bridge;
 use crate::observe::{Dom0, Function, Subject};
 
 /// One hazard of one function.

@@ -2,11 +2,11 @@
 //! the journal.
 
 use super::{Hazard, HazardId};
-use crate::assess::exposure::{had, Before, Change, Exposure, Had, Past};
 use crate::assess::state::State;
 use crate::assess::words::{gap_words, span, when};
+use crate::journal::JournalReading;
 use crate::journal::Way;
-use crate::observe::past::Journal;
+use crate::observe::exposure::{had, Before, Change, Exposure, Had, Past};
 use crate::observe::{Dom0, Function};
 
 /// How many qubes, gaps and changes a sentence names.
@@ -176,7 +176,7 @@ fn known(
         unseen += 1;
     }
     match (&past.journal, exposure) {
-        (Journal::Read { odd: 0 }, Some(exposure)) => {
+        (JournalReading::Read { odd: 0 }, Some(exposure)) => {
             if exposure.nobody_recorded() {
                 missing.extend(missing.is_empty().then(|| NO_RECORD.to_owned()));
             } else {
@@ -189,13 +189,15 @@ fn known(
                 missing.push("more stays of this boot than are kept".to_owned());
             }
         }
-        (Journal::Read { .. }, _) => missing.push("the journal has lines that are no records".to_owned()),
-        (Journal::Broken(_), _) => missing.push("the journal is broken".to_owned()),
-        (Journal::Unreadable(_), _) => {
+        (JournalReading::Read { .. }, _) => {
+            missing.push("the journal has lines that are no records".to_owned())
+        }
+        (JournalReading::Broken(_), _) => missing.push("the journal is broken".to_owned()),
+        (JournalReading::Unreadable(_), _) => {
             missing.push("the journal cannot be read".to_owned());
             unseen += 1;
         }
-        (Journal::Absent, _) => missing.extend(missing.is_empty().then(|| NO_RECORD.to_owned())),
+        (JournalReading::Absent, _) => missing.extend(missing.is_empty().then(|| NO_RECORD.to_owned())),
     }
     if !missing.is_empty() {
         let sentence = "which qubes had it is not known for sure";
@@ -228,8 +230,8 @@ pub fn is_unexplained(state: &State, exposure: Option<&Exposure>) -> bool {
 /// A loss that a repair accepted, or one that nobody has accepted yet.
 fn journal_broken(past: &Past) -> Option<Hazard> {
     let evidence = match &past.journal {
-        Journal::Broken(failure) => failure.message.clone(),
-        Journal::Read { odd } if *odd > 0 => "lines of it are altered or torn".to_owned(),
+        JournalReading::Broken(failure) => failure.message.clone(),
+        JournalReading::Read { odd } if *odd > 0 => "lines of it are altered or torn".to_owned(),
         _ if past.repairs > 0 => "records were lost or could have been written by others, and the journal \
                                   went on: `audit log` says where"
             .to_owned(),

@@ -2,8 +2,8 @@
 
 use super::requester::Aliases;
 use super::{owner, Hazard, HazardId};
-use crate::assess::neighbours::shared_bridge;
 use crate::names::{Owner, Sbdf};
+use crate::observe::neighbours::shared_bridge;
 use crate::observe::{Dom0, Function};
 
 /// Functions that are never returned one by one.

@@ -4,12 +4,12 @@
 //! way back has to stay open then.
 
 use super::situation::{failed, function, sbdf, Situation, NIC};
-use crate::assess::exposure::{Before, Change, Known};
-use crate::assess::exposure::{Gap, Why};
 use crate::assess::Verdict;
 use crate::journal::Identity;
+use crate::journal::JournalReading;
 use crate::names::Owner;
-use crate::observe::past::Journal;
+use crate::observe::exposure::{Before, Change, Known};
+use crate::observe::exposure::{Gap, Why};
 use crate::observe::Says;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -71,10 +71,10 @@ const BLIND: &[Alteration] = &[
     }),
     ("no modules", |one| one.but(|one| one.claims.unreadable = Some(failed()))),
     ("no policy", |one| one.but(|one| one.dom0.policy = Err("cannot read it".to_owned()))),
-    ("no journal", |one| one.but(|one| one.past.journal = Journal::Absent)),
-    ("a broken journal", |one| one.but(|one| one.past.journal = Journal::Broken(failed()))),
-    ("an unreadable journal", |one| one.but(|one| one.past.journal = Journal::Unreadable(failed()))),
-    ("odd lines", |one| one.but(|one| one.past.journal = Journal::Read { odd: 2 })),
+    ("no journal", |one| one.but(|one| one.past.journal = JournalReading::Absent)),
+    ("a broken journal", |one| one.but(|one| one.past.journal = JournalReading::Broken(failed()))),
+    ("an unreadable journal", |one| one.but(|one| one.past.journal = JournalReading::Unreadable(failed()))),
+    ("odd lines", |one| one.but(|one| one.past.journal = JournalReading::Read { odd: 2 })),
 ];
 
 /// How strict a verdict is: nothing to do, healing without a question, a question, a refusal.
@@ -134,7 +134,7 @@ proptest! {
             one.dom0.by_root = false;
             one.dom0.owners = Err("no right".to_owned());
             one.dom0.uses = Err("no right".to_owned());
-            one.past.journal = Journal::Unreadable(failed());
+            one.past.journal = JournalReading::Unreadable(failed());
         });
         let told = hidden.judged().1;
         prop_assert!(matches!(told, Verdict::Unknown | Verdict::Refused(_)), "{}", hidden.line());

@@ -1,13 +1,13 @@
 //! A situation of one function, built from a plain one by saying what is different.
 
-use crate::assess::exposure::Exposure;
-use crate::assess::{Case, Hazard, HazardId, Past, Severity, Verdict};
+use crate::assess::{Case, Hazard, HazardId, Severity, Verdict};
 use crate::error::{Code, Exit, Failure};
 use crate::journal::Identity;
+use crate::journal::JournalReading;
 use crate::names::{DriverName, ModuleName, Owner, Sbdf, Untrusted};
 use crate::observe::config_space::{ConfigSpace, Express};
+use crate::observe::exposure::{Exposure, Past};
 use crate::observe::next_boot::{CommandLine, Device, Facts, Module, ModuleFiles, Release, Source};
-use crate::observe::past::Journal;
 use crate::observe::{Claim, Claims, Dom0, Function, Owners, Policy, Rule, Says, Subject, Use, Uses};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -151,7 +151,7 @@ impl Situation {
             },
             claims: Claims { by_alias: vec![claim], ..Claims::default() },
             past: Past {
-                journal: Journal::Read { odd: 0 },
+                journal: JournalReading::Read { odd: 0 },
                 repairs: 0,
                 pruned: None,
                 of: BTreeMap::from([(nic, heard())]),

@@ -1,10 +1,10 @@
 //! Situations, one a line: the facts, and the hazards and the verdict that follow.
 
 use super::situation::{failed, function, sbdf, Situation, NIC};
-use crate::assess::exposure::{Before, Change, Ended, Gap, Known, Seizure, Stayed, Why};
+use crate::journal::JournalReading;
 use crate::journal::{Identity, Source, StayEvent, StayRecord, Way};
 use crate::names::{DriverName, ModuleName, Owner, Untrusted};
-use crate::observe::past::Journal;
+use crate::observe::exposure::{Before, Change, Ended, Gap, Known, Seizure, Stayed, Why};
 use crate::observe::qubes::{Qube, QubeState, Qubes, QubesSource};
 use crate::observe::{Barred, Claim, Named, Says, Taken, TakenBy};
 use crate::system::modprobe::Bar;
@@ -246,20 +246,24 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             "unknown-history -> ask",
         ),
         ("no recorder ran", plain().past(|past| past.uncovered.push(gap())), "unknown-history -> ask"),
-        ("no journal", plain().but(|one| one.past.journal = Journal::Absent), "unknown-history -> ask"),
+        (
+            "no journal",
+            plain().but(|one| one.past.journal = JournalReading::Absent),
+            "unknown-history -> ask",
+        ),
         (
             "the journal cannot be read",
-            plain().but(|one| one.past.journal = Journal::Unreadable(failed())),
+            plain().but(|one| one.past.journal = JournalReading::Unreadable(failed())),
             "unknown-history -> ask",
         ),
         (
             "the journal is broken",
-            plain().but(|one| one.past.journal = Journal::Broken(failed())),
+            plain().but(|one| one.past.journal = JournalReading::Broken(failed())),
             "journal-broken unknown-history -> ask",
         ),
         (
             "the journal has odd lines",
-            plain().but(|one| one.past.journal = Journal::Read { odd: 1 }),
+            plain().but(|one| one.past.journal = JournalReading::Read { odd: 1 }),
             "journal-broken unknown-history -> ask",
         ),
         (

@@ -4,7 +4,7 @@
 use super::{boot, failure, Context};
 use crate::cli::audit::PruneArgs;
 use crate::error::{Code, Exit, Failure};
-use crate::journal::{Sum, Told};
+use crate::journal::{PastRecord, Sum};
 use crate::report::{complain, emit, json};
 use crate::run::nothing_pending;
 use audit::{Head, Keep, Prune, Query, Record};
@@ -68,7 +68,7 @@ fn remove(context: &Context, plan: &Prune) -> Result<(Head, usize), Failure> {
         if record.seq() > plan.last {
             return ControlFlow::Break(());
         }
-        if let Some(told) = Told::read(&record) {
+        if let Some(told) = PastRecord::read(&record) {
             sum.tell(&told);
         }
         ControlFlow::Continue(())

@@ -1,15 +1,14 @@
 //! `audit report`: what a journal tells an auditor, on one page.
 
-use super::timeline::tell;
 use super::{boot, device, failure, moment, no_records, Context};
 use crate::cli::audit::ReportArgs;
 use crate::error::{Code, Exit, Failure};
 use crate::journal::account::Account;
 use crate::journal::coverage::Point;
-use crate::journal::{Moment, Uptime};
+use crate::journal::timeline::TimelineFold;
+use crate::journal::{Moment, PastRecord, Uptime};
 use crate::names::Sbdf;
 use crate::report::account::{heading, html, row, text, Break, Told};
-use crate::report::timeline::Story;
 use crate::report::{emit, json, sentence, taken, warn};
 use crate::system::lock::RecorderMark;
 use audit::{Against, Checkpoint, Query, Record, Verdict};
@@ -81,13 +80,15 @@ impl Asked {
 }
 
 fn told(context: &Context, asked: &Asked, verified: audit::Report) -> Result<Told, Failure> {
-    let mut story = Story::default();
+    let mut story = TimelineFold::default();
     let mut account = Account::default();
     let mut breaks = Vec::new();
     // Asked first: a recorder that ends while this reads may have missed something.
     let holder = RecorderMark::holder(&context.root);
     let skipped = each(context, &KINDS, &mut |record| {
-        tell(&mut story, record, asked.device);
+        if let Some(record) = PastRecord::read(record) {
+            story.take(record, asked.device);
+        }
         if !asked.wants(record) {
             return;
         }

@@ -4,9 +4,10 @@ use super::{boot, device, failure, moment, no_records, Context};
 use crate::cli::audit::TimelineArgs;
 use crate::error::{Exit, Failure};
 use crate::journal::coverage::Point;
-use crate::journal::{up, Entry, Moment, OperationPhase, OperationRecord, Place, Uptime};
+use crate::journal::timeline::{StaySpan, Timeline, TimelineFold};
+use crate::journal::{Moment, PastRecord, Uptime};
 use crate::names::Sbdf;
-use crate::report::timeline::{picture, Drawn, Operation, Span, Story, Told, View};
+use crate::report::timeline::{picture, TimelineView};
 use crate::report::{emit, json, warn};
 use crate::system::lock::RecorderMark;
 use audit::{Query, Record};
@@ -36,7 +37,7 @@ pub fn run(context: &Context, args: &TimelineArgs) -> Result<Exit, Failure> {
             "give a --since before --until and within what `audit log` lists",
         ));
     }
-    let view = View {
+    let view = TimelineView {
         from,
         to: to.max(from.after(1)),
         width: usize::from(args.width),
@@ -55,7 +56,7 @@ pub fn run(context: &Context, args: &TimelineArgs) -> Result<Exit, Failure> {
 }
 
 /// Reads what the picture needs. How much that is depends on the history, not on the operations' steps.
-fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Drawn, u64), Failure> {
+fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Timeline, u64), Failure> {
     let is = |key: &str, value: &str| (Some(key.to_owned()), value.to_owned());
     // Of the others' records nothing is needed: they are not even parsed.
     let of_kind = |kind: &str| match wanted.filter(|_| ["device", "stay"].contains(&kind)) {
@@ -63,12 +64,12 @@ fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Drawn, u64), Failur
         None => vec![is("kind", kind)],
     };
     let query = Query { any: KINDS.map(of_kind).to_vec(), ..Query::default() };
-    let mut story = Story::default();
+    let mut story = TimelineFold::default();
     // Asked first: a recorder that ends while this reads may have missed something.
     let holder = RecorderMark::holder(&context.root);
     let skipped = audit::select(&context.journal, &query, &mut |line| {
-        if let Some(record) = Record::parse(line) {
-            tell(&mut story, &record, wanted);
+        if let Some(record) = Record::parse(line).as_ref().and_then(PastRecord::read) {
+            story.take(record, wanted);
         }
         ControlFlow::Continue(())
     })
@@ -79,41 +80,8 @@ fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Drawn, u64), Failur
     Ok((story.finish(now, holder.as_deref()), skipped.lines))
 }
 
-/// Tells the story what a record says.
-pub(super) fn tell(story: &mut Story, record: &Record, wanted: Option<Sbdf>) {
-    let Some(time) = record.text("time").and_then(Moment::parse) else { return };
-    if let Some(entry) = Entry::read(record) {
-        let of_device = match &entry {
-            Entry::Device(it) => Some(it.bdf),
-            Entry::Stay(it) => Some(it.bdf),
-            _ => None,
-        };
-        if of_device.is_none() || wanted.is_none() || of_device == wanted {
-            let boot = record.text("boot").unwrap_or("").to_owned();
-            story.tell(&Told {
-                place: Place { seq: record.seq(), time: Some(time), up: up(record) },
-                boot,
-                entry,
-            });
-        }
-        return;
-    }
-    let Some(OperationRecord { id, bdf, phase }) = OperationRecord::read(record) else { return };
-    match phase {
-        OperationPhase::Start(start) if wanted.is_none() || bdf == wanted => {
-            let command = if start.command.is_empty() { "operation".to_owned() } else { start.command };
-            let outcome = "not finished".to_owned();
-            story.began(Operation { id, time, command, bdf, outcome });
-        }
-        OperationPhase::End { outcome, .. } => {
-            story.ended(&id, if outcome.is_empty() { "ended" } else { &outcome });
-        }
-        _ => {}
-    }
-}
-
-fn document(story: &Drawn, view: Option<&View>) -> String {
-    let stay = |it: &Span| {
+fn document(story: &Timeline, view: Option<&TimelineView>) -> String {
+    let stay = |it: &StaySpan| {
         json!({
             "qube": &*it.qube,
             "label": &*it.label,

@@ -9,9 +9,8 @@ mod words;
 
 use crate::cli::Cli;
 use crate::error::{Exit, Failure};
-use crate::journal::{Entry, Told, What};
+use crate::journal::{records_of_boot, Entry, PastEvent};
 use crate::names::{DeviceArgument, QubeName, Sbdf};
-use crate::observe::boot_records;
 use crate::report::emit;
 use crate::system::root::{read_text, Sysroot};
 use crate::system::sysfs::PciSysfs;
@@ -110,8 +109,8 @@ fn addresses(beginning: &str, functions: &[(Sbdf, &'static str)]) -> Vec<Candida
 fn qubes(root: &Sysroot, journal: &Path, devices: &BTreeSet<Sbdf>) -> Vec<String> {
     let Ok(boot) = read_text(&root.path("/proc/sys/kernel/random/boot_id")) else { return Vec::new() };
     let mut names = BTreeSet::new();
-    let _ = boot_records::read(journal, boot.trim(), &mut |record| {
-        let Some(What::Entry(Entry::Stay(stay))) = Told::read(record).map(|told| told.what) else { return };
+    let _ = records_of_boot(journal, boot.trim(), &mut |record| {
+        let PastEvent::Entry(Entry::Stay(stay)) = &record.what else { return };
         if devices.is_empty() || devices.contains(&stay.bdf) {
             names.extend(QubeName::parse(&stay.qube));
         }

@@ -1,8 +1,9 @@
 //! One function of the act: what is found, what can be done, what became of it.
 
 use super::Context;
-use crate::assess::{Act, Case, Hazard, HazardId, Taken, Verdict};
+use crate::assess::{Case, Hazard, HazardId, Verdict};
 use crate::error::Failure;
+use crate::journal::{Misattachment, TakenFunction};
 use crate::names::{DriverName, Sbdf};
 use crate::observe::{identity, Dom0, Sources};
 use crate::plan::Proposal;
@@ -30,7 +31,7 @@ pub enum Fate {
 /// One function of the act.
 pub struct Member {
     /// What was taken.
-    pub taken: Taken,
+    pub taken: TakenFunction,
     /// What is found now, and the steps back; `None` where it is gone.
     pub proposal: Option<Proposal>,
     /// What becomes of it.
@@ -43,7 +44,7 @@ pub struct Member {
 
 /// Assesses each function of the act by the same facts. What is given back goes together: what is left alone
 /// does not count among it.
-pub fn assess(context: &Context, sources: &mut Sources, act: &Act) -> Result<Vec<Member>, Failure> {
+pub fn assess(context: &Context, sources: &mut Sources, act: &Misattachment) -> Result<Vec<Member>, Failure> {
     let dom0 = Rc::new(sources.observe()?);
     let mut together: Vec<Sbdf> = act.taken.iter().map(|taken| taken.bdf).collect();
     loop {
@@ -63,11 +64,11 @@ pub fn assess(context: &Context, sources: &mut Sources, act: &Act) -> Result<Vec
 fn assess_together(
     context: &Context,
     sources: &mut Sources,
-    act: &Act,
+    act: &Misattachment,
     dom0: &Rc<Dom0>,
     together: &[Sbdf],
 ) -> Result<Vec<Member>, Failure> {
-    let there: Vec<&Taken> =
+    let there: Vec<&TakenFunction> =
         act.taken.iter().filter(|taken| dom0.functions.contains_key(&taken.bdf)).collect();
     let wanted: Vec<_> = there.iter().map(|taken| (taken.bdf, driver_of(sources, taken))).collect();
     let mut cases = context.returns(sources, dom0, &wanted, together)?.into_iter();
@@ -88,11 +89,11 @@ fn assess_together(
 }
 
 /// The driver it was taken from, where it is still registered; otherwise the kernel's aliases say.
-fn driver_of(sources: &Sources, taken: &Taken) -> Option<DriverName> {
+fn driver_of(sources: &Sources, taken: &TakenFunction) -> Option<DriverName> {
     sources.sysfs.driver_folder(&taken.driver).exists().then(|| taken.driver.clone())
 }
 
-fn member(sources: &Sources, taken: &Taken, case: Case) -> Result<Member, Failure> {
+fn member(sources: &Sources, taken: &TakenFunction, case: Case) -> Result<Member, Failure> {
     let id = identity::of(&sources.sysfs, &case.subject.function).id;
     let mut stop = None;
     let fate = if case.verdict == Verdict::Nothing {
@@ -173,7 +174,7 @@ impl Member {
     }
 
     /// Whether dom0 has it, and the qube of the act, or any where none is known, is assigned it still.
-    pub fn is_back_but_assigned(&self, act: &Act) -> bool {
+    pub fn is_back_but_assigned(&self, act: &Misattachment) -> bool {
         let meant = |assigned: BTreeSet<String>| assigned.iter().any(|qube| act.may_be_for(qube));
         self.fate == Fate::Back && self.assigned().is_some_and(meant)
     }

@@ -1,14 +1,16 @@
 //! What is told of functions with qubes.
 
 use super::{Place, Story, Using};
-use crate::journal::{Entry, LossCause, LossRecord, Moment, Source, StayEvent, StayRecord, Told, What};
+use crate::journal::{
+    Entry, LossCause, LossRecord, Moment, PastEvent, PastRecord, Source, StayEvent, StayRecord,
+};
 use crate::recorder::limits::{Key, Now};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Story {
     /// Takes in what earlier runs told in this boot.
-    pub fn resume(&mut self, told: &Told) {
-        let What::Entry(Entry::Stay(stay)) = &told.what else { return };
+    pub fn resume(&mut self, told: &PastRecord) {
+        let PastEvent::Entry(Entry::Stay(stay)) = &told.what else { return };
         let Some(domain) = stay.domain.filter(|_| !stay.source.is_import()) else { return };
         self.remember(stay, domain);
         let place = (stay.bdf, domain);

@@ -11,8 +11,8 @@ pub use html::html;
 pub use table::{heading, row};
 pub use text::text;
 
-use super::timeline::{Drawn, Span};
 use crate::journal::account::{person, Account, Ran};
+use crate::journal::timeline::{StaySpan, Timeline};
 use crate::journal::Moment;
 use crate::names::Sbdf;
 use audit::{Comparison, Report, Verdict, Witness};
@@ -28,18 +28,18 @@ pub struct Returned {
     /// The operation.
     pub ran: Ran,
     /// The stays in between, oldest first.
-    pub after: Vec<Span>,
+    pub after: Vec<StaySpan>,
 }
 
 /// A qube's stays with one device before a return.
 struct Guest {
     /// The latest of them.
-    latest: Span,
+    latest: StaySpan,
     count: usize,
 }
 
 /// The qubes that had a device, the one that had it last at the end.
-fn guests(stays: &[Span]) -> Vec<Guest> {
+fn guests(stays: &[StaySpan]) -> Vec<Guest> {
     let mut all: Vec<Guest> = Vec::new();
     for stay in stays {
         let known =
@@ -82,7 +82,7 @@ pub struct Told {
     /// The operations.
     pub account: Account,
     /// The stays, boots and gaps.
-    pub drawn: Drawn,
+    pub drawn: Timeline,
     /// Repairs, prunes and moves.
     pub breaks: Vec<Break>,
     /// Only this device.
@@ -99,8 +99,8 @@ impl Told {
             let (Some(bdf), Some(began)) = (ran.bdf, ran.began) else { continue };
             let since = before.insert(bdf, began);
             let stays = self.drawn.lanes.get(&bdf).map(|lane| lane.stays.as_slice()).unwrap_or_default();
-            let lies = |stay: &&Span| stay.from < began && since.is_none_or(|since| stay.to >= since);
-            let after: Vec<Span> = stays.iter().filter(lies).cloned().collect();
+            let lies = |stay: &&StaySpan| stay.from < began && since.is_none_or(|since| stay.to >= since);
+            let after: Vec<StaySpan> = stays.iter().filter(lies).cloned().collect();
             if !after.is_empty() {
                 all.push(Returned { ran: ran.clone(), after });
             }
@@ -146,7 +146,7 @@ impl Told {
                 "outcome": some(&ran.outcome), "state": some(&ran.state),
             })
         };
-        let stay = |stay: &Span| {
+        let stay = |stay: &StaySpan| {
             json!({
                 "qube": some(&stay.qube), "label": some(&stay.label), "from": stay.from.to_string(),
                 "to": stay.to.to_string(), "begun": stay.begun, "ended": stay.ended,
@@ -247,7 +247,7 @@ fn checkpoints(count: usize) -> String {
 }
 
 /// A qube with its label.
-fn qube(stay: &Span) -> String {
+fn qube(stay: &StaySpan) -> String {
     match (&*stay.qube, &*stay.label) {
         ("", _) => "a qube nobody named".to_owned(),
         (qube, "") => format!("{qube} (label unknown)"),
@@ -256,7 +256,7 @@ fn qube(stay: &Span) -> String {
 }
 
 /// When a stay ended, in words.
-fn until(stay: &Span) -> String {
+fn until(stay: &StaySpan) -> String {
     let to = second(stay.to);
     match (stay.ended, stay.at_latest) {
         (true, false) => format!("until {to}"),

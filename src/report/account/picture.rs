@@ -4,9 +4,9 @@
 use super::markup::plain;
 use super::{length, qube, second, until, Told};
 use crate::journal::account::Ran;
+use crate::journal::timeline::{DeviceLane, StaySpan};
 use crate::journal::Moment;
 use crate::names::Sbdf;
-use crate::report::timeline::{Lane, Span};
 use std::collections::BTreeMap;
 
 /// Sizes, in the drawing's own units.
@@ -62,7 +62,7 @@ struct Bar {
     from: u32,
     to: u32,
     stays: usize,
-    first: Span,
+    first: StaySpan,
     mixed: bool,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn drawn(told: &Told) -> String {
     let Some((from, to)) = told.period else { return "<p>Nothing is recorded yet.</p>\n".to_owned() };
     let span = to.micros().saturating_sub(from.micros()).max(1);
     let mut scale = Scale { from: from.micros(), span, grain: 1 };
-    let mut lanes: Vec<(Sbdf, &Lane)> = told
+    let mut lanes: Vec<(Sbdf, &DeviceLane)> = told
         .drawn
         .lanes
         .iter()
@@ -167,8 +167,8 @@ fn merged(spans: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
     all
 }
 
-fn of_lane(lane: &Lane, scale: &Scale) -> Vec<Bar> {
-    let mut stays: Vec<&Span> = lane.stays.iter().collect();
+fn of_lane(lane: &DeviceLane, scale: &Scale) -> Vec<Bar> {
+    let mut stays: Vec<&StaySpan> = lane.stays.iter().collect();
     stays.sort_by_key(|stay| stay.from);
     let mut bars: Vec<Bar> = Vec::new();
     for stay in stays {

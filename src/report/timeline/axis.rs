@@ -1,6 +1,6 @@
 //! The scale of a picture: which column a moment falls into, and the times written above.
 
-use super::View;
+use super::TimelineView;
 use crate::journal::Moment;
 
 /// Steps between written times, in seconds: what people count in.
@@ -18,7 +18,7 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    pub(super) fn new(view: &View, columns: usize) -> Self {
+    pub(super) fn new(view: &TimelineView, columns: usize) -> Self {
         let (from, to) = (view.from.micros(), view.to.micros());
         Self { from, span: to.saturating_sub(from).max(1), columns: columns.max(1) }
     }

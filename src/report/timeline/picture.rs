@@ -1,7 +1,8 @@
 //! Lanes to lines.
 
 use super::axis::Axis;
-use super::{Drawn, Lane, Operation, View};
+use super::TimelineView;
+use crate::journal::timeline::{DeviceLane, PastOperation, Timeline};
 use crate::journal::Moment;
 use crate::names::{to_the_second, Sbdf};
 use crate::report::text::wrapped;
@@ -44,9 +45,9 @@ impl Cell {
 
 /// The picture: heading, times, the recorder, one lane a function, legend.
 #[must_use]
-pub fn picture(drawn: &Drawn, view: &View) -> Vec<String> {
+pub fn picture(drawn: &Timeline, view: &TimelineView) -> Vec<String> {
     let axis = Axis::new(view, view.width.saturating_sub(MARGIN));
-    let lanes: BTreeMap<Sbdf, &Lane> = drawn
+    let lanes: BTreeMap<Sbdf, &DeviceLane> = drawn
         .lanes
         .iter()
         .filter(|(bdf, _)| view.device.is_none_or(|wanted| wanted == **bdf))
@@ -83,7 +84,7 @@ pub fn picture(drawn: &Drawn, view: &View) -> Vec<String> {
 }
 
 /// The recorder's row: what was recorded, where boots begin.
-fn covered(drawn: &Drawn, view: &View, axis: &Axis) -> Vec<Cell> {
+fn covered(drawn: &Timeline, view: &TimelineView, axis: &Axis) -> Vec<Cell> {
     let mut cells = vec![Cell::plain('-'); axis.columns];
     for (from, to) in drawn.shown.gaps(view.from, view.to) {
         fill(&mut cells, axis, from, to, |cell| cell.sign = '/');
@@ -102,7 +103,7 @@ fn fill(cells: &mut [Cell], axis: &Axis, from: Moment, to: Moment, paint: impl F
     }
 }
 
-fn cells_of(lane: &Lane, base: &[Cell], letters: &Letters, axis: &Axis) -> Vec<Cell> {
+fn cells_of(lane: &DeviceLane, base: &[Cell], letters: &Letters, axis: &Axis) -> Vec<Cell> {
     let mut cells = base.to_vec();
     cells.iter_mut().filter(|cell| cell.sign == '-').for_each(|cell| cell.sign = '.');
     for (from, to) in &lane.driven {
@@ -129,7 +130,7 @@ fn cells_of(lane: &Lane, base: &[Cell], letters: &Letters, axis: &Axis) -> Vec<C
 }
 
 /// The row below a lane that says where operations began; none where there are none.
-fn marks<'a>(operations: impl Iterator<Item = &'a Operation>, axis: &Axis) -> Option<Vec<Cell>> {
+fn marks<'a>(operations: impl Iterator<Item = &'a PastOperation>, axis: &Axis) -> Option<Vec<Cell>> {
     let mut cells = vec![Cell::plain(' '); axis.columns];
     let mut any = false;
     for column in operations.filter_map(|it| axis.column(it.time)) {
@@ -148,7 +149,7 @@ struct Letters {
 }
 
 impl Letters {
-    fn of(lanes: &BTreeMap<Sbdf, &Lane>, axis: &Axis) -> Self {
+    fn of(lanes: &BTreeMap<Sbdf, &DeviceLane>, axis: &Axis) -> Self {
         let stays = lanes.values().flat_map(|lane| lane.stays.iter());
         let mut stays: Vec<_> = stays.filter(|stay| axis.columns_of(stay.from, stay.to).is_some()).collect();
         stays.sort_by_key(|stay| stay.from);
@@ -173,7 +174,7 @@ impl Letters {
         place.and_then(|place| LETTERS.chars().nth(place)).unwrap_or('?')
     }
 
-    fn legend(&self, view: &View) -> Vec<String> {
+    fn legend(&self, view: &TimelineView) -> Vec<String> {
         let mut lines = Vec::new();
         for (qube, labels) in self.qubes.iter().take(LETTERS.len()) {
             let label = labels.last().cloned().unwrap_or_default();
@@ -193,11 +194,11 @@ impl Letters {
 }
 
 /// The operations in view, the newest last.
-fn listed(drawn: &Drawn, view: &View) -> Vec<String> {
-    let in_view = |it: &&Operation| {
+fn listed(drawn: &Timeline, view: &TimelineView) -> Vec<String> {
+    let in_view = |it: &&PastOperation| {
         (view.from..=view.to).contains(&it.time) && (view.device.is_none() || it.bdf == view.device)
     };
-    let operations: Vec<&Operation> = drawn.operations.iter().filter(in_view).collect();
+    let operations: Vec<&PastOperation> = drawn.operations.iter().filter(in_view).collect();
     let left_out = operations.len().saturating_sub(OPERATIONS);
     let mut lines = Vec::new();
     if !operations.is_empty() {

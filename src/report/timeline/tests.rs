@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
+use crate::journal::timeline::TimelineFold;
+use crate::journal::{self, coverage::Point};
 use crate::journal::{
-    DeviceEvent, DeviceRecord, Log, RecorderPhase, RecorderRecord, Source, StayEvent, StayRecord, Uptime,
+    DeviceEvent, DeviceRecord, Entry, Log, OperationPhase, OperationRecord, PastEvent, PastRecord, Place,
+    RecorderPhase, RecorderRecord, Source, StayEvent, StayRecord, Uptime,
 };
 use crate::names::DriverName;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 fn at(clock: &str) -> Moment {
     Moment::parse(&format!("2026-11-22T{clock}")).unwrap()
@@ -40,20 +44,20 @@ const NIC: &str = "0000:03:00.0";
 use RecorderPhase::{Heartbeat, Start, Stop};
 use StayEvent::{Begin, End, Present};
 
-fn story(told: Vec<(&str, &str, Entry)>) -> Story {
-    let (mut story, mut boots) = (Story::default(), BTreeMap::new());
+fn story(told: Vec<(&str, &str, Entry)>) -> TimelineFold {
+    let (mut story, mut boots) = (TimelineFold::default(), BTreeMap::new());
     for (seq, (clock, boot, entry)) in told.into_iter().enumerate() {
         let time = at(clock);
         let begun = *boots.entry(boot).or_insert(time);
         let up = Uptime::from_record((time.micros().saturating_sub(begun.micros()) / 1_000_000) as i64);
         let place = Place { seq: seq as u64, time: Some(time), up };
-        story.tell(&Told { place, boot: boot.into(), entry });
+        story.take(PastRecord::of(place, boot, PastEvent::Entry(entry)), None);
     }
     story
 }
 
 /// A morning: two functions start with sys-usb, one goes to work; the recorder is killed and comes back; a reboot.
-fn morning() -> Story {
+fn morning() -> TimelineFold {
     let live = |event, bdf, qube, label| Entry::Stay(stay(event, bdf, qube, label));
     let mut before = stay(Begin, NIC, "sys-net", "");
     before.source = Source::Import(Log::Libvirt);
@@ -88,21 +92,20 @@ fn morning() -> Story {
         told.push((clock, "b", recorder(Heartbeat, "t")));
     }
     let mut story = story(told);
-    story.began(Operation {
-        id: "9616d76e".into(),
-        time: at("11:31"),
-        command: "reattach".into(),
-        bdf: Sbdf::from_sysfs(NIC),
-        outcome: String::new(),
-    });
-    story.ended("9616d76e", "done");
+    let start = journal::Start { command: "reattach".into(), ..journal::Start::default() };
+    let end = OperationPhase::End { outcome: "done".into(), state: String::new() };
+    for phase in [OperationPhase::Start(Box::new(start)), end] {
+        let place = Place { seq: 0, time: Some(at("11:31")), up: None };
+        let operation = OperationRecord { id: "9616d76e".into(), bdf: Sbdf::from_sysfs(NIC), phase };
+        story.take(PastRecord::of(place, "b", PastEvent::Operation(operation)), None);
+    }
     story
 }
 
-fn drawn(story: &Story, width: usize, colours: bool) -> String {
+fn drawn(story: &TimelineFold, width: usize, colours: bool) -> String {
     let drawn = story.clone().finish(None, None);
     let (from, to) = drawn.span.unwrap();
-    let view = View { from, to, width, device: None, colours };
+    let view = TimelineView { from, to, width, device: None, colours };
     picture(&drawn, &view).iter().map(|line| format!("{line}\n")).collect()
 }
 
@@ -190,12 +193,12 @@ fn an_end_whose_beginning_was_missed_is_a_stay() {
 }
 
 /// Records at these minutes of the clock that only rises, while the wall clock shows those.
-fn stepping(told: Vec<(u64, &str, Entry)>) -> Story {
-    let mut story = Story::default();
+fn stepping(told: Vec<(u64, &str, Entry)>) -> TimelineFold {
+    let mut story = TimelineFold::default();
     for (minute, clock, entry) in told {
         let place =
             Place { seq: minute, time: Some(at(clock)), up: Uptime::from_record((minute * 60) as i64) };
-        story.tell(&Told { place, boot: "a".into(), entry });
+        story.take(PastRecord::of(place, "a", PastEvent::Entry(entry)), None);
     }
     story
 }
@@ -224,8 +227,9 @@ fn a_stay_in_which_the_clock_went_back_is_drawn_at_each_time_it_showed() {
 #[test]
 fn what_was_recorded_once_is_not_shown_as_recorded_where_the_clock_passed_it_again_unrecorded() {
     let before = vec![(0, "08:00", recorder(Start, "r")), (10, "08:10", recorder(Heartbeat, "r"))];
-    let gaps =
-        |story: Story, now: Option<Point>| story.finish(now, None).shown.gaps(at("08:00"), at("08:10"));
+    let gaps = |story: TimelineFold, now: Option<Point>| {
+        story.finish(now, None).shown.gaps(at("08:00"), at("08:10"))
+    };
     assert_eq!(gaps(stepping(before.clone()), None), []);
     // Killed; the clock goes back by ten minutes; another begins ten minutes later.
     let next = vec![(20, "08:10", recorder(Start, "s"))];
@@ -264,18 +268,18 @@ proptest! {
             };
             let up = Uptime::from_record((time.micros() / 1_000_000) as i64);
             let place = Place { seq: told.len() as u64, time: Some(time), up };
-            told.push(Told { place, boot: qube, entry });
+            told.push(PastRecord::of(place, &qube, PastEvent::Entry(entry)));
         }
-        let mut story = Story::default();
-        told.iter().for_each(|told| story.tell(told));
+        let mut story = TimelineFold::default();
+        told.into_iter().for_each(|record| story.take(record, None));
         let story = story.finish(None, None);
         let (from, to) = story.span.unwrap();
-        let view = View { from, to: to.max(from.after(1)), width, device: None, colours: false };
+        let view = TimelineView { from, to: to.max(from.after(1)), width, device: None, colours: false };
         for line in picture(&story, &view) {
             prop_assert!(line.chars().count() <= width.max(80), "{}", line);
             prop_assert!(!line.chars().any(char::is_control));
         }
-        let coloured = picture(&story, &View { colours: true, ..view }).join("\n");
+        let coloured = picture(&story, &TimelineView { colours: true, ..view }).join("\n");
         prop_assert_eq!(console::strip_ansi_codes(&coloured), picture(&story, &view).join("\n"));
         for lane in story.lanes.values() {
             prop_assert!(lane.stays.iter().all(|stay| stay.from <= stay.to && stay.to <= time));

@@ -1,4 +1,5 @@
-//! What a prune kept of earlier boots. It is told late, behind records that are younger: it only adds to them.
+//! What a prune kept of earlier boots. It is told late, behind records that are younger: it only adds to
+//! them.
 
 use super::stays::{is_loose, Lives, MOST_QUBES};
 use super::{same, Before, Concern, Fold, Known};

@@ -1,22 +1,25 @@
-//! Acts: functions taken from dom0's drivers together, by one qube's start or one assignment.
+//! Misattachments: functions taken from dom0's drivers together, by one qube's start or one assignment.
 //!
 //! The recorder journals each seizure by itself. What belongs together is told from what is around it: seizures follow
 //! each other closely, and the qube that is given one of them is the qube of all.
 
-use crate::journal::{seconds, DeviceEvent, Entry, QubeEvent, QubeRecord, StayEvent};
+use super::{
+    DeviceEvent, Entry, Moment, OperationPhase, OperationRecord, PastEvent, PastRecord, Place, QubeEvent,
+    QubeRecord, StayEvent,
+};
 use crate::names::{DriverName, Sbdf};
 use std::collections::BTreeMap;
 
 /// Seizures with more between them are not of one act, in seconds: libvirt detaches all of a qube's functions, one reset
 /// each, before it starts it.
-const TOGETHER: i64 = 60;
+const TOGETHER: u64 = 60;
 
 /// A function that was taken from a driver of dom0.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Taken {
+pub struct TakenFunction {
     /// Where it stood.
     pub bdf: Sbdf,
-    /// What it was ([`crate::journal::Identity::id`]); empty where that was not recorded.
+    /// What it was ([`Identity::id`](super::Identity::id)); empty where that was not recorded.
     pub id: String,
     /// The driver it was taken from.
     pub driver: DriverName,
@@ -24,22 +27,22 @@ pub struct Taken {
 
 /// What one qube's start or one assignment took.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Act {
+pub struct Misattachment {
     /// Number of the journal's record of the first seizure: names the act.
     pub seq: u64,
-    /// When, as the journal writes it.
-    pub time: String,
-    /// Time of the last seizure, in seconds; `None` where it cannot be read: then nothing belongs to it.
-    last: Option<i64>,
+    /// When; `None` where that cannot be read.
+    pub time: Option<Moment>,
+    /// Time of the last seizure; `None` where it cannot be read: then nothing belongs to it.
+    last: Option<Moment>,
     /// The qube it was done for, escaped, where that can be told.
     pub qube: Option<String>,
     /// The functions, in the order they were taken.
-    pub taken: Vec<Taken>,
+    pub taken: Vec<TakenFunction>,
     /// Whether a qube has been given one of them: what is seized later is another act.
     given: bool,
 }
 
-impl Act {
+impl Misattachment {
     /// Whether it may have been done for this qube: for whom is not always known.
     #[must_use]
     pub fn may_be_for(&self, qube: &str) -> bool {
@@ -49,31 +52,36 @@ impl Act {
 
 /// The acts of one boot, put together record by record.
 #[derive(Default, Debug)]
-pub struct Acts {
-    acts: Vec<Act>,
+pub struct Misattachments {
+    acts: Vec<Misattachment>,
     /// The driver of dom0 that each function had last.
     drivers: BTreeMap<Sbdf, DriverName>,
     /// The qube that began to start last, and when.
-    starting: Option<(String, Option<i64>)>,
+    starting: Option<(String, Option<Moment>)>,
     /// Functions an operation of this program works on: what it seizes is no misattachment.
     own: BTreeMap<String, Sbdf>,
 }
 
-/// Acts kept; older ones are forgotten.
+/// Misattachments kept; older ones are forgotten.
 const KEPT: usize = 64;
 
-impl Acts {
-    /// An operation of this program begins or ends.
-    pub fn operation(&mut self, operation: &str, bdf: Option<Sbdf>, begins: bool) {
-        match bdf.filter(|_| begins) {
-            Some(bdf) => drop(self.own.insert(operation.to_owned(), bdf)),
-            None => drop(self.own.remove(operation)),
+impl Misattachments {
+    /// Takes the next record of the boot.
+    pub fn take(&mut self, record: &PastRecord) {
+        match &record.what {
+            PastEvent::Operation(OperationRecord { id, bdf, phase }) => {
+                match bdf.filter(|_| matches!(phase, OperationPhase::Start(_))) {
+                    Some(bdf) => drop(self.own.insert(id.clone(), bdf)),
+                    None => drop(self.own.remove(id)),
+                }
+            }
+            PastEvent::Entry(entry) => self.entry(record.place, entry),
+            _ => {}
         }
     }
 
-    /// The next record of the history.
-    pub fn take(&mut self, seq: u64, time: &str, entry: &Entry) {
-        let now = seconds(time);
+    fn entry(&mut self, place: Place, entry: &Entry) {
+        let now = place.time;
         match entry {
             Entry::Device(device) => {
                 if let (DeviceEvent::Bound | DeviceEvent::Present, Some(driver)) =
@@ -85,8 +93,8 @@ impl Acts {
                     let remembered = self.drivers.remove(&device.bdf);
                     let before = device.of_dom0().cloned().or(remembered.filter(|_| device.before.is_none()));
                     if let Some(driver) = before {
-                        let taken = Taken { bdf: device.bdf, id: device.identity.id.clone(), driver };
-                        self.seized(seq, time, now, taken);
+                        let taken = TakenFunction { bdf: device.bdf, id: device.identity.id.clone(), driver };
+                        self.seized(place, taken);
                     }
                 }
             }
@@ -108,7 +116,7 @@ impl Acts {
 
     /// Which qube a seizure is for is known by what was told of qubes just before it. That a start is over is not word of
     /// another one.
-    fn of_qube(&mut self, qube: &QubeRecord, now: Option<i64>) {
+    fn of_qube(&mut self, qube: &QubeRecord, now: Option<Moment>) {
         let same = self.starting.as_ref().is_some_and(|(starting, _)| *starting == qube.qube);
         match qube.event {
             QubeEvent::Started if same => {}
@@ -120,9 +128,10 @@ impl Acts {
         }
     }
 
-    fn seized(&mut self, seq: u64, time: &str, now: Option<i64>, taken: Taken) {
-        let near = |then: Option<i64>| {
-            now.zip(then).is_some_and(|(now, then)| (0..=TOGETHER).contains(&now.saturating_sub(then)))
+    fn seized(&mut self, place: Place, taken: TakenFunction) {
+        let now = place.time;
+        let near = |then: Option<Moment>| {
+            now.zip(then).is_some_and(|(now, then)| then <= now && now <= then.after(TOGETHER))
         };
         let starting = self.starting.as_ref().filter(|(_, then)| near(*then)).map(|(qube, _)| qube.clone());
         let open = self.acts.last_mut().filter(|act| {
@@ -138,9 +147,9 @@ impl Acts {
         if self.acts.len() >= KEPT {
             self.acts.remove(0);
         }
-        self.acts.push(Act {
-            seq,
-            time: time.to_owned(),
+        self.acts.push(Misattachment {
+            seq: place.seq,
+            time: now,
             last: now,
             qube: starting,
             taken: vec![taken],
@@ -150,8 +159,9 @@ impl Acts {
 
     /// The newest act, or the newest that took this function.
     #[must_use]
-    pub fn newest(&self, of: Option<Sbdf>) -> Option<&Act> {
-        let wanted = |act: &&Act| of.is_none_or(|bdf| act.taken.iter().any(|taken| taken.bdf == bdf));
+    pub fn newest(&self, of: Option<Sbdf>) -> Option<&Misattachment> {
+        let wanted =
+            |act: &&Misattachment| of.is_none_or(|bdf| act.taken.iter().any(|taken| taken.bdf == bdf));
         self.acts.iter().rev().find(wanted)
     }
 }
@@ -183,17 +193,34 @@ mod tests {
         Entry::Qube(QubeRecord::new(QubeEvent::Started, qube, Source::Qubesd))
     }
 
+    fn noon() -> Moment {
+        Moment::parse("2026-11-22T12:00").unwrap()
+    }
+
+    fn record(seq: u64, time: Option<Moment>, entry: Entry) -> PastRecord {
+        of(seq, time, PastEvent::Entry(entry))
+    }
+
+    fn of(seq: u64, time: Option<Moment>, what: PastEvent) -> PastRecord {
+        PastRecord::of(Place { seq, time, up: None }, "", what)
+    }
+
+    /// An operation of this program on a function begins, or goes on.
+    fn operation(at: &str, phase: OperationPhase) -> PastRecord {
+        let bdf = Some(bdf(at));
+        of(0, Some(noon()), PastEvent::Operation(OperationRecord { id: "aa".to_owned(), bdf, phase }))
+    }
+
     /// Seconds after noon, and what happened.
-    fn acts(story: &[(u32, Entry)]) -> Acts {
-        let mut acts = Acts::default();
+    fn acts(story: &[(u32, Entry)]) -> Misattachments {
+        let mut acts = Misattachments::default();
         for (seq, (second, entry)) in story.iter().enumerate() {
-            let time = format!("2026-11-22T12:{:02}:{:02}.000000Z", second / 60, second % 60);
-            acts.take(seq as u64, &time, entry);
+            acts.take(&record(seq as u64, Some(noon().after(u64::from(*second))), entry.clone()));
         }
         acts
     }
 
-    fn functions(act: &Act) -> Vec<String> {
+    fn functions(act: &Misattachment) -> Vec<String> {
         act.taken.iter().map(|taken| format!("{} {}", taken.bdf, taken.driver)).collect()
     }
 
@@ -237,9 +264,9 @@ mod tests {
 
     #[test]
     fn seizures_at_times_that_cannot_be_read_are_not_taken_for_one_act() {
-        let mut acts = Acts::default();
-        acts.take(1, "not a time", &seized("0000:03:00.0", "e1000e"));
-        acts.take(2, "", &seized("0000:04:00.0", "nvme"));
+        let mut acts = Misattachments::default();
+        acts.take(&record(1, None, seized("0000:03:00.0", "e1000e")));
+        acts.take(&record(2, None, seized("0000:04:00.0", "nvme")));
         assert_eq!(functions(acts.newest(None).unwrap()), ["0000:04:00.0 nvme"]);
     }
 
@@ -251,12 +278,12 @@ mod tests {
 
     #[test]
     fn what_this_program_holds_is_no_act() {
-        let mut acts = Acts::default();
-        acts.operation("aa", Some(bdf("0000:03:00.0")), true);
-        acts.take(1, "2026-11-22T12:00:00.000000Z", &seized("0000:03:00.0", "e1000e"));
-        acts.operation("aa", None, false);
+        let mut acts = Misattachments::default();
+        acts.take(&operation("0000:03:00.0", OperationPhase::Start(Box::default())));
+        acts.take(&record(1, Some(noon()), seized("0000:03:00.0", "e1000e")));
+        acts.take(&operation("0000:03:00.0", OperationPhase::Other));
         assert_eq!(acts.newest(None), None);
-        acts.take(2, "2026-11-22T12:00:01.000000Z", &seized("0000:03:00.0", "e1000e"));
+        acts.take(&record(2, Some(noon().after(1)), seized("0000:03:00.0", "e1000e")));
         assert!(acts.newest(None).is_some());
     }
 

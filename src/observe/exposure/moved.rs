@@ -1,13 +1,13 @@
 //! Whether what was recorded at an address stands elsewhere now, or was altered in its place.
 //!
-//! That another function reads as that one did proves no move: it may be a card of the same model that stood there all
-//! the time, beside the one that now calls itself something else.
+//! That another function reads as that one did proves no move: it may be a card of the same model that stood
+//! there all the time, beside the one that now calls itself something else.
 
 use super::Known;
-use crate::assess::identity::{agree, same};
-use crate::journal::{DeviceEvent, Entry, Told, What};
+use crate::journal::identity::{agree, same};
+use crate::journal::IdentifiedFunction;
+use crate::journal::{DeviceEvent, Entry, PastEvent, PastRecord};
 use crate::names::Sbdf;
-use crate::observe::past::Named;
 
 /// A function that may be what was recorded at another one's address in an earlier boot.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,10 +27,10 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// The functions among these that may have been this one, which was recorded at the address of `of`. Functions of
-    /// one slot do not take each other's place.
-    pub fn all(of: Sbdf, known: &Known, present: &[Named]) -> Vec<Self> {
-        let there = |other: &&Named| other.sbdf != of && agree(&other.id, &known.identity.id);
+    /// The functions among these that may have been this one, which was recorded at the address of `of`.
+    /// Functions of one slot do not take each other's place.
+    pub fn all(of: Sbdf, known: &Known, present: &[IdentifiedFunction]) -> Vec<Self> {
+        let there = |other: &&IdentifiedFunction| other.sbdf != of && agree(&other.id, &known.identity.id);
         let there = present.iter().filter(there).map(|other| Self {
             sbdf: other.sbdf,
             of,
@@ -43,9 +43,9 @@ impl Candidate {
     }
 
     /// Takes one record of where it stands now.
-    pub fn tell(&mut self, told: &Told) {
+    pub fn tell(&mut self, told: &PastRecord) {
         let there = told.boot == self.boot;
-        let What::Entry(Entry::Device(it)) = &told.what else { return };
+        let PastEvent::Entry(Entry::Device(it)) = &told.what else { return };
         let imported = it.source.is_import();
         self.reached |= there;
         if it.bdf == self.sbdf && !imported && it.event != DeviceEvent::Removed {

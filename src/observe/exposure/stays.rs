@@ -12,7 +12,7 @@ pub(super) const MOST_QUBES: usize = 256;
 pub struct Before {
     /// The qube, escaped.
     pub qube: String,
-    /// Its labels then, and those it got later.
+    /// The labels it had then, and those it got later.
     pub labels: BTreeSet<String>,
     /// Of a stay of it no label was recorded, or more than are kept.
     pub unlabelled: bool,
@@ -38,7 +38,8 @@ pub struct Before {
 }
 
 impl Before {
-    /// Of records that were removed: older than all that is told one by one. What it adds up to is added by the caller.
+    /// Of records that were removed: older than all that is told one by one. What it adds up to is added by
+    /// the caller.
     pub(super) fn kept(it: &Carried, moved: bool, perhaps: bool) -> Self {
         let (qube, boot) = (it.qube.clone(), it.boot.clone());
         Self { qube, boot, moved, perhaps, imported: it.imported, ..Self::default() }
@@ -59,7 +60,8 @@ pub struct Earlier {
 pub struct Lives {
     now: Stays,
     more: u64,
-    /// The earlier boot that is being told of; imports, which may be of any. The flags are of their stays, by number.
+    /// The earlier boot that is being told of; imports, which may be of any. The flags are of their stays, by
+    /// number.
     boot: String,
     earlier: Stays,
     imported: Stays,

@@ -92,6 +92,10 @@ fn lost(since: u64) -> Entry {
     })
 }
 
+fn record(place: Place, boot: &str, entry: &Entry) -> PastRecord {
+    PastRecord::of(place, boot, PastEvent::Entry(entry.clone()))
+}
+
 /// The fold of a story, asked at second 1000 while the recorder lives (or not).
 fn past(story: &Story, alive: bool) -> Exposure {
     past_of(story, alive, &[(nic(), ID)])
@@ -119,29 +123,21 @@ fn held_by(
     present: &[(Sbdf, &str)],
     wall: &dyn Fn(u64) -> Moment,
 ) -> Exposure {
-    let named = present.iter().map(|(sbdf, id)| Named { sbdf: *sbdf, id: (*id).to_owned() }).collect();
+    let named =
+        present.iter().map(|(sbdf, id)| IdentifiedFunction { sbdf: *sbdf, id: (*id).to_owned() }).collect();
     let id = present.iter().find(|(sbdf, _)| *sbdf == nic()).unwrap().1;
     let wanted = BTreeMap::from([(nic(), identity(id, "01"))]);
     let mut fold = Fold::new(BOOT, Some(at(0)), named, wanted);
     for (seq, (second, boot, entry)) in story.iter().enumerate() {
-        fold.tell(&Told {
-            seq: seq as u64 + 1,
-            time: Some(wall(*second)),
-            up: Uptime::from_record(*second as i64),
-            boot: (*boot).to_owned(),
-            of_boot: String::new(),
-            approximate: false,
-            what: What::Entry(entry.clone()),
-        });
+        let up = Uptime::from_record(*second as i64);
+        fold.tell(&record(Place { seq: seq as u64 + 1, time: Some(wall(*second)), up }, boot, entry));
     }
     let mut candidates = fold.candidates();
     for (second, boot, entry) in story {
-        let (time, up, boot) = (Some(wall(*second)), None, (*boot).to_owned());
-        let what = What::Entry(entry.clone());
-        let told = Told { seq: 1, time, up, boot, of_boot: String::new(), approximate: false, what };
-        candidates.iter_mut().for_each(|it| it.tell(&told));
+        let record = record(Place { seq: 1, time: Some(wall(*second)), up: None }, boot, entry);
+        candidates.iter_mut().for_each(|it| it.tell(&record));
     }
-    let past = fold.finish(Uptime::from_record(1000), holder, Journal::Read { odd: 0 }, &candidates);
+    let past = fold.finish(Uptime::from_record(1000), holder, JournalReading::Read { odd: 0 }, &candidates);
     { past }.of.remove(&nic()).unwrap()
 }
 
@@ -319,11 +315,9 @@ fn what_was_not_measured_by_the_clock_that_only_rises_proves_nothing() {
     let story = told(vec![vec![(10, BOOT, first()), (20, BOOT, seized())], beats(50, 1000)]);
     let mut fold = Fold::new(BOOT, Some(at(0)), vec![], BTreeMap::from([(nic(), identity(ID, "01"))]));
     for (seq, (second, boot, entry)) in story.iter().enumerate() {
-        let (seq, time, boot) = (seq as u64, Some(at(*second)), (*boot).to_owned());
-        let what = What::Entry(entry.clone());
-        fold.tell(&Told { seq, time, up: None, boot, of_boot: String::new(), approximate: false, what });
+        fold.tell(&record(Place { seq: seq as u64, time: Some(at(*second)), up: None }, boot, entry));
     }
-    let past = fold.finish(Uptime::from_record(1000), Some("run"), Journal::Read { odd: 0 }, &[]);
+    let past = fold.finish(Uptime::from_record(1000), Some("run"), JournalReading::Read { odd: 0 }, &[]);
     assert!(!is_clean(&past.of[&nic()]));
 }
 
@@ -358,22 +352,14 @@ fn a_recorder_whose_beginning_is_not_on_disk_yet_proves_nothing() {
 fn an_import_of_this_boot_stays_one_though_the_clock_was_set_forward() {
     let story = [(10, BOOT, first()), (900, BOOT, imported(StayEvent::Begin, "now", &at(700).to_string()))];
     // The kernel reckons the beginning of the boot from its clock.
-    let named = vec![Named { sbdf: nic(), id: ID.to_owned() }];
+    let named = vec![IdentifiedFunction { sbdf: nic(), id: ID.to_owned() }];
     let mut fold =
         Fold::new(BOOT, Some(at(3_650 * 86_400)), named, BTreeMap::from([(nic(), identity(ID, "01"))]));
     for (seq, (second, boot, entry)) in story.iter().enumerate() {
         let (seq, up) = (seq as u64 + 1, Uptime::from_record(*second as i64));
-        fold.tell(&Told {
-            seq,
-            time: Some(at(*second)),
-            up,
-            boot: (*boot).to_owned(),
-            of_boot: String::new(),
-            approximate: false,
-            what: What::Entry(entry.clone()),
-        });
+        fold.tell(&record(Place { seq, time: Some(at(*second)), up }, boot, entry));
     }
-    let past = fold.finish(Uptime::from_record(1000), Some("run"), Journal::Read { odd: 0 }, &[]);
+    let past = fold.finish(Uptime::from_record(1000), Some("run"), JournalReading::Read { odd: 0 }, &[]);
     assert_eq!(past.of[&nic()].stays.len(), 1);
 }
 
@@ -535,19 +521,13 @@ fn an_import_is_of_the_boot_that_its_source_names_and_else_of_that_of_its_time()
         ("", String::new(), true, false),
     ];
     for (of_boot, time, approximate, now) in cases {
-        let named = vec![Named { sbdf: nic(), id: ID.to_owned() }];
+        let named = vec![IdentifiedFunction { sbdf: nic(), id: ID.to_owned() }];
         let wanted = BTreeMap::from([(nic(), identity(ID, "01"))]);
         let mut fold = Fold::new(BOOT, Some(at(0)), named, wanted);
-        fold.tell(&Told {
-            seq: 1,
-            time: Some(at(900)),
-            up: None,
-            boot: BOOT.to_owned(),
-            of_boot: of_boot.to_owned(),
-            approximate,
-            what: What::Entry(imported(StayEvent::Begin, "work", &time)),
-        });
-        let past = fold.finish(Uptime::from_record(1000), None, Journal::Read { odd: 0 }, &[]);
+        let place = Place { seq: 1, time: Some(at(900)), up: None };
+        let imported = record(place, BOOT, &imported(StayEvent::Begin, "work", &time));
+        fold.tell(&PastRecord { of_boot: of_boot.to_owned(), approximate, ..imported });
+        let past = fold.finish(Uptime::from_record(1000), None, JournalReading::Read { odd: 0 }, &[]);
         let exposure = &past.of[&nic()];
         let expected = if now { (1, 0) } else { (0, 1) };
         assert_eq!((exposure.stays.len(), exposure.before.len()), expected, "{of_boot} {time} {approximate}");
@@ -689,8 +669,8 @@ fn random(steps: &[(u64, bool, usize)]) -> Story {
 }
 
 proptest! {
-    /// Knowing less never makes it milder: with a record of the recorder's life taken away, what was not clean
-    /// does not become clean.
+    /// Knowing less never makes it milder: with a record of the recorder's life taken away, what was not
+    /// clean does not become clean.
     #[test]
     fn a_heartbeat_less_is_never_milder(steps in proptest::collection::vec(anything(), 0..25), at in 0usize..25) {
         let story = random(&steps);

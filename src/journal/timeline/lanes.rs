@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 /// A stay with a qube, as far as it is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Span {
+pub struct StaySpan {
     /// When it began, or was first seen.
     pub from: Moment,
     /// When it ended, or was last seen.
@@ -30,17 +30,17 @@ pub struct Span {
 
 /// One function through time.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Lane {
+pub struct DeviceLane {
     /// Its stays, in the order in which they began.
-    pub stays: Vec<Span>,
+    pub stays: Vec<StaySpan>,
     /// When a driver of dom0 had it.
     pub driven: Vec<(Moment, Moment)>,
 }
 
 /// The lanes while they are being told.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lanes {
-    readers: BTreeMap<Sbdf, Reader>,
+pub(super) struct DeviceLanes {
+    readers: BTreeMap<Sbdf, LaneReader>,
     /// Names and labels, each kept once.
     words: BTreeSet<Rc<str>>,
     /// The latest label of each qube that any record names: for stays whose own record names none.
@@ -51,7 +51,7 @@ pub(super) struct Lanes {
     latest: Option<Point>,
 }
 
-impl Lanes {
+impl DeviceLanes {
     /// One record that is no import.
     pub(super) fn tell(&mut self, place: Place, time: Moment, entry: &Entry) {
         let before = self.latest;
@@ -105,7 +105,7 @@ impl Lanes {
         mut self,
         until: Moment,
         functions: impl Iterator<Item = Sbdf>,
-    ) -> BTreeMap<Sbdf, Lane> {
+    ) -> BTreeMap<Sbdf, DeviceLane> {
         self.close(until);
         for bdf in functions {
             self.readers.entry(bdf).or_default();
@@ -151,7 +151,7 @@ fn word(words: &mut BTreeSet<Rc<str>>, text: &str) -> Rc<str> {
 }
 
 /// A stay as it is drawn: more than once, where the clock was set back while it lasted. `until`: the boot's end.
-fn spans(stayed: &Stayed, until: Moment, words: &mut BTreeSet<Rc<str>>) -> Vec<Span> {
+fn spans(stayed: &Stayed, until: Moment, words: &mut BTreeSet<Rc<str>>) -> Vec<StaySpan> {
     let imported = stayed.is_imported();
     let end = match stayed.to {
         Ended::At(time) => time,
@@ -163,7 +163,7 @@ fn spans(stayed: &Stayed, until: Moment, words: &mut BTreeSet<Rc<str>>) -> Vec<S
     let end = end.unwrap_or(until);
     let ended = stayed.to != Ended::Open && !(imported && matches!(stayed.to, Ended::By(_)));
     let from = stayed.from.unwrap_or(end);
-    let mut span = Span {
+    let mut span = StaySpan {
         from,
         to: end.max(from),
         qube: word(words, &stayed.stay.qube),
@@ -175,8 +175,8 @@ fn spans(stayed: &Stayed, until: Moment, words: &mut BTreeSet<Rc<str>>) -> Vec<S
     };
     let mut drawn = Vec::new();
     for &(to, again) in &stayed.steps {
-        drawn.push(Span { to: to.max(span.from), ended: false, at_latest: false, ..span.clone() });
-        span = Span { from: again, to: end.max(again), begun: false, ..span };
+        drawn.push(StaySpan { to: to.max(span.from), ended: false, at_latest: false, ..span.clone() });
+        span = StaySpan { from: again, to: end.max(again), begun: false, ..span };
     }
     drawn.push(span);
     drawn
@@ -184,19 +184,19 @@ fn spans(stayed: &Stayed, until: Moment, words: &mut BTreeSet<Rc<str>>) -> Vec<S
 
 /// A lane while it is being read.
 #[derive(Clone, Debug)]
-struct Reader {
-    lane: Lane,
+struct LaneReader {
+    lane: DeviceLane,
     stays: Stays,
     driven: Option<Moment>,
 }
 
-impl Default for Reader {
+impl Default for LaneReader {
     fn default() -> Self {
-        Self { lane: Lane::default(), stays: Stays::all(), driven: None }
+        Self { lane: DeviceLane::default(), stays: Stays::all(), driven: None }
     }
 }
 
-impl Reader {
+impl LaneReader {
     fn device(&mut self, time: Moment, it: &DeviceRecord) {
         let gone = it.event == DeviceEvent::Removed;
         self.driven(time, !gone && it.driver.as_ref().is_some_and(|driver| !driver.is_holder()));
@@ -214,7 +214,7 @@ impl Reader {
         }
     }
 
-    fn lane(mut self, labels: &BTreeMap<Rc<str>, Rc<str>>) -> Lane {
+    fn lane(mut self, labels: &BTreeMap<Rc<str>, Rc<str>>) -> DeviceLane {
         for stay in self.lane.stays.iter_mut().filter(|stay| stay.label.is_empty()) {
             stay.label = labels.get(&stay.qube).unwrap_or(&stay.label).clone();
         }

@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
-use crate::assess::{Ended, Fold, Past};
-use crate::journal::coverage::Gap;
+use crate::journal::coverage::{Gap, Point};
+use crate::journal::timeline::{Timeline, TimelineFold};
 use crate::journal::{
-    DeviceEvent, DeviceRecord, Identity, LossCause, LossRecord, RecorderPhase, RecorderRecord, Source,
-    StayEvent, StayRecord, Told as Record, Uptime, What,
+    DeviceEvent, DeviceRecord, Identity, LossCause, LossRecord, PastEvent, PastRecord, RecorderPhase,
+    RecorderRecord, Source, StayEvent, StayRecord, Uptime,
 };
+use crate::journal::{IdentifiedFunction, JournalReading};
 use crate::names::{DriverName, Owner};
-use crate::observe::past::{Journal, Named};
 
 const BOOT: &str = "b0b0b0b0";
 /// How many boots are told.
@@ -121,31 +121,26 @@ fn boot(dice: &mut Dice) -> Vec<(u64, Entry)> {
     told
 }
 
+fn record(seq: usize, second: u64, entry: &Entry) -> PastRecord {
+    let place = Place { seq: seq as u64, time: Some(at(second)), up: Uptime::from_record(second as i64) };
+    PastRecord::of(place, BOOT, PastEvent::Entry(entry.clone()))
+}
+
 /// What hazards, `list`, `show` and `rollback` are made from.
 fn for_show(told: &[(u64, Entry)], now: u64, holder: Option<&str>) -> Past {
-    let present = (0..2).map(|it| Named { sbdf: function(it), id: String::new() }).collect();
+    let present = (0..2).map(|it| IdentifiedFunction { sbdf: function(it), id: String::new() }).collect();
     let wanted = (0..2).map(|it| (function(it), Identity::default())).collect();
     let mut fold = Fold::new(BOOT, Some(at(0)), present, wanted);
     for (seq, (second, entry)) in told.iter().enumerate() {
-        fold.tell(&Record {
-            seq: seq as u64,
-            time: Some(at(*second)),
-            up: Uptime::from_record(*second as i64),
-            boot: BOOT.into(),
-            of_boot: String::new(),
-            approximate: false,
-            what: What::Entry(entry.clone()),
-        });
+        fold.tell(&record(seq, *second, entry));
     }
-    fold.finish(Uptime::from_record(now as i64), holder, Journal::Read { odd: 0 }, &[])
+    fold.finish(Uptime::from_record(now as i64), holder, JournalReading::Read { odd: 0 }, &[])
 }
 
-fn for_timeline(told: &[(u64, Entry)], now: u64, holder: Option<&str>) -> Drawn {
-    let mut story = Story::default();
+fn for_timeline(told: &[(u64, Entry)], now: u64, holder: Option<&str>) -> Timeline {
+    let mut story = TimelineFold::default();
     for (seq, (second, entry)) in told.iter().enumerate() {
-        let place =
-            Place { seq: seq as u64, time: Some(at(*second)), up: Uptime::from_record(*second as i64) };
-        story.tell(&Told { place, boot: BOOT.into(), entry: entry.clone() });
+        story.take(record(seq, *second, entry), None);
     }
     story.finish(Some(Point { time: at(now), up: Uptime::from_record(now as i64) }), holder)
 }
@@ -170,7 +165,7 @@ fn stays_of_show(past: &Past, sbdf: Sbdf) -> Vec<Shown> {
     shown
 }
 
-fn stays_of_timeline(drawn: &Drawn, sbdf: Sbdf) -> Vec<Shown> {
+fn stays_of_timeline(drawn: &Timeline, sbdf: Sbdf) -> Vec<Shown> {
     let spans = drawn.lanes.get(&sbdf).map(|lane| lane.stays.as_slice()).unwrap_or_default();
     let mut shown: Vec<Shown> = spans
         .iter()

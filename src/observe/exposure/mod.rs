@@ -1,33 +1,36 @@
-//! What a function has been through: a pure fold over what the journal tells, in its order. What is kept is bounded:
-//! the stays of this boot, earlier boots by qube, the rest counted.
+//! What a function has been through: a pure fold over what the journal tells, in its order. What is kept is
+//! bounded: the stays of this boot, earlier boots by qube, the rest counted.
 //!
 //! Who a record is about:
 //!
-//! - in this boot its address says so, because addresses do not move within a boot; where another device (or none) is
-//!   at that address now, also everything with the record's identity;
-//! - in earlier boots its identity says so, wherever it stood. Two devices that tell no difference share their past.
+//! - in this boot its address says so, because addresses do not move within a boot; where another device (or
+//!   none) is at that address now, also everything with the record's identity;
+//! - in earlier boots its identity says so, wherever it stood. Two devices that tell no difference share
+//!   their past.
 //!
 //! What was imported adds stays; it covers nothing.
 
 mod carried;
 mod had;
 mod moved;
+mod past;
 mod stays;
 
 pub use crate::journal::coverage::{Gap, Why};
 pub use crate::journal::stays::{Ended, Stayed};
 pub use had::{had, Had};
 pub use moved::Candidate;
+pub use past::{is_for_root_alone, Past};
 pub use stays::Before;
 
-use super::identity::{differences, fill, same};
 use crate::journal::coverage::{Coverage, Covered};
+use crate::journal::identity::{differences, fill, same};
 use crate::journal::{
-    DeviceEvent, DeviceRecord, Entry, Identity, Moment, Place, Prune, QubeEvent, RecorderPhase, Source,
-    StayRecord, Told, Uptime, Way, What,
+    DeviceEvent, DeviceRecord, Entry, Identity, Moment, OperationPhase, OperationRecord, PastEvent,
+    PastRecord, Place, Prune, QubeEvent, RecorderPhase, Source, StayRecord, Uptime, Way,
 };
+use crate::journal::{IdentifiedFunction, JournalReading};
 use crate::names::{Owner, Sbdf};
-use crate::observe::past::{Journal, Named};
 use stays::{Earlier, Lives};
 use std::collections::BTreeMap;
 
@@ -45,7 +48,8 @@ pub struct Seizure {
     pub source: Source,
     /// Whether Xen's owner was dom0 till then, where that is known: what is in quarantine now was not before.
     pub from_dom0: Option<bool>,
-    /// The number since which everything has to be covered: that of this record, where it was dom0's till then.
+    /// The number since which everything has to be covered: that of this record, where it was dom0's till
+    /// then.
     pub since: u64,
 }
 
@@ -85,7 +89,7 @@ pub struct Done {
 pub struct Exposure {
     /// When it was taken from dom0, where the journal tells.
     pub seized: Option<Seizure>,
-    /// Its stays in this boot, in their order.
+    /// Stays in this boot, in their order.
     pub stays: Vec<Stayed>,
     /// Stays of this boot that are not kept.
     pub more_stays: u64,
@@ -101,9 +105,10 @@ pub struct Exposure {
     pub identity: Identity,
     /// Identities it is held against: of this boot, of earlier ones.
     pub known: Vec<Known>,
-    /// Those of them that it differs from.
+    /// The known identities that it differs from.
     pub changes: Vec<Change>,
-    /// The hash of its ROM that was recorded last: it reads anew only when it is settled, and is compared there.
+    /// The hash of its ROM that was recorded last: it reads anew only when it is settled, and is compared
+    /// there.
     pub rom_sha256: Option<String>,
     /// The latest operations on it.
     pub operations: Vec<Done>,
@@ -117,33 +122,12 @@ impl Exposure {
     }
 }
 
-/// The past of the functions that were asked for, as far as it could be read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Past {
-    /// How far the journal could be read.
-    pub journal: Journal,
-    /// Repairs that accepted a loss.
-    pub repairs: u64,
-    /// What is left of older records that were removed on purpose; `None` where none were.
-    pub pruned: Option<Prune>,
-    /// By function.
-    pub of: BTreeMap<Sbdf, Exposure>,
-}
-
-impl Past {
-    /// The past of nothing, for what asks nothing of it.
-    #[must_use]
-    pub fn not_asked() -> Self {
-        Self { journal: Journal::Absent, repairs: 0, pruned: None, of: BTreeMap::new() }
-    }
-}
-
 /// What is told, as it comes.
 pub struct Fold {
     boot: String,
     /// When this boot began, where that is known.
     began: Option<Moment>,
-    present: Vec<Named>,
+    present: Vec<IdentifiedFunction>,
     of: BTreeMap<Sbdf, One>,
     coverage: Coverage,
     repairs: u64,
@@ -184,7 +168,7 @@ impl Fold {
     pub fn new(
         boot: &str,
         began: Option<Moment>,
-        present: Vec<Named>,
+        present: Vec<IdentifiedFunction>,
         wanted: BTreeMap<Sbdf, Identity>,
     ) -> Self {
         let of = wanted
@@ -203,60 +187,62 @@ impl Fold {
     }
 
     /// Takes one record.
-    pub fn tell(&mut self, told: &Told) {
-        let place = Place { seq: told.seq, time: told.time, up: told.up };
+    pub fn tell(&mut self, told: &PastRecord) {
+        let place = told.place;
         let now = told.boot == self.boot;
-        // A clock that was set forward moves the beginning that the kernel tells: what was written before is of this boot.
-        if now && told.up.is_some() {
-            self.began = self.began.into_iter().chain(told.time).min().filter(|_| self.began.is_some());
+        // A clock that was set forward moves the beginning that the kernel tells: what was written before is
+        // of this boot.
+        if now && place.up.is_some() {
+            self.began = self.began.into_iter().chain(place.time).min().filter(|_| self.began.is_some());
         }
         match &told.what {
-            What::Gap => self.repairs += 1,
-            What::Pruned(prune) => {
+            PastEvent::Gap => self.repairs += 1,
+            PastEvent::Pruned(prune) => {
                 self.repairs += prune.repairs;
                 let forgotten = self.pruned.is_some_and(|earlier| earlier.forgotten) || prune.forgotten;
                 self.pruned = Some(Prune { forgotten, ..*prune });
             }
-            What::Carried(it) => self.carried(it),
-            What::Recorded(it) => self.recorded(it),
-            What::Operation { command, bdf } if now => {
-                if let Some(one) = self.of.get_mut(bdf) {
+            PastEvent::Carried(it) => self.carried(it),
+            PastEvent::Recorded(it) => self.recorded(it),
+            PastEvent::Operation(OperationRecord { phase: OperationPhase::Start(start), bdf, .. }) if now => {
+                if let Some(one) = bdf.and_then(|bdf| self.of.get_mut(&bdf)) {
                     if one.operations.len() >= MOST_OPERATIONS {
                         one.operations.remove(0);
                     }
-                    one.operations.push(Done { command: command.clone(), time: told.time });
+                    one.operations.push(Done { command: start.command.clone(), time: place.time });
                 }
             }
-            What::Operation { .. } => {}
-            What::Entry(entry @ Entry::Recorder(it)) if now => {
+            PastEvent::Operation(_) => {}
+            PastEvent::Entry(entry @ Entry::Recorder(it)) if now => {
                 if matches!(it.phase, RecorderPhase::Start | RecorderPhase::Source) {
                     self.missed();
                 }
                 self.coverage.take(place, &told.boot, entry);
             }
-            What::Entry(entry @ Entry::Lost(_)) if now => {
+            PastEvent::Entry(entry @ Entry::Lost(_)) if now => {
                 self.missed();
                 self.coverage.take(place, &told.boot, entry);
             }
-            What::Entry(entry @ Entry::Device(it)) => {
+            PastEvent::Entry(entry @ Entry::Device(it)) => {
                 self.alive(now, place, &told.boot, entry);
                 self.device(now, place, &told.boot, it);
             }
-            What::Entry(entry @ Entry::Stay(it)) => {
+            PastEvent::Entry(entry @ Entry::Stay(it)) => {
                 self.alive(now, place, &told.boot, entry);
                 self.stay(now, place, told, it);
             }
-            What::Entry(entry @ Entry::Qube(it)) => {
+            PastEvent::Entry(entry @ Entry::Qube(it)) => {
                 self.alive(now, place, &told.boot, entry);
                 if it.event == QubeEvent::Label {
                     self.of.values_mut().for_each(|one| one.stays.relabelled(&it.qube, &it.label));
                 }
             }
-            What::Entry(Entry::Recorder(_) | Entry::Lost(_)) => {}
+            PastEvent::Entry(Entry::Recorder(_) | Entry::Lost(_)) => {}
         }
     }
 
-    /// The functions that may be what stood at an address that was asked for. The journal tells of each where it stood.
+    /// The functions that may be what stood at an address that was asked for. The journal tells of each where
+    /// it stood.
     #[must_use]
     pub fn candidates(&self) -> Vec<Candidate> {
         let known = self.of.iter().filter_map(|(sbdf, one)| one.another().map(|known| (*sbdf, known)));
@@ -270,13 +256,14 @@ impl Fold {
         }
     }
 
-    /// Ends. `now` and `holder`, the run that holds the recorder's mark, say whether this boot is still heard.
+    /// Ends. `now` and `holder`, the run that holds the recorder's mark, say whether this boot is still
+    /// heard.
     #[must_use]
     pub fn finish(
         self,
         now: Option<Uptime>,
         holder: Option<&str>,
-        journal: Journal,
+        journal: JournalReading,
         candidates: &[Candidate],
     ) -> Past {
         let now = Place { seq: u64::MAX, time: None, up: now };
@@ -370,7 +357,7 @@ impl Fold {
         }
     }
 
-    fn stay(&mut self, written_now: bool, place: Place, told: &Told, it: &StayRecord) {
+    fn stay(&mut self, written_now: bool, place: Place, told: &PastRecord, it: &StayRecord) {
         let imported = it.source.is_import();
         let at = it.at;
         let time = if imported { at } else { place.time };
@@ -424,7 +411,8 @@ impl Fold {
 
 /// How far a clock of this boot may have been off when an imported time was written, in seconds.
 const SLACK: u64 = 600;
-/// The same of a time that is about: without its zone it may be any of the day. Sooner of this boot than not.
+/// How far off a time may be that is about: without its zone it may be any of the day. Sooner of this boot
+/// than not.
 const SLACK_OF_ABOUT: u64 = 86_400;
 
 impl One {
@@ -436,8 +424,8 @@ impl One {
         match it.event {
             DeviceEvent::Seized => {
                 let owned = owner.or(driven.then_some(true));
-                // Taken from a driver of dom0 it was dom0's till then. Taken from nobody, or from pciback itself, it
-                // may have been anywhere before.
+                // Taken from a driver of dom0 it was dom0's till then. Taken from nobody, or from pciback
+                // itself, it may have been anywhere before.
                 let since = match &self.seized {
                     _ if owned == Some(true) && it.of_dom0().is_some() => place.seq,
                     Some(earlier) => earlier.since,
@@ -471,5 +459,7 @@ impl One {
     }
 }
 
+#[cfg(test)]
+mod one_history;
 #[cfg(test)]
 mod tests;
