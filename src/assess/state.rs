@@ -43,7 +43,10 @@ pub fn state_of(dom0: &Dom0, function: &Function) -> State {
     let owner = dom0.owners.as_ref().ok().and_then(|owners| owners.get(&function.sbdf).copied());
     let user = uses.iter().find(|use_| use_.alive).map(|use_| use_.who());
     let owned = match owner {
-        Some(Owner::Domain(id)) => Some(format!("domain {id}")),
+        Some(Owner::Domain(id)) => {
+            let name = dom0.uses.as_ref().ok().and_then(|uses| uses.name(id));
+            Some(name.map_or_else(|| format!("domain {id}"), ToString::to_string))
+        }
         Some(Owner::Xen) => Some("Xen itself".to_owned()),
         _ => None,
     };

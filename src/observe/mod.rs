@@ -53,6 +53,9 @@ pub use starting::Starting;
 pub use subject::{gone, Subject};
 pub use usage::{node_of_function, Live, Use, Uses};
 
+/// How often functions are read while pciback's list of slots changes.
+const READINGS: usize = 5;
+
 /// What was read, or why it could not be.
 pub type Reading<T> = Result<T, String>;
 
@@ -93,6 +96,16 @@ pub struct Dom0 {
     /// Whether root read all this: anybody else may not see everything, and what is not seen then is no fact
     /// of dom0.
     pub by_root: bool,
+}
+
+/// How functions stand: who drives each, which pciback will take, and who owns each in Xen.
+pub struct Devices {
+    /// Every function of every segment.
+    pub functions: BTreeMap<Sbdf, Function>,
+    /// Functions pciback will take whenever they are probed.
+    pub slots: BTreeSet<Sbdf>,
+    /// Xen's owner of each function.
+    pub owners: Reading<Owners>,
 }
 
 /// The open connections a command reads through.
@@ -154,16 +167,10 @@ impl Sources {
     /// # Errors
     /// sysfs cannot be read.
     pub fn observe(&mut self) -> Result<Dom0, Failure> {
-        let sysfs = &self.sysfs;
-        let mut functions = BTreeMap::new();
-        for sbdf in sysfs.functions()? {
-            functions.insert(sbdf, functions::read(sysfs, sbdf)?);
-        }
+        // qubesd answers nobody while it starts or kills a qube: what is read before it answers is of another time.
+        let qubes_known = qubes::read(&self.root, &self.sysfs);
+        let Devices { functions, slots, owners } = self.devices()?;
         let refused = |failure: &Failure| failure.message.clone();
-        let owners = match &self.xen {
-            Ok(xen) => owners::read(xen),
-            Err(failure) => Err(refused(failure)),
-        };
         let iommu = match &self.xen {
             Ok(xen) => xen.has_iommu().map_err(|error| format!("Xen does not say: {error}")),
             Err(failure) => Err(refused(failure)),
@@ -173,11 +180,12 @@ impl Sources {
             Err(failure) => Err(refused(failure)),
         };
         let uses = match (&mut self.xenstore, &self.xen) {
-            (Ok(store), Ok(xen)) => usage::read(store, xen),
+            (Ok(store), Ok(xen)) => usage::read(store, xen).and_then(|mut uses| {
+                owners.iter().try_for_each(|owners| uses.name_owners(store, owners)).map(|()| uses)
+            }),
             (Err(failure), _) => Err(refused(failure)),
             (_, Err(failure)) => Err(refused(failure)),
         };
-        let qubes_known = qubes::read(&self.root, &self.sysfs);
         let told = match &qubes_known {
             Ok(None) => true,
             Ok(Some(known)) => !matches!(known.source, qubes::QubesSource::Xml { .. }),
@@ -189,10 +197,11 @@ impl Sources {
             (_, Err(failure)) => Err(refused(failure)),
         });
         let boot = next_boot::read_beside(&self.root, next_boot::Depth::AsNeeded, qubes_known.clone())?;
+        let sysfs = &self.sysfs;
         Ok(Dom0 {
             functions,
             has_pciback: sysfs.has_pciback(),
-            slots: sysfs.slots()?.into_iter().collect(),
+            slots,
             permissive: sysfs.permissive()?.into_iter().collect(),
             all_permissive: sysfs.all_permissive()?,
             sleep_ports: sysfs.sleep_ports()?.into_iter().collect(),
@@ -207,6 +216,33 @@ impl Sources {
             live,
             by_root: nix::unistd::geteuid().is_root(),
         })
+    }
+
+    /// How every function stands, at one moment.
+    ///
+    /// # Errors
+    /// sysfs cannot be read.
+    pub fn devices(&self) -> Result<Devices, Failure> {
+        let sysfs = &self.sysfs;
+        let slots = || sysfs.slots().map(BTreeSet::from_iter);
+        let functions = || -> Result<BTreeMap<Sbdf, Function>, Failure> {
+            sysfs.functions()?.into_iter().map(|sbdf| Ok((sbdf, functions::read(sysfs, sbdf)?))).collect()
+        };
+        let mut before: BTreeSet<Sbdf> = slots()?;
+        let mut read = functions()?;
+        for _ in 0..READINGS {
+            let now = slots()?;
+            if now == before {
+                break;
+            }
+            // A driver and pciback's list of slots are of one moment only where the list is the same before and after.
+            (before, read) = (now, functions()?);
+        }
+        let owners = match &self.xen {
+            Ok(xen) => owners::read(xen),
+            Err(failure) => Err(failure.message.clone()),
+        };
+        Ok(Devices { functions: read, slots: before, owners })
     }
 
     /// Opens Xen and xenstore, which a changing command cannot do without.

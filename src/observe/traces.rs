@@ -1,6 +1,6 @@
 //! What qubes that had devices in this boot left behind, and what a recorder reads besides.
 
-use super::{functions, usage, Function, Reading, Sources, Uses};
+use super::{functions, owners, usage, Function, Owners, Reading, Sources, Use, Uses};
 use crate::error::Failure;
 use crate::names::{escape, Sbdf};
 use crate::system::kernel_log::{since_boot, SinceBoot};
@@ -59,6 +59,19 @@ impl Sources {
         let xen = self.xen.as_ref().map_err(|failure| failure.message.clone())?;
         let store = self.xenstore.as_mut().map_err(|failure| failure.message.clone())?;
         usage::read(store, xen)
+    }
+
+    /// Xen's owner of every function.
+    ///
+    /// # Errors
+    /// Xen does not answer.
+    pub fn owners(&self) -> Reading<Owners> {
+        owners::read(self.xen.as_ref().map_err(|failure| failure.message.clone())?)
+    }
+
+    /// What Xen alone says: that a domain owns a function.
+    pub fn owned(&mut self, sbdf: Sbdf, domain: u16) -> Use {
+        usage::owned(self.xenstore.as_mut().ok(), sbdf, domain)
     }
 
     /// The uuid of a domain, which is its qube's; empty where not told.

@@ -1,11 +1,17 @@
 //! Which qubes have which functions, as the toolstack wrote it to xenstore.
 
-use crate::names::{Sbdf, Untrusted};
+use super::Owners;
+use crate::names::{Owner, Sbdf, Untrusted};
 use crate::system::xen::Xen;
 use crate::system::xenstore::Xenstore;
+use std::collections::{BTreeMap, BTreeSet};
 
 const BACKENDS: &str = "/local/domain/0/backend/pci";
 const LIBXL: &str = "/libxl/pci";
+/// What libxl calls the stub domain of a qube: the qube's name and this. Qubes gives no qube such a name.
+const STUB: &str = "-dm";
+/// How often a node is read while libxl moves functions to other numbers.
+const READINGS: usize = 5;
 
 /// One node that says a domain has a function.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +22,8 @@ pub struct Use {
     pub domain: u16,
     /// The domain the node names: the qube's stub domain, where it has one.
     pub frontend: u16,
+    /// Whether that was a stub domain, and which domain its qube was is no longer written: then `domain` is the stub's.
+    pub of_lost_stub: bool,
     /// Whether Xen still lists the domain (or its stub domain).
     pub alive: bool,
     /// The name of the qube, where one is written.
@@ -36,24 +44,45 @@ impl Use {
 
 /// Every such node.
 #[derive(Clone, Debug, Default)]
-pub struct Uses(Vec<Use>);
+pub struct Uses {
+    nodes: Vec<Use>,
+    /// What the domains are called that own functions in Xen.
+    names: BTreeMap<u16, Untrusted>,
+}
 
 impl Uses {
     /// These nodes and no others.
     #[cfg(test)]
     #[must_use]
     pub fn these(uses: Vec<Use>) -> Self {
-        Self(uses)
+        Self { nodes: uses, names: BTreeMap::new() }
     }
 
     /// All nodes.
     pub fn iter(&self) -> impl Iterator<Item = &Use> {
-        self.0.iter()
+        self.nodes.iter()
     }
 
     /// The nodes of one function.
     pub fn of(&self, sbdf: Sbdf) -> impl Iterator<Item = &Use> {
-        self.0.iter().filter(move |use_| use_.sbdf == sbdf)
+        self.nodes.iter().filter(move |use_| use_.sbdf == sbdf)
+    }
+
+    /// The qube of a domain that owns a function in Xen, where its name is written.
+    #[must_use]
+    pub fn name(&self, domain: u16) -> Option<&Untrusted> {
+        self.names.get(&domain)
+    }
+
+    /// Reads what the domains are called that own functions in Xen.
+    pub(super) fn name_owners(&mut self, store: &mut Xenstore, owners: &Owners) -> Result<(), String> {
+        let mut reader = Reader { store };
+        let ids: BTreeSet<u16> = owners.values().filter_map(domain_of).collect();
+        for id in ids {
+            let of = reader.qube(id, None)?;
+            self.names.extend(of.name.map(|name| (id, name)));
+        }
+        Ok(())
     }
 }
 
@@ -65,31 +94,7 @@ pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
     for domain in reader.list(BACKENDS)? {
         let id = number(&domain, BACKENDS)?;
         for device in reader.list(&format!("{BACKENDS}/{domain}"))? {
-            let node = format!("{BACKENDS}/{domain}/{device}");
-            // The number of functions is not trusted to be right: what is listed counts.
-            for name in reader.list(&node)? {
-                let Some(index) = name.strip_prefix("dev-") else { continue };
-                let node_of_function = format!("{node}/{name}");
-                // A node that went meanwhile is no use.
-                let Some(text) = reader.text(&node_of_function)? else { continue };
-                let sbdf = Sbdf::from_sysfs(&text)
-                    .ok_or_else(|| format!("{} names no function", shown(&node_of_function)))?;
-                let (qube, served) = reader.qube(id, Some(&format!("{node}/domain")))?;
-                let options = reader.text(&format!("{node}/opts-{index}"))?.unwrap_or_default();
-                let domains = [id, served];
-                uses.push((
-                    Use {
-                        sbdf,
-                        domain: served,
-                        frontend: id,
-                        alive: true,
-                        qube,
-                        node: shown(&node_of_function),
-                        options,
-                    },
-                    domains,
-                ));
-            }
+            reader.backend(id, &format!("{BACKENDS}/{domain}/{device}"), &mut uses)?;
         }
     }
     for key in reader.list(LIBXL)? {
@@ -97,23 +102,21 @@ pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
         let Some(text) = reader.text(&node)? else { continue };
         let id = number(&text, &node)?;
         let sbdf = function_of_key(&key).ok_or_else(|| format!("{} names no function", shown(&node)))?;
-        let (qube, served) = reader.qube(id, None)?;
-        let use_ = Use {
-            sbdf,
-            domain: served,
-            frontend: id,
-            alive: true,
-            qube,
-            node: shown(&node),
-            options: String::new(),
-        };
-        uses.push((use_, [id, served]));
+        let of = reader.qube(id, None)?;
+        uses.push(of.uses(sbdf, id, shown(&node), String::new()));
     }
     // Asked last: a domain that was made meanwhile counts as alive.
     let domains = xen.domains().map_err(|error| format!("Xen does not list its domains: {error}"))?;
-    let alive = |id: &u16| domains.iter().any(|domain| domain.id == *id);
-    let settled = uses.into_iter().map(|(use_, ids)| Use { alive: ids.iter().any(alive), ..use_ });
-    Ok(Uses(settled.collect()))
+    let alive = |id: u16| domains.iter().any(|domain| domain.id == id);
+    let settled = uses.into_iter().map(|one| Use { alive: alive(one.frontend) || alive(one.domain), ..one });
+    Ok(Uses { nodes: settled.collect(), names: BTreeMap::new() })
+}
+
+/// What Xen alone says: a domain owns a function. A name that cannot be read is not known.
+pub fn owned(store: Option<&mut Xenstore>, sbdf: Sbdf, domain: u16) -> Use {
+    let of = store.and_then(|store| Reader { store }.qube(domain, None).ok());
+    let of = of.unwrap_or(Of { name: None, domain, of_lost_stub: false });
+    of.uses(sbdf, domain, String::new(), String::new())
 }
 
 /// What [`Use::node`] is for this path, where it is a node that says who has a function.
@@ -140,7 +143,7 @@ pub fn live(store: &mut Xenstore, xen: &Xen) -> Result<Vec<Live>, String> {
     let domains = xen.domains().map_err(|error| format!("Xen does not list its domains: {error}"))?;
     let mut reader = Reader { store };
     let others = domains.iter().map(|domain| domain.id).filter(|id| *id != 0);
-    others.map(|domain| Ok(Live { domain, qube: reader.qube(domain, None)?.0 })).collect()
+    others.map(|domain| Ok(Live { domain, qube: reader.qube(domain, None)?.name })).collect()
 }
 
 fn number(text: &str, node: &str) -> Result<u16, String> {
@@ -176,15 +179,85 @@ impl Reader<'_> {
         Ok(self.bytes(path)?.map(|value| String::from_utf8_lossy(&value).into_owned()))
     }
 
-    /// The name of a domain's qube; a stub domain (`target`) is its qube's.
-    fn qube(&mut self, id: u16, written: Option<&str>) -> Result<(Option<Untrusted>, u16), String> {
+    /// The functions of one backend. libxl moves the rest to other numbers when one is detached: where a function is named
+    /// twice, the higher number is still its own.
+    fn backend(&mut self, id: u16, node: &str, uses: &mut Vec<Use>) -> Result<(), String> {
+        let of = self.qube(id, Some(&format!("{node}/domain")))?;
+        let mut found: Vec<(u32, Use)> = Vec::new();
+        // The number of functions is not trusted to be right: what is listed counts.
+        for name in self.list(node)? {
+            let Some(index) = name.strip_prefix("dev-") else { continue };
+            let named = format!("{node}/{name}");
+            // A node that went meanwhile is no use.
+            let Some((text, options)) = self.function(&named, &format!("{node}/opts-{index}"))? else {
+                continue;
+            };
+            let sbdf =
+                Sbdf::from_sysfs(&text).ok_or_else(|| format!("{} names no function", shown(&named)))?;
+            found.push((index.parse().unwrap_or(0), of.uses(sbdf, id, shown(&named), options)));
+        }
+        let highest: BTreeMap<Sbdf, u32> = found.iter().fold(BTreeMap::new(), |mut highest, (index, one)| {
+            let known = highest.entry(one.sbdf).or_insert(*index);
+            *known = (*known).max(*index);
+            highest
+        });
+        uses.extend(found.into_iter().map(|(index, one)| {
+            let own = highest.get(&one.sbdf) == Some(&index);
+            Use { options: if own { one.options.clone() } else { String::new() }, ..one }
+        }));
+        Ok(())
+    }
+
+    /// The function a node names and the options that stand with it: two nodes, which belong together only where the first
+    /// still says the same after the second was read. Where it never does, no options are known.
+    fn function(&mut self, named: &str, opts: &str) -> Result<Option<(String, String)>, String> {
+        let Some(mut text) = self.text(named)? else { return Ok(None) };
+        for _ in 0..READINGS {
+            let options = self.text(opts)?.unwrap_or_default();
+            let Some(again) = self.text(named)? else { return Ok(None) };
+            if again == text {
+                return Ok(Some((text, options)));
+            }
+            text = again;
+        }
+        Ok(Some((text, String::new())))
+    }
+
+    /// The name of a domain's qube; a stub domain (`target`) is its qube's. Where the domain's own nodes are gone, the
+    /// backend has the name of the stub domain.
+    fn qube(&mut self, id: u16, written: Option<&str>) -> Result<Of, String> {
         let target = self.text(&format!("/local/domain/{id}/target"))?;
         let served = target.and_then(|text| text.parse().ok()).unwrap_or(id);
-        let mut untrusted_name = self.bytes(&format!("/local/domain/{served}/name"))?;
-        if let (None, Some(path)) = (&untrusted_name, written) {
-            untrusted_name = self.bytes(path)?;
+        if let Some(name) = self.bytes(&format!("/local/domain/{served}/name"))? {
+            return Ok(Of { name: Some(Untrusted::new(&name)), domain: served, of_lost_stub: false });
         }
-        Ok((untrusted_name.map(|name| Untrusted::new(&name)), served))
+        let written = written.map_or(Ok(None), |path| self.bytes(path))?;
+        let served_by = written.as_deref().and_then(|name| name.strip_suffix(STUB.as_bytes()));
+        let of_stub = served_by.filter(|name| !name.is_empty() && served == id);
+        let name = of_stub.or(written.as_deref()).map(Untrusted::new);
+        Ok(Of { name, domain: served, of_lost_stub: of_stub.is_some() })
+    }
+}
+
+fn domain_of(owner: &Owner) -> Option<u16> {
+    match owner {
+        Owner::Domain(id) => Some(*id),
+        Owner::Dom0 | Owner::Quarantine | Owner::Xen => None,
+    }
+}
+
+/// Whose a domain is.
+struct Of {
+    name: Option<Untrusted>,
+    domain: u16,
+    of_lost_stub: bool,
+}
+
+impl Of {
+    fn uses(&self, sbdf: Sbdf, frontend: u16, node: String, options: String) -> Use {
+        let Self { name, domain, of_lost_stub } = self;
+        let (qube, domain, of_lost_stub) = (name.clone(), *domain, *of_lost_stub);
+        Use { sbdf, domain, frontend, of_lost_stub, alive: true, qube, node, options }
     }
 }
 

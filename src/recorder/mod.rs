@@ -8,14 +8,13 @@ mod backoff;
 mod book;
 mod limits;
 mod nodes;
+mod reading;
 mod sources;
 mod story;
 
 use crate::error::{Code, Exit, Failure};
 use crate::journal::{journal_boot, Entry, Moment, PastRecord, RecorderPhase, RecorderRecord};
-use crate::names::{Owner, Sbdf};
-use crate::observe::qubes::QubesSource;
-use crate::observe::{boot_id, identity, traces, Function, Sources, Use};
+use crate::observe::{boot_id, Sources};
 use crate::system::confine::{confine, Capabilities, Needs};
 use crate::system::lock::RecorderMark;
 use crate::system::root::Sysroot;
@@ -26,12 +25,12 @@ use backoff::Backoff;
 use book::Book;
 use limits::Now;
 use nodes::Nodes;
+use reading::look;
 use sources::Connections;
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use story::{About, Seen, Snapshot, Story, Using};
+use story::Story;
 
 /// The toolstack writes many nodes for one attachment: they are read together, this long after the last one ...
 const CALM: Duration = Duration::from_millis(100);
@@ -62,6 +61,8 @@ pub struct Recorder {
     /// When qubesd is asked again, which is heard and did not say who its qubes are: the real one answers nobody while it
     /// starts or kills one.
     unanswered: Option<Backoff>,
+    /// When xenstore and Xen are read again, which do not say the same of who has a function.
+    owned: Option<Backoff>,
     /// When the kernel's news were all taken the last time: what overflowed since is lost.
     emptied: Moment,
     heard: (Vec<String>, Vec<String>),
@@ -105,6 +106,7 @@ impl Recorder {
             brief: None,
             stale_qubes: true,
             unanswered: None,
+            owned: None,
             emptied: moment,
             heard: (Vec::new(), Vec::new()),
         };
@@ -143,7 +145,8 @@ impl Recorder {
     /// Holds the mark as long as all that was heard is on disk: nothing waits to be taken, or was left out and is not yet
     /// told to be.
     fn answer_for(&self, mark: &mut RecorderMark, more: bool) {
-        let owes = more || self.brief.is_some() || !self.story.limits.owing().is_empty();
+        let waits = self.changed.is_some() || self.story.due().is_some();
+        let owes = more || waits || self.brief.is_some() || !self.story.limits.owing().is_empty();
         let written = self.started && !self.book.is_behind() && !owes;
         if !written {
             mark.release();
@@ -216,9 +219,12 @@ impl Recorder {
             let first = self.changed.map_or(now.clock, |(first, _)| first);
             self.changed = Some((first, now.clock));
         }
+        if self.owned.is_some_and(|again| again.due() <= now.clock) {
+            self.changed.get_or_insert((now.clock, now.clock));
+        }
         if self.calm_at().is_some_and(|at| at <= now.clock) {
             self.changed = None;
-            match self.uses() {
+            match self.uses(None) {
                 Ok((uses, left)) => entries.extend(self.story.uses(uses, left, now)),
                 Err(why) => self.connections.lose_xenstore(now.clock, &why),
             }
@@ -252,6 +258,7 @@ impl Recorder {
             self.meet();
             entries.extend(self.story.retell(now));
         }
+        entries.extend(self.story.tell_late(now));
         if let Some((count, since)) = self.brief.take() {
             entries.extend(self.story.brief(count, since, now));
         }
@@ -285,8 +292,10 @@ impl Recorder {
     /// When something has to be done though nobody says anything.
     fn due(&self) -> Duration {
         let unanswered = self.unanswered.map(|again| again.due()).filter(|_| !self.book.is_behind());
-        let dues =
-            [self.connections.due(), self.calm_at(), self.story.limits.due(), self.book.due(), unanswered];
+        let owned = self.owned.map(|again| again.due()).filter(|_| self.changed.is_none());
+        let story = self.story.due().filter(|_| !self.book.is_behind());
+        let (calm, limits) = (self.calm_at(), self.story.limits.due());
+        let dues = [self.connections.due(), calm, limits, self.book.due(), unanswered, owned, story];
         dues.into_iter().flatten().fold(self.heartbeat_due, Duration::min)
     }
 
@@ -310,111 +319,6 @@ impl Recorder {
             interval: u32::try_from(self.interval.as_secs()).unwrap_or(u32::MAX),
         })
     }
-
-    /// Everything that is to be seen now. What cannot be read is left out, and its source counts as missing.
-    fn snapshot(&mut self) -> Snapshot {
-        let clock = self.began.elapsed();
-        if std::mem::take(&mut self.stale_qubes) {
-            self.meet();
-        }
-        let given = traces::read(&self.connections.read.root);
-        let uses = match self.uses() {
-            Ok(uses) => Some(uses),
-            Err(why) => {
-                if self.connections.has_xenstore() {
-                    self.connections.lose_xenstore(clock, &why);
-                }
-                None
-            }
-        };
-        let first = uses.is_some() && self.connections.read.no_qube_ran(&given);
-        let (uses, left) = uses.map_or((None, Vec::new()), |(uses, left)| (Some(uses), left));
-        let mut snapshot = Snapshot {
-            uses,
-            left,
-            first,
-            given: given.map(|traces| traces.given).unwrap_or_default(),
-            ..Snapshot::default()
-        };
-        let Ok(dom0) = self.connections.read.observe() else { return snapshot };
-        for (sbdf, function) in &dom0.functions {
-            let owner = dom0.owners.as_ref().ok().and_then(|owners| owners.get(sbdf)).copied();
-            let held = function.driver.as_ref().is_some_and(crate::names::DriverName::is_holder);
-            if held || matches!(owner, Some(Owner::Quarantine | Owner::Domain(_))) {
-                let mut seen = seen(&mut self.connections, function, dom0.slots.contains(sbdf));
-                seen.owner = owner;
-                snapshot.held.insert(*sbdf, seen);
-            }
-            snapshot.owners.extend(owner.map(|owner| (*sbdf, owner)));
-            snapshot.drivers.insert(*sbdf, function.driver.clone());
-        }
-        snapshot
-    }
-
-    /// Who has what, and what is left of those who had.
-    fn uses(&mut self) -> Result<(Vec<Using>, Vec<Using>), String> {
-        let (clock, moment) = (self.began.elapsed(), Moment::now());
-        let uses = self.connections.read.uses().inspect_err(|_| self.nodes.forget())?;
-        let since = std::mem::replace(&mut self.read, moment);
-        let missed = self.nodes.read(uses.iter().map(|one| one.node.clone()), clock);
-        if missed > 0 {
-            let (count, first) = self.brief.unwrap_or((0, since));
-            self.brief = Some((count + missed, first));
-        }
-        let mut merged: BTreeMap<(bool, story::Place), Using> = BTreeMap::new();
-        for one in uses.iter() {
-            let using = self.using(one);
-            let known = merged.entry((one.alive, using.place)).or_insert_with(|| using.clone());
-            if known.options.is_empty() {
-                known.options = using.options;
-            }
-            known.stub = known.stub.max(using.stub);
-        }
-        let news = merged.keys().any(|(_, place)| self.story.knows(*place).is_none());
-        if self.stale_qubes && news {
-            self.stale_qubes = false;
-            self.meet();
-        }
-        let (alive, dead): (Vec<_>, Vec<_>) = merged.into_iter().partition(|((alive, _), _)| *alive);
-        let alive: Vec<Using> = alive.into_iter().map(|(_, using)| using).collect();
-        let is_alive = |place: story::Place| alive.iter().any(|using| using.place == place);
-        let dead = dead.into_iter().map(|(_, using)| using).filter(|using| !is_alive(using.place)).collect();
-        Ok((alive, dead))
-    }
-
-    fn using(&mut self, one: &Use) -> Using {
-        let place = (one.sbdf, one.domain);
-        let stub = (one.frontend != one.domain).then_some(one.frontend);
-        let known = self.story.knows(place).map(|known| (known.uuid.clone(), known.id.clone()));
-        let (uuid, id) = known.unwrap_or_else(|| {
-            let read = &mut self.connections.read;
-            let function = read.function(one.sbdf).ok();
-            let id = function.map(|function| identity::of(&read.sysfs, &function).id);
-            (read.uuid_of(one.domain), id.unwrap_or_default())
-        });
-        let qube = one.qube.as_ref().map(ToString::to_string).filter(|name| !name.is_empty());
-        let qube = qube.unwrap_or_else(|| format!("domain-{}", one.domain));
-        Using { place, stub, qube, uuid, id, options: crate::names::escape(one.options.as_bytes()) }
-    }
-
-    /// Asks Qubes who its qubes are.
-    fn meet(&mut self) {
-        let known = self.connections.qubes();
-        let answered = known.as_ref().is_some_and(|known| !matches!(known.source, QubesSource::Xml { .. }));
-        if answered || !self.connections.has_qubesd() {
-            self.unanswered = None;
-        } else {
-            self.unanswered.get_or_insert_with(Backoff::new).failed(self.began.elapsed());
-        }
-        let Some(known) = known else { return };
-        let about = |qube: &crate::observe::qubes::Qube| About {
-            uuid: qube.uuid.clone(),
-            label: qube.label.clone(),
-            class: qube.class.clone(),
-            network: qube.provides_network,
-        };
-        self.story.meet(known.qubes.iter().map(|qube| (qube.name.to_string(), about(qube))).collect());
-    }
 }
 
 /// What it needs to go on for months: the journal, Xen's and xenstored's devices, config space behind its first 64 bytes
@@ -425,24 +329,6 @@ fn needs(root: &Sysroot, journal: &Path) -> Needs {
         keeps: Capabilities::SYS_ADMIN | Capabilities::SYSLOG,
         drives: vec![root.path("/dev/xen")],
         ..Needs::writing(journal)
-    }
-}
-
-/// A function as it is now; `None` where it is gone.
-fn look(connections: &mut Connections, sbdf: Sbdf) -> Option<Seen> {
-    let function = connections.read.function(sbdf).ok()?;
-    let listed = connections.read.sysfs.slots().is_ok_and(|slots| slots.contains(&sbdf));
-    Some(seen(connections, &function, listed))
-}
-
-fn seen(connections: &mut Connections, function: &Function, listed: bool) -> Seen {
-    Seen {
-        identity: identity::of(&connections.read.sysfs, function),
-        driver: function.driver.clone(),
-        pinned: function.driver_override.as_deref() == Some("pciback"),
-        listed,
-        xl: connections.read.xl_took(function.sbdf),
-        owner: None,
     }
 }
 

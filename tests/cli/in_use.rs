@@ -58,20 +58,23 @@ fn xens_owner_alone_is_enough() {
 
 #[test]
 fn a_stub_domain_stands_for_its_qube() {
-    let dom0 = Dom0::with(Function::nic(NIC).held().owned_by("d8"));
-    dom0.runs(7, "windows");
-    dom0.qube_has(8, "windows-dm", NIC);
-    dom0.node("/local/domain/8/target", "7");
+    let dom0 = Dom0::with(Function::nic(NIC).held().owned_by("d7"));
+    dom0.qube_with_a_stub_has((7, 8), "windows", NIC);
     refused(&dom0, "windows");
 }
 
 #[test]
 fn a_stub_domain_that_is_gone_while_its_qube_runs_is_still_in_use() {
-    let dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
-    dom0.runs(7, "windows");
-    dom0.node("/local/domain/0/backend/pci/8/0/dev-0", NIC);
-    dom0.node("/local/domain/8/target", "7");
+    // It powered itself off: what libxl wrote of the qube stays.
+    let dom0 = Dom0::with(Function::nic(NIC).held().owned_by("d7"));
+    dom0.qube_with_a_stub_has((7, 8), "windows", NIC);
+    dom0.ends(8);
     refused(&dom0, "windows");
+    // It was destroyed alone: its nodes are gone, and Xen's owner is all there is.
+    dom0.store().remove("/local/domain/0/backend/pci/8");
+    dom0.store().remove("/libxl/pci/0000-00-07-0/domid");
+    refused(&dom0, "windows");
+    dom0.run(&["list"]).says("Xen's owner d7, qube windows");
 }
 
 #[test]

@@ -45,6 +45,7 @@ mod schemas;
 mod several;
 mod source;
 mod states;
+mod stubs;
 mod timeline;
 mod topology;
 mod xenstore;

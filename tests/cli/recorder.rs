@@ -410,7 +410,7 @@ fn full_disk(dom0: &Dom0) {
     let mut recorder = Running::start(dom0, &[]);
     std::fs::write(&filler, vec![0; 14 << 20]).unwrap();
     let before = records(dom0).len();
-    assert!(vouches(dom0));
+    recorder.until(|| vouches(dom0));
     recorder.uevent("unbind", NIC, "");
     dom0.drives(NIC, Some("pciback"));
     recorder.uevent("bind", NIC, "pciback");
@@ -618,4 +618,83 @@ fn a_start_that_failed_is_neither_a_start_nor_a_stop() {
     assert_eq!(told, ["starting", "start-failed", "starting", "start-failed", "stopped"]);
     assert_eq!(found(&dom0, "qube", "event=start-failed")[0]["reason"], reason);
     dom0.run(&["audit", "log"]).exits(0).says(&format!("work failed to start: {reason}"));
+}
+
+#[test]
+fn a_stay_is_told_of_once_with_its_options() {
+    let dom0 = held();
+    let recorder = Running::start(&dom0, &[]);
+    let pause = || std::thread::sleep(Duration::from_millis(400));
+    dom0.runs(7, "work");
+    // In libxl's order, as slowly as it was recorded.
+    dom0.node("/libxl/pci/0000-00-07-0/domid", "7");
+    pause();
+    dom0.node("/local/domain/0/backend/pci/7/0/dev-0", NIC);
+    pause();
+    dom0.node("/local/domain/0/backend/pci/7/0/opts-0", "permissive=1");
+    recorder.until(|| count(&dom0, "stay", "event=begin,qube=work,options=permissive=1") == 1);
+    dom0.store().remove("/local/domain/0/backend/pci/7");
+    dom0.store().remove("/libxl/pci/0000-00-07-0/domid");
+    recorder.until(|| count(&dom0, "stay", "event=end,qube=work,options=permissive=1") == 1);
+    assert_eq!(count(&dom0, "stay", ""), 2, "{}", log(&dom0));
+    // One that ends before they come is told of too.
+    dom0.node("/libxl/pci/0000-00-07-0/domid", "7");
+    pause();
+    dom0.store().remove("/libxl/pci/0000-00-07-0/domid");
+    recorder.until(|| count(&dom0, "stay", "event=end") == 2);
+    assert_eq!(count(&dom0, "stay", "event=begin"), 2, "{}", log(&dom0));
+    recorder.stop();
+}
+
+/// A qube that has both, the first of them permissive.
+fn has_both(dom0: &Dom0) {
+    dom0.runs(7, "work");
+    for (index, bdf) in [NIC, USB].iter().enumerate() {
+        let backend = "/local/domain/0/backend/pci/7/0";
+        dom0.node(format!("{backend}/opts-{index}"), format!("permissive={}", 1 - index));
+        dom0.node(format!("{backend}/dev-{index}"), bdf);
+    }
+}
+
+#[test]
+fn options_stay_with_their_function_while_libxl_moves_it_to_another_number() {
+    let backend = |name: &str| format!("/local/domain/0/backend/pci/7/0/{name}");
+    let both = || {
+        let mut dom0 = held();
+        dom0.add(Function::usb(USB).held());
+        dom0
+    };
+    // One after the other, with the time of a reading between.
+    let dom0 = both();
+    let recorder = Running::start(&dom0, &[]);
+    has_both(&dom0);
+    recorder.until(|| count(&dom0, "stay", "event=begin") == 2);
+    dom0.node(backend("dev-0"), USB);
+    std::thread::sleep(Duration::from_millis(400));
+    dom0.node(backend("opts-0"), "permissive=0");
+    dom0.store().remove(&backend("dev-1"));
+    dom0.store().remove(&backend("opts-1"));
+    recorder.until(|| count(&dom0, "stay", &format!("event=end,bdf={NIC},options=permissive=1")) == 1);
+    std::thread::sleep(Duration::from_millis(300));
+    recorder.stop();
+    assert_eq!(count(&dom0, "stay", &format!("bdf={USB},options=permissive=0")), 1, "{}", log(&dom0));
+    assert_eq!(count(&dom0, "stay", ""), 3, "{}", log(&dom0));
+
+    // In one transaction, between two of the reader's questions: from either side.
+    let moved = [
+        (backend("dev-0"), Some(USB)),
+        (backend("opts-0"), Some("permissive=0")),
+        (backend("dev-1"), None),
+        (backend("opts-1"), None),
+    ];
+    let changes: Vec<(&str, Option<&str>)> = moved.iter().map(|(path, value)| (&path[..], *value)).collect();
+    for read in ["dev-0", "opts-0", "dev-1", "opts-1"] {
+        let dom0 = both();
+        has_both(&dom0);
+        dom0.store().once_read(&backend(read), &changes);
+        dom0.run(&["record", "--once"]).exits(0);
+        let wrong = count(&dom0, "stay", &format!("bdf={USB},options=permissive=1"))
+            + count(&dom0, "stay", &format!("bdf={NIC},options=permissive=0"));
+        assert_eq!(wrong, 0, "{read}: {}", log(&dom0));
+    }
 }

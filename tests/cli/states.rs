@@ -1,7 +1,8 @@
 //! Where a function can stand between dom0 and a qube; each state has its words,
 //! and a plan that heals it.
 
-use crate::model::{Dom0, Function};
+use crate::model::{Dom0, Function, QUBES_43};
+use std::sync::Arc;
 
 const NIC: &str = "0000:00:07.0";
 
@@ -323,4 +324,22 @@ fn the_checks_to_make_by_hand_find_the_lines_they_look_for() {
             assert_eq!(output.lines().count(), found, "{check}: {output}");
         }
     }
+}
+
+#[test]
+fn one_look_is_of_one_moment_though_qubesd_answers_only_after_a_start() {
+    let dom0 = Arc::new(Dom0::with(Function::nic(NIC).driven("e1000e")));
+    let qubesd = dom0.qubes(QUBES_43);
+    let during = Arc::clone(&dom0);
+    qubesd.meanwhile("admin.vm.List", move || {
+        during.write(&format!("sys/bus/pci/devices/{NIC}/driver_override"), "pciback\n");
+        during.drives(NIC, Some("pciback"));
+        during.write("sys/bus/pci/drivers/pciback/slots", format!("{NIC}\n"));
+        during.xen_prints(&format!("(XEN) ==== PCI devices ====\n(XEN) {NIC} - d7 - node -1 \n"));
+        during.qube_has(7, "work", NIC);
+    });
+    dom0.run(&["list", "--all"])
+        .exits(0)
+        .says("driver pciback, slot listed; Xen's owner d7, qube work")
+        .says("state in use by work");
 }

@@ -239,6 +239,21 @@ impl Dom0 {
         self.store.write(format!("/local/domain/0/backend/pci/{id}/0/dev-0"), bdf);
     }
 
+    /// A qube with a stub domain runs and has a function, as libxl writes it: the backend is the stub domain's, the rest
+    /// and Xen's owner are the qube's.
+    pub fn qube_with_a_stub_has(&self, (id, stub): (u16, u16), name: &str, bdf: &str) {
+        self.runs(id, name);
+        self.runs(stub, &format!("{name}-dm"));
+        self.node(format!("/local/domain/{stub}/target"), id.to_string());
+        let key = bdf.replace([':', '.'], "-");
+        self.node(format!("/libxl/pci/{key}/domid"), id.to_string());
+        let backend = format!("/local/domain/0/backend/pci/{stub}/0");
+        self.node(format!("{backend}/frontend-id"), stub.to_string());
+        self.node(format!("{backend}/domain"), format!("{name}-dm"));
+        self.node(format!("{backend}/opts-0"), "msitranslate=0,power_mgmt=0,permissive=0,rdm_policy=strict");
+        self.node(format!("{backend}/dev-0"), bdf);
+    }
+
     /// A domain runs.
     pub fn runs(&self, id: u16, name: &str) {
         let path = self.root.join("proc/xen/model/domains");

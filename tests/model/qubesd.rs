@@ -44,6 +44,9 @@ pub enum QubesdFault {
     EndsAt(usize),
 }
 
+/// Something that happens while a request waits for its answer.
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
 #[derive(Default)]
 struct Script {
     answers: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -54,6 +57,10 @@ struct Script {
     later: Vec<(Vec<u8>, usize, Vec<u8>)>,
     /// Answers that change once another request, or its beginning, was asked.
     after: Vec<(String, Vec<u8>, Vec<u8>)>,
+    /// What happens before a request that begins so is answered the next time.
+    meanwhile: Vec<(String, Meanwhile)>,
+    /// Whether it starts or kills a qube: then it answers nobody, and everybody afterwards.
+    busy: bool,
 }
 
 /// The daemon; its threads end with the test.
@@ -128,6 +135,17 @@ impl Qubesd {
         self.0.lock().unwrap().answers.entry(request).or_insert(answer.to_vec());
     }
 
+    /// Before it answers a request that begins so the next time, something happens, however long that takes: the real one
+    /// answers nobody while it starts or kills a qube.
+    pub fn meanwhile(&self, request: &str, what: impl FnOnce() + Send + 'static) {
+        self.0.lock().unwrap().meanwhile.push((request.to_owned(), Box::new(what)));
+    }
+
+    /// It starts or kills a qube: it takes requests and answers none of them until that is done. Events still come.
+    pub fn is_busy(&self, busy: bool) {
+        self.0.lock().unwrap().busy = busy;
+    }
+
     /// It goes wrong from now on.
     pub fn fails(&self, fault: QubesdFault) {
         self.0.lock().unwrap().fault = Some(fault);
@@ -177,6 +195,19 @@ impl Qubesd {
 fn converse(mut stream: UnixStream, script: &Mutex<Script>) -> Option<()> {
     let mut request = Vec::new();
     stream.read_to_end(&mut request).ok()?;
+    let text = String::from_utf8_lossy(&request).trim_end_matches('\0').to_owned();
+    let happens: Vec<Meanwhile> = {
+        let mut script = script.lock().unwrap();
+        let (now, later) = std::mem::take(&mut script.meanwhile)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(first, _)| text.starts_with(first.as_str()));
+        script.meanwhile = later;
+        now.into_iter().map(|(_, what)| what).collect()
+    };
+    happens.into_iter().for_each(|what| what());
+    while !text.starts_with("admin.Events") && script.lock().unwrap().busy {
+        thread::sleep(Duration::from_millis(10));
+    }
     let (fault, answer) = {
         let mut script = script.lock().unwrap();
         script.asked.push(String::from_utf8_lossy(&request).trim_end_matches('\0').to_owned());

@@ -45,6 +45,8 @@ struct Nodes {
     generation: u64,
     clients: Vec<UnixStream>,
     ended: bool,
+    /// What happens once a node was read: these are written, or removed, all at once.
+    after: BTreeMap<Vec<u8>, Vec<(String, Option<String>)>>,
     /// Who watches what, and with which token.
     watches: Vec<(UnixStream, Vec<u8>, Vec<u8>)>,
 }
@@ -104,6 +106,13 @@ impl Xenstored {
         nodes.values.retain(|node, _| node != path.as_bytes() && !node.starts_with(below.as_bytes()));
         nodes.generation += 1;
         nodes.fire(path.as_bytes());
+    }
+
+    /// Once this node is read, others are written (or removed) in one transaction.
+    pub fn once_read(&self, path: &str, changes: &[(&str, Option<&str>)]) {
+        let owned = |(path, value): &(&str, Option<&str>)| ((*path).to_owned(), value.map(str::to_owned));
+        let changes = changes.iter().map(owned).collect();
+        self.0.lock().unwrap().after.insert(path.as_bytes().to_vec(), changes);
     }
 
     /// Tells those who watch `@releaseDomain` and its like.
@@ -193,7 +202,16 @@ fn answer(nodes: &mut Nodes, kind: u32, payload: &[u8]) -> Result<Vec<u8>, &'sta
     let mut words = payload.split(|&byte| byte == 0);
     let path = words.next().unwrap_or_default();
     match kind {
-        XS_READ => nodes.values.get(path).cloned().ok_or("ENOENT"),
+        XS_READ => {
+            let read = nodes.values.get(path).cloned().ok_or("ENOENT");
+            for (path, value) in nodes.after.remove(path).unwrap_or_default() {
+                match value {
+                    Some(value) => drop(nodes.values.insert(path.into_bytes(), value.into_bytes())),
+                    None => drop(nodes.values.remove(path.as_bytes())),
+                }
+            }
+            read
+        }
         XS_DIRECTORY => {
             let names = listing(nodes, path).ok_or("ENOENT")?;
             if names.len() > PAYLOAD_MAX {

@@ -221,6 +221,7 @@ impl Situation {
             sbdf: sbdf(bdf),
             domain,
             frontend: domain,
+            of_lost_stub: false,
             alive,
             qube: Some(Untrusted::new(qube.as_bytes())),
             node: format!("/local/domain/0/backend/pci/{domain}/0/dev-0"),

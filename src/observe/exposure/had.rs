@@ -25,7 +25,8 @@ pub struct Had {
     pub stays: Vec<(Option<Moment>, Ended)>,
     /// The nodes of xenstore that say so.
     pub nodes: Vec<String>,
-    domain: Option<u16>,
+    /// Its domains and their stub domains, the latest domain first.
+    domains: Vec<u16>,
 }
 
 impl Had {
@@ -39,7 +40,7 @@ impl Had {
             options: Vec::new(),
             stays: Vec::new(),
             nodes: Vec::new(),
-            domain,
+            domains: domain.into_iter().collect(),
         }
     }
 
@@ -65,6 +66,7 @@ impl Had {
             (Some(was), Some(is)) => Some(was || is),
             (was, is) => was.or(is),
         };
+        self.domains.extend([stay.domain, stay.stub].into_iter().flatten());
         self.option(&stay.options);
         self.stays.push((stayed.from, stayed.to));
     }
@@ -98,12 +100,20 @@ pub fn had(dom0: &Dom0, sbdf: Sbdf, exposure: Option<&Exposure>) -> Vec<Had> {
     for use_ in uses {
         let typable = use_.qube.as_ref().and_then(|name| name.as_qube_name());
         let name = typable.as_ref().map_or_else(|| format!("domain-{}", use_.domain), ToString::to_string);
-        let domain = Some(use_.domain);
-        let known = all.iter().position(|one| one.name == name || typable.is_none() && one.domain == domain);
+        let of_domain =
+            |one: &Had| one.domains.contains(&use_.domain) || one.domains.contains(&use_.frontend);
+        // What the journal knows a domain to be counts more than the name that a node has.
+        let known = all
+            .iter()
+            .position(|one| (typable.is_none() || use_.of_lost_stub) && of_domain(one))
+            .or_else(|| all.iter().position(|one| one.name == name));
         let at = known.unwrap_or_else(|| {
             // Before those of the journal whose domain is older.
-            let at = all.iter().position(|one| one.domain < domain).unwrap_or(all.len());
-            all.insert(at, Had::of(name, use_.who(), domain));
+            let at = all
+                .iter()
+                .position(|one| one.domains.first().is_none_or(|one| *one < use_.domain))
+                .unwrap_or(all.len());
+            all.insert(at, Had::of(name, use_.who(), Some(use_.domain)));
             at
         });
         if let Some(one) = all.get_mut(at) {

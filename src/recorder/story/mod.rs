@@ -12,6 +12,7 @@ mod tests;
 use super::limits::{Key, Limits, Now};
 use crate::journal::{Entry, Identity, LossCause, LossRecord, Moment, Source, StayRecord, Way};
 use crate::names::{DriverName, Owner, Sbdf};
+use stays::Waiting;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A function and the domain that has it.
@@ -113,6 +114,8 @@ pub struct Story {
     devices: BTreeMap<Sbdf, (Option<DriverName>, Option<Owner>, String)>,
     seen: BTreeMap<Place, Using>,
     told: BTreeMap<Place, StayRecord>,
+    /// What was seen of stays whose options were not yet there.
+    waiting: BTreeMap<Place, Waiting>,
     /// Every stay that was told in this boot, of stub domains too.
     ever: BTreeSet<Place>,
     /// Stays that an earlier run of this boot left open.
@@ -139,7 +142,7 @@ impl Story {
 
     /// What limits kept back and may be told now; at the end of the run, all counts.
     pub fn settle(&mut self, look: Look<'_>, now: Now, at_once: bool) -> Vec<Entry> {
-        let mut entries = Vec::new();
+        let mut entries = if at_once { self.tell_waiting(&|_, _| true, now) } else { Vec::new() };
         for key in self.limits.owing() {
             if at_once {
                 entries.extend(self.limits.lost(&key, now, true).map(Entry::Lost));

@@ -6,12 +6,26 @@ use crate::journal::{
 };
 use crate::recorder::limits::{Key, Now};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// libxl names a function first, then gives it, then writes the options that stand with it: a stay is told of with them,
+/// but waits no longer than this. What has none is told of without.
+const OPTIONS: Duration = Duration::from_secs(2);
+
+/// What will be told of a stay.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    until: Duration,
+    event: StayEvent,
+    source: Source,
+}
 
 impl Story {
     /// Takes in what earlier runs told in this boot.
     pub fn resume(&mut self, told: &PastRecord) {
         let PastEvent::Entry(Entry::Stay(stay)) = &told.what else { return };
-        let Some(domain) = stay.domain.filter(|_| !stay.source.is_import()) else { return };
+        // Of a stub domain that is gone that is all that is known.
+        let Some(domain) = stay.domain.or(stay.stub).filter(|_| !stay.source.is_import()) else { return };
         self.remember(stay, domain);
         let place = (stay.bdf, domain);
         if stay.event == StayEvent::End {
@@ -26,9 +40,59 @@ impl Story {
         self.tell(&Source::Snapshot, &BTreeSet::new(), now)
     }
 
+    /// When something is told of though nothing more is heard of it.
+    #[must_use]
+    pub fn due(&self) -> Option<Duration> {
+        self.waiting.values().map(|one| one.until).min()
+    }
+
+    /// Tells of stays that waited for their options long enough.
+    pub fn tell_late(&mut self, now: Now) -> Vec<Entry> {
+        self.tell_waiting(&|_, until| until <= now.clock, now)
+    }
+
+    /// Tells of stays that wait for their options, where they wait no longer.
+    pub(super) fn tell_waiting(&mut self, over: &dyn Fn(&Place, Duration) -> bool, now: Now) -> Vec<Entry> {
+        let ready = self.waiting.iter_mut().filter(|(place, one)| over(place, one.until));
+        let ready: BTreeSet<Place> = ready
+            .map(|(place, one)| {
+                one.until = now.clock;
+                *place
+            })
+            .collect();
+        if ready.is_empty() {
+            return Vec::new();
+        }
+        self.tell(&Source::Snapshot, &ready, now)
+    }
+
+    /// What is told of a stay that was not told of yet; `None` while it waits for its options.
+    fn first_word(
+        &mut self,
+        using: &Using,
+        event: StayEvent,
+        source: &Source,
+        now: Now,
+    ) -> Option<StayRecord> {
+        let waiting = Waiting { until: now.clock + OPTIONS, event, source: source.clone() };
+        let waiting = self.waiting.remove(&using.place).unwrap_or(waiting);
+        if using.options.is_empty() && now.clock < waiting.until {
+            self.waiting.insert(using.place, waiting);
+            self.ever.insert(using.place);
+            self.ever.extend(using.stub.map(|stub| (using.place.0, stub)));
+            return None;
+        }
+        Some(self.stay(using, waiting.event, &waiting.source))
+    }
+
     /// Whether a stay of this place was told before: nothing has to be read about it then.
     pub fn knows(&self, place: Place) -> Option<&Using> {
         self.seen.get(&place)
+    }
+
+    /// What was with a qube when it was read last.
+    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        self.seen.keys().copied()
     }
 
     /// Who has what now, and what is left of those who had, because xenstore says that it changed.
@@ -103,10 +167,12 @@ impl Story {
     /// Takes in who has what, and tells what is new.
     fn see(&mut self, uses: Vec<Using>, source: &Source, now: Now) -> Vec<Entry> {
         let uses: BTreeMap<Place, Using> = uses.into_iter().map(|using| (using.place, using)).collect();
+        let mut entries = self.tell_waiting(&|place, _| !uses.contains_key(place), now);
         let changed = |place: &&Place| self.seen.get(*place) != uses.get(*place);
         let changed: BTreeSet<Place> = self.seen.keys().chain(uses.keys()).filter(changed).copied().collect();
         self.seen = uses;
-        self.tell(source, &changed, now)
+        entries.extend(self.tell(source, &changed, now));
+        entries
     }
 
     /// Tells what was seen and not told, as far as the limits let it.
@@ -114,15 +180,16 @@ impl Story {
         let mut entries = Vec::new();
         let places: BTreeSet<Place> = self.told.keys().chain(self.seen.keys()).copied().collect();
         for place in places {
-            let stay = match (self.told.get(&place), self.seen.get(&place)) {
+            let stay = match (self.told.get(&place), self.seen.get(&place).cloned()) {
                 (Some(told), None) => ended(told.clone(), source),
                 (None, Some(using)) => {
                     let just_now = *source == Source::Xenstore && changed.contains(&place);
                     let event = if just_now { StayEvent::Begin } else { StayEvent::Present };
-                    self.stay(using, event, source)
+                    let Some(stay) = self.first_word(&using, event, source, now) else { continue };
+                    stay
                 }
                 (Some(told), Some(using)) => {
-                    let stay = with_known(self.stay(using, StayEvent::Present, source), told);
+                    let stay = with_known(self.stay(&using, StayEvent::Present, source), told);
                     let as_told =
                         StayRecord { event: told.event, source: told.source.clone(), ..stay.clone() };
                     if as_told == *told {
@@ -165,7 +232,7 @@ impl Story {
             label: about.label,
             class: about.class,
             network: about.network,
-            domain: Some(using.place.1),
+            domain: Some(using.place.1).filter(|domain| using.stub != Some(*domain)),
             stub: using.stub,
             options: using.options.clone(),
             ..StayRecord::new(event, using.place.0, &using.qube, source.clone())
