@@ -167,7 +167,7 @@ impl Sources {
     /// # Errors
     /// sysfs cannot be read.
     pub fn observe(&mut self) -> Result<Dom0, Failure> {
-        // qubesd answers nobody while it starts or kills a qube: what is read before it answers is of another time.
+        // qubesd answers nobody while it starts or kills a qube: what is read before that is of another time.
         let qubes_known = qubes::read(&self.root, &self.sysfs);
         let Devices { functions, slots, owners } = self.devices()?;
         let refused = |failure: &Failure| failure.message.clone();
@@ -235,7 +235,7 @@ impl Sources {
             if now == before {
                 break;
             }
-            // A driver and pciback's list of slots are of one moment only where the list is the same before and after.
+            // Drivers and slots are of one moment only where the slots are the same before and after.
             (before, read) = (now, functions()?);
         }
         let owners = match &self.xen {
