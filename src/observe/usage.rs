@@ -22,7 +22,7 @@ pub struct Use {
     pub domain: u16,
     /// The domain the node names: the qube's stub domain, where it has one.
     pub frontend: u16,
-    /// Whether that was a stub domain and the domain of its qube is no longer written: `domain` is the stub's then.
+    /// Whether that was a stub domain whose qube's domain is no longer written: `domain` is the stub's then.
     pub of_lost_stub: bool,
     /// Whether Xen still lists the domain (or its stub domain).
     pub alive: bool,
@@ -179,8 +179,8 @@ impl Reader<'_> {
         Ok(self.bytes(path)?.map(|value| String::from_utf8_lossy(&value).into_owned()))
     }
 
-    /// The functions of one backend. libxl moves the rest to other numbers when one is detached: where a function
-    /// is named twice, the higher number is still its own.
+    /// The functions of one backend. libxl moves the rest to other numbers when one is detached: where a
+    /// function is named twice, the higher number is still its own.
     fn backend(&mut self, id: u16, node: &str, uses: &mut Vec<Use>) -> Result<(), String> {
         let of = self.qube(id, Some(&format!("{node}/domain")))?;
         let mut found: Vec<(u32, Use)> = Vec::new();
@@ -208,8 +208,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The function a node names and the options that stand with it: two nodes, which belong together only where
-    /// the first still says the same after the second was read. Where it never does, no options are known.
+    /// The function a node names and the options that stand with it: two nodes, which belong together only
+    /// where the first still says the same after the second was read. Else no options are known.
     fn function(&mut self, named: &str, opts: &str) -> Result<Option<(String, String)>, String> {
         let Some(mut text) = self.text(named)? else { return Ok(None) };
         for _ in 0..READINGS {
@@ -223,8 +223,8 @@ impl Reader<'_> {
         Ok(Some((text, String::new())))
     }
 
-    /// The name of a domain's qube; a stub domain (`target`) is its qube's. Where the domain's own nodes are gone,
-    /// the backend has the name of the stub domain.
+    /// The name of a domain's qube; a stub domain (`target`) is its qube's. Where the domain's own nodes are
+    /// gone, the backend has the name of the stub domain.
     fn qube(&mut self, id: u16, written: Option<&str>) -> Result<Of, String> {
         let target = self.text(&format!("/local/domain/{id}/target"))?;
         let served = target.and_then(|text| text.parse().ok()).unwrap_or(id);

@@ -25,7 +25,7 @@ pub struct Had {
     pub stays: Vec<(Option<Moment>, Ended)>,
     /// The nodes of xenstore that say so.
     pub nodes: Vec<String>,
-    /// Its domains and their stub domains, the latest domain first.
+    /// The qube's domains and their stub domains, the latest domain first.
     domains: Vec<u16>,
 }
 
