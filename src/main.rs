@@ -21,14 +21,15 @@ mod run;
 mod system;
 
 use clap::Parser;
-use cli::{Cli, Command};
+use cli::{Cli, Command, When};
 use commands::Context;
 use error::{Exit, Failure};
+use report::Colours;
 use std::process::ExitCode;
 use system::root::Sysroot;
 
 fn main() -> ExitCode {
-    report::choose_colours();
+    report::choose_colours(Colours::Auto);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -40,9 +41,14 @@ fn main() -> ExitCode {
         json: cli.json,
         quiet: cli.quiet,
     };
+    report::choose_colours(match cli.color {
+        When::Auto => Colours::Auto,
+        When::Always => Colours::Always,
+        When::Never => Colours::Never,
+    });
     report::keep_quiet(cli.quiet);
     let (name, result) = match &cli.command {
-        Command::List { all } => ("list", commands::list::run(&context, *all)),
+        Command::List(args) => ("list", commands::list::run(&context, args)),
         Command::Show(devices) => ("show", commands::show::run(&context, devices)),
         Command::Plan(args) => ("plan", commands::plan::run(&context, args)),
         Command::Reattach(args) => ("reattach", commands::reattach::run(&context, args)),

@@ -2,11 +2,11 @@
 //! from that.
 
 use super::hazards::{of_hold, of_return};
-use super::{advice, seen, state_of, Hazard, HazardId, Kind, Reboot, Severity, State, Verdict};
+use super::{advice, seen, state_of, Hazard, HazardId, Kind, Reboot, Severity, State, StateWord, Verdict};
 use crate::names::{DriverName, Owner, Sbdf};
 use crate::observe::exposure::{had, Exposure, Had, Past};
 use crate::observe::neighbours::siblings;
-use crate::observe::{Dom0, Subject};
+use crate::observe::{Claim, Dom0, Subject};
 use std::rc::Rc;
 
 /// One function, from its facts to the verdict. Plan, consent, run and report take it whole.
@@ -119,6 +119,35 @@ impl Case {
     #[must_use]
     pub fn had(&self) -> Vec<Had> {
         had(&self.dom0, self.sbdf(), self.exposure())
+    }
+
+    /// Whether nothing says that it was ever taken from dom0 and nothing could drive it there: a chipset's
+    /// function.
+    #[must_use]
+    pub fn was_never_taken(&self) -> bool {
+        let function = &self.subject.function;
+        let untouched = self.state.word() == StateWord::NoDriver
+            && !self.state.slot
+            && self.state.stuck_override.is_none()
+            && self.state.stale.is_empty();
+        // What drives a bridge is part of the kernel, and does without.
+        let idle = function.class >> 16 == 0x06 || !self.subject.claims.by_alias.iter().any(Claim::can_drive);
+        let nobody = self.had().is_empty()
+            && self
+                .exposure()
+                .is_none_or(|it| it.seized.is_none() && it.before.is_empty() && it.more_before == 0);
+        let wanted = self.dom0.qubes_said().is_some_and(|known| !known.assigned(function).is_empty());
+        untouched && idle && nobody && !wanted && self.subject.claims.recorded.is_none()
+    }
+
+    /// Whether a qube of this name has it, had it or is assigned it.
+    #[must_use]
+    pub fn is_of_qube(&self, name: &str) -> bool {
+        let assigned = self.dom0.qubes_said().map(|known| known.assigned(&self.subject.function));
+        self.qube().as_deref() == Some(name)
+            || self.had().iter().any(|one| one.name == name || one.who == name)
+            || self.exposure().is_some_and(|it| it.before.iter().any(|one| one.qube == name))
+            || assigned.is_some_and(|all| all.iter().any(|(qube, _)| qube.name.to_string() == name))
     }
 
     /// The hash of its ROM that was recorded last.

@@ -36,6 +36,42 @@ pub enum Kind {
     Driverless,
 }
 
+/// A state in a word, for filters and for scripts: the same in every version.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum StateWord {
+    /// A domain has it or is about to.
+    InUse,
+    /// Nobody has it, and Xen lets it do DMA nowhere.
+    Quarantine,
+    /// A driver keeps it for others.
+    Held,
+    /// dom0's driver is bound to it, but Xen holds it in quarantine.
+    Broken,
+    /// Nobody has it.
+    NoDriver,
+    /// A driver of dom0 has it.
+    Driven,
+}
+
+impl StateWord {
+    /// All of them.
+    pub const ALL: &'static [Self] =
+        &[Self::InUse, Self::Quarantine, Self::Held, Self::Broken, Self::NoDriver, Self::Driven];
+
+    /// The word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::InUse => "in-use",
+            Self::Quarantine => "quarantine",
+            Self::Held => "held",
+            Self::Broken => "broken",
+            Self::NoDriver => "no-driver",
+            Self::Driven => "driven",
+        }
+    }
+}
+
 /// Derives the state.
 #[must_use]
 pub fn state_of(dom0: &Dom0, function: &Function) -> State {
@@ -94,7 +130,38 @@ impl State {
         !matches!(self.kind, Kind::Driven(_)) || self.quarantined || !self.certain
     }
 
-    /// In words, as `list` shows it.
+    /// In a word.
+    #[must_use]
+    pub fn word(&self) -> StateWord {
+        match &self.kind {
+            Kind::InUse(_) => StateWord::InUse,
+            Kind::Driven(_) if self.quarantined => StateWord::Broken,
+            Kind::Driven(_) => StateWord::Driven,
+            Kind::Held(_) | Kind::Driverless if self.quarantined => StateWord::Quarantine,
+            Kind::Held(_) => StateWord::Held,
+            Kind::Driverless => StateWord::NoDriver,
+        }
+    }
+
+    /// In few words, for a table.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        match &self.kind {
+            Kind::InUse(who) => format!("in use: {who}"),
+            Kind::Driven(driver) if self.quarantined => format!("in quarantine, {driver} bound"),
+            Kind::Driven(driver) if self.is_fine() => format!("dom0: {driver}"),
+            Kind::Driven(driver) if self.slot => format!("dom0: {driver}; slot listed"),
+            Kind::Driven(driver) if self.stuck_override.is_some() => {
+                format!("dom0: {driver}; override stuck")
+            }
+            Kind::Driven(driver) => format!("{driver} is bound"),
+            Kind::Held(_) | Kind::Driverless if self.quarantined => "in quarantine".to_owned(),
+            Kind::Held(driver) => format!("held by {driver}"),
+            Kind::Driverless => "no driver".to_owned(),
+        }
+    }
+
+    /// In words, as `show` has it.
     #[must_use]
     pub fn words(&self) -> String {
         let mut words = Vec::new();

@@ -4,8 +4,10 @@
 
 pub mod audit;
 
+use crate::assess::StateWord;
 use audit::AuditCommand;
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::builder::PossibleValue;
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +31,9 @@ pub struct Cli {
     /// Print nothing but errors and the records that audit log and export give, and ask nothing.
     #[arg(long, global = true, conflicts_with = "json")]
     pub quiet: bool,
+    /// When to use colours.
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = When::Auto)]
+    pub color: When,
     /// Put DIR before every path, to run against a model of a dom0.
     #[arg(long, global = true, value_name = "DIR")]
     pub sysroot: Option<PathBuf>,
@@ -43,12 +48,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// List every function that dom0 does not drive, who has it, and the verdict.
-    List {
-        /// List every function.
-        #[arg(long)]
-        all: bool,
-    },
+    /// List the devices that dom0 does not drive: the state, who had each, and what can be done.
+    List(ListArgs),
     /// Show devices: identity, owner, state, siblings, hazards.
     Show(Devices),
     /// Show the verdict, the steps and the equal shell commands; change nothing.
@@ -84,6 +85,70 @@ pub enum Command {
     /// Carries out single kernel writes for a running operation; not for people.
     #[command(name = "worker", hide = true)]
     Worker,
+}
+
+/// When there are colours.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// On a terminal.
+    Auto,
+    /// Also in a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// Arguments of `list`.
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// List every device, also those that dom0 drives and those that nothing drives.
+    #[arg(long)]
+    pub all: bool,
+    /// Show a block for each device instead of a line.
+    #[arg(long)]
+    pub long: bool,
+    /// Only devices that this qube has, had or is assigned.
+    #[arg(long, value_name = "NAME")]
+    pub qube: Option<String>,
+    /// Only devices in this state.
+    #[arg(long, value_name = "STATE", value_enum)]
+    pub state: Option<StateWord>,
+    /// In which order.
+    #[arg(long, value_name = "ORDER", value_enum, default_value_t = Sort::Action)]
+    pub sort: Sort,
+}
+
+/// The order of a list.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sort {
+    /// What can be acted on first.
+    Action,
+    /// By address.
+    Address,
+    /// By state.
+    State,
+    /// By the qube that had it last.
+    Qube,
+    /// The device that a qube had last comes first.
+    Time,
+}
+
+impl ValueEnum for StateWord {
+    fn value_variants<'a>() -> &'a [Self] {
+        Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::InUse => "a qube has it",
+            Self::Quarantine => "nobody has it, and Xen lets it reach no memory",
+            Self::Held => "pciback, or another driver, keeps it for qubes",
+            Self::Broken => "dom0's driver is bound to it, but Xen holds it in quarantine",
+            Self::NoDriver => "nothing drives it",
+            Self::Driven => "a driver of dom0 has it",
+        };
+        Some(PossibleValue::new(self.word()).help(help))
+    }
 }
 
 /// The functions that a command is about.

@@ -21,6 +21,6 @@ pub use hex::{hex, unhex};
 pub use owner::Owner;
 pub use qube::QubeName;
 pub use sbdf::{DeviceArgument, Hop, Sbdf};
-pub use seconds::to_the_second;
+pub use seconds::{to_the_minute, to_the_second};
 pub use standing::Standing;
 pub use step::{Direction, Step};

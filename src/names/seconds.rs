@@ -6,3 +6,9 @@
 pub fn to_the_second(time: &str) -> String {
     time.get(..19).unwrap_or(time).replace('T', " ")
 }
+
+/// A time of a record to the minute: `2026-11-22 13:47`.
+#[must_use]
+pub fn to_the_minute(time: &str) -> String {
+    time.get(..16).unwrap_or(time).replace('T', " ")
+}

@@ -1,6 +1,6 @@
 //! What a person at a prompt decides on: one screen, the worst first, then the choice.
 
-use super::text::{wrapped, WIDTH};
+use super::text::{width, wrapped};
 use crate::assess::{Case, Hazard, HazardId, Severity};
 use console::style;
 
@@ -92,7 +92,7 @@ fn recommended(case: &Case) -> Vec<String> {
 
 /// Rows a line takes on the screen: a command is not broken, the terminal does it.
 fn rows_of(line: &str) -> usize {
-    console::measure_text_width(line).div_ceil(WIDTH).max(1)
+    console::measure_text_width(line).div_ceil(width()).max(1)
 }
 
 /// Text cut to one line of the page, marked where it was cut.
@@ -103,6 +103,6 @@ fn first_line(start: &str, text: &str) -> String {
     if lines.next().is_none() {
         return first.to_owned();
     }
-    let kept: String = first.chars().take(WIDTH.saturating_sub(4)).collect();
+    let kept: String = first.chars().take(width().saturating_sub(4)).collect();
     format!("{} ...", kept.trim_end())
 }

@@ -51,6 +51,7 @@ pub fn device(case: &Case) -> Value {
         "slot": case.state.slot,
         "quarantined": case.state.quarantined,
         "state": case.state.words(),
+        "state_word": case.state.word().word(),
         "siblings": case.siblings(),
         "verdict": verdict(&case.verdict),
         "hazards": hazards(&case.hazards),

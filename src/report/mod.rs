@@ -7,8 +7,10 @@ mod device;
 mod dossier;
 mod history;
 pub mod json;
+mod list;
 pub mod next_boot;
 mod operation;
+mod remedy;
 pub mod sentence;
 mod several;
 pub mod text;
@@ -19,7 +21,9 @@ mod unsettled;
 pub use device::{device_block, hazard_line, hazards_block, plan_block, reboot_block};
 pub use dossier::dossier;
 pub use history::history_block;
+pub use list::{table, Order};
 pub use operation::{conclude, conclude_all, ending_block, step_line};
+pub use remedy::next_block;
 pub use several::{answer, common_hazards, review_block, show_review};
 pub use unseen::{no_qubes, qubes_asked, unseen_block};
 pub use unsettled::{heading, unsettled};
@@ -30,13 +34,30 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Colours are for terminals that show them, and for nobody who set NO_COLOR (<https://no-color.org>). No
-/// other variable is asked: CLICOLOR_FORCE would put them into pipes. The program says it once, at its start.
-pub fn choose_colours() {
+/// When there are colours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Colours {
+    /// On a terminal that shows them.
+    Auto,
+    /// Always, also in a pipe.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What was asked for comes first, then NO_COLOR (<https://no-color.org>), then CLICOLOR_FORCE, then whether
+/// there is a terminal that shows them. The program says it once, at its start.
+pub fn choose_colours(wanted: Colours) {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let wanted = set("NO_COLOR").is_none() && set("TERM").is_some_and(|term| term != "dumb");
-    console::set_colors_enabled(wanted && std::io::stdout().is_terminal());
-    console::set_colors_enabled_stderr(wanted && std::io::stderr().is_terminal());
+    let forced = set("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    let shows = set("TERM").is_some_and(|term| term != "dumb");
+    let choose = |terminal: bool| match wanted {
+        Colours::Always => true,
+        Colours::Never => false,
+        Colours::Auto => set("NO_COLOR").is_none() && (forced || shows && terminal),
+    };
+    console::set_colors_enabled(choose(std::io::stdout().is_terminal()));
+    console::set_colors_enabled_stderr(choose(std::io::stderr().is_terminal()));
 }
 
 /// Whether only errors are said. The program says it once, at its start.

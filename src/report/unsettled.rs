@@ -1,7 +1,7 @@
 //! What stands above an answer: an operation that is not settled, and a view that is not whole.
 
 use super::json::with;
-use super::text::{wrapped, WIDTH};
+use super::text::{width, wrapped};
 use crate::run::{Interrupted, Unsettled};
 use console::style;
 use serde_json::{json, Value};
@@ -13,7 +13,7 @@ const RECOVER: &str = "sudo qubes-dom0-pci recover";
 #[must_use]
 fn not_root(command: &str) -> String {
     let line = format!("Not root: what follows is incomplete. Run: sudo qubes-dom0-pci {command}");
-    if line.len() <= WIDTH {
+    if line.len() <= width() {
         return format!("{line}\n");
     }
     format!("Not root: what follows is incomplete. Run:\n  sudo qubes-dom0-pci {command}\n")
@@ -38,7 +38,7 @@ fn unsettled_block(unsettled: &Unsettled) -> String {
         return wrapped(&format!("{mark} "), &words);
     }
     // The command is for copying: it is never broken.
-    if "! : run  ".len() + words.len() + RECOVER.len() <= WIDTH {
+    if "! : run  ".len() + words.len() + RECOVER.len() <= width() {
         return format!("{mark} {words}: run  {RECOVER}\n");
     }
     format!("{}  {RECOVER}\n", wrapped(&format!("{mark} "), &format!("{words}: run")))

@@ -275,7 +275,7 @@ fn a_driver_that_is_none_is_a_wrong_argument() {
 fn what_only_shows_goes_on_without_the_modules_of_the_running_kernel() {
     let dom0 = held();
     dom0.remove("lib/modules");
-    dom0.run(&["list"]).exits(0).says("held by pciback");
+    dom0.run(&["list", "--long"]).exits(0).says("held by pciback");
 }
 
 /// A built-in driver with parameters has a module's folder too, without the state that only a loaded one has.

@@ -48,7 +48,7 @@ fn a_return_ends_a_stay_for_people() {
         let dom0 = remembering(&records);
         println!("the recorder was {recorder}");
         let by = "until at the latest 08:07:00 UTC";
-        dom0.run(&["list", "--all"]).exits(0).says(by).never_says("since 2026");
+        dom0.run(&["list", "--all", "--long"]).exits(0).says(by).never_says("since 2026");
         dom0.run(&["show", NIC]).says(by).never_says("sys-net since");
         let log = dom0.run(&["audit", "log", "-o", "records", "--device", NIC]).exits(0);
         drop(log.says("Xen's owner is dom0: no qube has it"));

@@ -403,7 +403,7 @@ fn show_tells_the_whole_story_and_list_who_had_it() {
         assert!(joined.contains(part), "{part}: {shown}");
     }
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
-    let list = dom0.run(&["list"]).exits(0);
+    let list = dom0.run(&["list", "--long"]).exits(0);
     list.says("had by    work (red, AppVM, provides network), 20");
     let device = dom0.json(&["show", NIC])["device"].clone();
     let history = &device["history"];

@@ -7,7 +7,7 @@ const NIC: &str = "0000:00:07.0";
 #[track_caller]
 fn refused(dom0: &Dom0, qube: &str) {
     assert_eq!(dom0.state(NIC), format!("in use by {qube}"));
-    dom0.run(&["list"]).says(&format!("qube {qube}")).says("verdict refused: in-use");
+    dom0.run(&["list", "--long"]).says(&format!("qube {qube}")).says("verdict refused: in-use");
     dom0.run_changing_nothing(&["plan", NIC]).exits(3).says("It would be refused: in-use");
     for command in ["reattach", "hold"] {
         let said = dom0.run_changing_nothing(&["--json", command, NIC]).fails(3, "in-use");
@@ -112,7 +112,7 @@ fn an_owner_is_not_known_without_the_list() {
     let dom0 = Dom0::with(Function::nic(NIC).held());
     dom0.xen_prints("(XEN) 0000:00:07.0 - d0 - node -1 \n");
     owner_unknown(&dom0, "Xen's log has no list of owners after the request");
-    dom0.run(&["list"]).exits(0).says("not seen: Xen's owners:").says("Xen's owner ?");
+    dom0.run(&["list", "--long"]).exits(0).says("not seen: Xen's owners:").says("Xen's owner ?");
     let unseen = dom0.json(&["list"])["unseen"].clone();
     assert_eq!(unseen.as_array().unwrap().len(), 1, "{unseen}");
 }

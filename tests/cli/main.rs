@@ -23,6 +23,7 @@ mod history;
 mod import;
 mod in_use;
 mod journals;
+mod list;
 mod log;
 mod machine;
 mod move_journal;

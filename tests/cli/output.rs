@@ -53,9 +53,16 @@ fn colours_are_for_terminals_and_no_color_is_kept() {
     }
     assert!(dom0.run_on_terminal(&["plan", NIC], &[("NO_COLOR", "")]).contains("\x1b[33m"));
     assert!(!dom0.run_on_terminal(&["--json", "plan", NIC], &[]).contains('\x1b'));
-    for arguments in [&["plan", NIC][..], &["reattach", NIC]] {
-        let answer = dom0.command(arguments).env("CLICOLOR_FORCE", "1").output().unwrap();
-        assert!(!answer.stdout.contains(&0x1b) && !answer.stderr.contains(&0x1b), "{answer:?}");
+    assert!(!dom0.run_on_terminal(&["--color=never", "plan", NIC], &[force]).contains('\x1b'));
+    let piped = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let answer = dom0.command(arguments).envs(variables.iter().copied()).output().unwrap();
+        answer.stdout.contains(&0x1b)
+    };
+    for command in ["plan", "show"] {
+        assert!(!piped(&[command, NIC], &[]), "{command}");
+        assert!(!piped(&[command, NIC], &[("CLICOLOR_FORCE", "0")]), "{command}");
+        assert!(piped(&[command, NIC], &[force]), "{command}");
+        assert!(piped(&[command, NIC, "--color", "always"], &[("NO_COLOR", "1")]), "{command}");
     }
 }
 
@@ -75,7 +82,7 @@ fn hostile_names_in_pci_ids_cannot_act_on_the_terminal() {
         "usr/share/hwdata/pci.ids",
         b"8086  Evil\x1b[2J\n\t10d3  Net\x9b31m\x07 \xff\nC 02  Net\n\t00  Ether\x1b[0m\n",
     );
-    dom0.run(&["list"]).exits(0).says("Ether\\x1b[0m: Evil\\x1b[2J Net\\x9b31m\\x07 \\xff");
+    dom0.run(&["list", "--long"]).exits(0).says("Ether\\x1b[0m: Evil\\x1b[2J Net\\x9b31m\\x07 \\xff");
     let list = dom0.json(&["list"]);
     assert_eq!(list["functions"][0]["description"], "Ether\\x1b[0m: Evil\\x1b[2J Net\\x9b31m\\x07 \\xff");
 }
@@ -87,7 +94,9 @@ fn names_without_end_in_pci_ids_keep_to_80_columns() {
         "usr/share/hwdata/pci.ids",
         format!("8086  {}\n\t10d3  {}\n", "x".repeat(5000), "y ".repeat(500)),
     );
-    dom0.run(&["list"]).exits(0);
+    for form in [&["list"][..], &["list", "--long"]] {
+        dom0.run(form).exits(0);
+    }
 }
 
 #[test]
@@ -103,7 +112,7 @@ fn a_hostile_override_cannot_act_on_the_terminal() {
     let dom0 = Dom0::with(Function::nic(NIC).held().quarantined().pinned(text));
     // What is no UTF-8 or above ASCII is shown by its bytes.
     let shown = "\\x1b[2J\\x1b]0;x\\x07`none`\\xc3\\xa9";
-    dom0.run(&["list"]).exits(0).says(&format!("driver_override is stuck at `{shown}`"));
+    dom0.run(&["list", "--long"]).exits(0).says(&format!("driver_override is stuck at `{shown}`"));
     dom0.run(&["plan", NIC]).exits(4).says(shown);
     assert_eq!(dom0.json(&["show", NIC])["device"]["driver_override"], shown);
 }

@@ -206,7 +206,7 @@ fn without_root_everything_is_shown_but_what_is_hidden_which_is_called_not_known
     let dom0 = Dom0::with(Function::nic(NIC).held().quarantined());
     dom0.run(&["record", "--once"]).exits(0);
     let Some(somebody) = Somebody::on(&dom0) else { return };
-    for (arguments, status) in [(&["list"][..], 0), (&["show", NIC], 0), (&["plan", NIC], 10)] {
+    for (arguments, status) in [(&["list", "--long"][..], 0), (&["show", NIC], 0), (&["plan", NIC], 10)] {
         let said = somebody.run(arguments).exits(status);
         let run = format!("sudo qubes-dom0-pci {}\n", arguments.join(" "));
         assert!(said.out.starts_with("Not root: what follows is incomplete. Run:"), "{}", said.out);

@@ -39,7 +39,7 @@ fn dom0() -> Dom0 {
 fn was_printed(command: &str, printed: &str) {
     let readme = include_str!("../../README.md");
     let (_, behind) = readme
-        .split_once(&format!("    $ qubes-dom0-pci {command}\n"))
+        .split_once(&format!("    $ sudo qubes-dom0-pci {command}\n"))
         .unwrap_or_else(|| panic!("README.md does not show {command}"));
     let of_block = |line: &&str| line.is_empty() || line.starts_with("    ") && !line.starts_with("    $");
     let shown: Vec<&str> =

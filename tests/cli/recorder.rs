@@ -549,7 +549,7 @@ fn a_qube_that_starts_before_qubesd_is_heard_gets_its_label_class_and_network() 
         recorder.until(|| count(&dom0, "stay", "event=end,label=red,class=AppVM,network=true") == 1);
         recorder.stop();
         assert_eq!(count(&dom0, "stay", ""), 3, "{}", log(&dom0));
-        dom0.run(&["list", "--all"]).exits(0).says("red");
+        dom0.run(&["list", "--all", "--long"]).exits(0).says("red");
     }
 }
 

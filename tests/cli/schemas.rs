@@ -11,7 +11,7 @@ const NIC: &str = "0000:00:07.0";
 fn a_schema_refuses_what_it_does_not_name() {
     let text = include_str!("../schemas/list.json");
     let schema: Value = serde_json::from_str(text).unwrap();
-    let good = json!({ "schema": "qubes-dom0-pci/list/1", "pending": null, "running": null, "functions": [], "qubes": null, "unseen": ["Xen's owners"] });
+    let good = json!({ "schema": "qubes-dom0-pci/list/1", "pending": null, "running": null, "functions": [], "hidden": 0, "qubes": null, "unseen": ["Xen's owners"] });
     assert_eq!(meets(&good, &schema, &schema), Ok(()));
     let error = json!({ "code": "unreadable", "message": "", "hint": "" });
     assert_eq!(
@@ -19,11 +19,11 @@ fn a_schema_refuses_what_it_does_not_name() {
         Ok(())
     );
     for bad in [
-        json!({ "schema": "qubes-dom0-pci/list/2", "pending": null, "running": null, "functions": [], "qubes": null, "unseen": [] }),
-        json!({ "schema": "qubes-dom0-pci/list/1", "pending": null, "running": null, "functions": [] }),
-        json!({ "schema": "qubes-dom0-pci/list/1", "pending": null, "running": null, "functions": [{}], "qubes": null, "unseen": [] }),
-        json!({ "schema": "qubes-dom0-pci/list/1", "pending": null, "running": null, "functions": [], "qubes": null, "unseen": [1] }),
-        json!({ "schema": "qubes-dom0-pci/list/1", "pending": null, "running": null, "functions": [], "qubes": null, "unseen": [], "more": 1 }),
+        json!({ "schema": "qubes-dom0-pci/list/2", "pending": null, "running": null, "functions": [], "hidden": 0, "qubes": null, "unseen": [] }),
+        json!({ "schema": "qubes-dom0-pci/list/1", "pending": null, "running": null, "functions": [], "hidden": 0 }),
+        json!({ "schema": "qubes-dom0-pci/list/1", "pending": null, "running": null, "functions": [{}], "hidden": 0, "qubes": null, "unseen": [] }),
+        json!({ "schema": "qubes-dom0-pci/list/1", "pending": null, "running": null, "functions": [], "hidden": 0, "qubes": null, "unseen": [1] }),
+        json!({ "schema": "qubes-dom0-pci/list/1", "pending": null, "running": null, "functions": [], "hidden": 0, "qubes": null, "unseen": [], "more": 1 }),
         json!([]),
     ] {
         assert!(meets(&bad, &schema, &schema).is_err(), "{bad}");

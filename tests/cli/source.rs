@@ -297,6 +297,9 @@ const OTHER_MEANINGS: &[(&str, &str)] = &[
     ("src/system/sysfs.rs", "permissive"),
     // Where a boot leaves a function.
     ("src/assess/next_boot/predict.rs", "no-driver"),
+    // What state a device is in.
+    ("src/assess/state.rs", "in-use"),
+    ("src/assess/state.rs", "no-driver"),
     // A file of the model.
     ("src/system/xen.rs", "no-iommu"),
 ];

@@ -77,7 +77,7 @@ fn a_hostile_name_of_a_qube_cannot_act_on_the_terminal() {
     dom0.node("/local/domain/7/name", name);
     dom0.node("/local/domain/0/backend/pci/7/0/dev-0", NIC);
     for command in ["list", "show", "plan", "reattach", "hold"] {
-        let arguments = if command == "list" { vec!["list"] } else { vec![command, NIC] };
+        let arguments = if command == "list" { vec!["list", "--long"] } else { vec![command, NIC] };
         dom0.run_changing_nothing(&arguments).says(shown);
         let document = dom0.run(&[&["--json"], &arguments[..]].concat()).json().to_string();
         assert!(document.contains(&shown.replace('\\', "\\\\")), "{document}");

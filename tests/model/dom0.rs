@@ -344,6 +344,11 @@ impl Dom0 {
         terminal::printed(self.command(arguments).envs(variables.iter().copied()))
     }
 
+    /// Runs the program with a terminal of so many columns as stdout.
+    pub fn run_at(&self, columns: usize, arguments: &[&str]) -> String {
+        terminal::printed_at(self.command(arguments).env("NO_COLOR", "1"), columns).replace("\r\n", "\n")
+    }
+
     /// Runs the program on a terminal, where a person answers its question.
     pub fn ask(&self, arguments: &[&str], answer: Answer<'_>) -> (String, ExitStatus) {
         terminal::asked(&self.command(arguments), answer)

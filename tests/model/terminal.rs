@@ -85,7 +85,18 @@ fn until_question(master: &mut File) -> Vec<u8> {
 
 /// Runs a command with a terminal as stdout and returns what it printed there.
 pub fn printed(command: &mut Command) -> String {
-    let (mut master, slave, _) = pair();
+    printed_at(command, 80)
+}
+
+/// Runs a command with a terminal of so many columns as stdout and returns what it printed there.
+pub fn printed_at(command: &mut Command, columns: usize) -> String {
+    let (mut master, slave, name) = pair();
+    let columns = columns.to_string();
+    assert!(Command::new("stty")
+        .args(["-F", &name, "rows", "24", "cols", &columns])
+        .status()
+        .unwrap()
+        .success());
     let mut child = command.stdout(Stdio::from(slave)).stderr(Stdio::null()).spawn().unwrap();
     // The command keeps a copy of the terminal's other side: without this the
     // end of its output is never seen.
