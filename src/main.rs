@@ -38,6 +38,7 @@ fn main() -> ExitCode {
     let context = Context {
         journal: cli.journal.clone().unwrap_or_else(|| root.path(cli::JOURNAL)),
         root,
+        shown_journal: None,
         json: cli.json,
         quiet: cli.quiet,
     };

@@ -38,6 +38,7 @@ mod report;
 mod snapshot;
 mod store;
 mod tail;
+mod unpack;
 mod verify;
 
 pub use checkpoint::{head, remember, Checkpoint, Statement};
@@ -53,4 +54,5 @@ pub use query::{export, newest_first, select, Query, Skipped};
 pub use record::{escape, Draft, Record};
 pub use relocate::{relocate, Relocation};
 pub use report::{Comparison, Finding, Outcome, Place, Report, Verdict, Witness, Wrong};
+pub use unpack::{unpack, Unpacked};
 pub use verify::{verify, Against};

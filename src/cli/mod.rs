@@ -37,7 +37,8 @@ pub struct Cli {
     /// Put DIR before every path, to run against a model of a dom0.
     #[arg(long, global = true, value_name = "DIR")]
     pub sysroot: Option<PathBuf>,
-    /// Where the journal is [default: /var/lib/qubes-dom0-pci/journal].
+    /// Where the journal is: a folder. For what `audit` only reads also a file that `audit export` wrote, a
+    /// tar of several journals, or - for stdin [default: /var/lib/qubes-dom0-pci/journal].
     #[arg(long, global = true, value_name = "DIR")]
     pub journal: Option<PathBuf>,
     /// What to do.

@@ -36,6 +36,8 @@ pub struct Context {
     pub root: Sysroot,
     /// Where the journal is.
     pub journal: PathBuf,
+    /// What people call it, where that is another path.
+    pub shown_journal: Option<String>,
     /// One JSON document instead of text.
     pub json: bool,
     /// Nothing but errors.

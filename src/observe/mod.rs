@@ -13,6 +13,7 @@ mod functions;
 mod fuzz;
 pub mod identity;
 pub mod import;
+pub mod journals;
 pub mod kernel_lines;
 pub mod neighbours;
 pub mod next_boot;

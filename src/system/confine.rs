@@ -35,6 +35,8 @@ pub struct Needs {
     pub drives: Vec<PathBuf>,
     /// Whether it starts other programs. They are held as it is.
     pub starts_programs: bool,
+    /// A folder in which empty folders may be removed.
+    pub clears: Option<PathBuf>,
 }
 
 impl Needs {
@@ -46,6 +48,7 @@ impl Needs {
             writes: Vec::new(),
             drives: Vec::new(),
             starts_programs: false,
+            clears: None,
         }
     }
 
@@ -113,6 +116,7 @@ fn fence(needs: &Needs) -> Result<RestrictionStatus, RulesetError> {
     }
     let folders = needs.writes.iter().filter_map(|folder| beneath(existing(folder), in_folders));
     let devices = needs.drives.iter().filter_map(|folder| beneath(folder, on_devices));
+    let cleared = needs.clears.iter().filter_map(|folder| beneath(folder, AccessFs::RemoveDir.into()));
     // Where a program's words are thrown away.
     let nothing = beneath(Path::new("/dev/null"), AccessFs::WriteFile.into());
     Ruleset::default()
@@ -120,7 +124,7 @@ fn fence(needs: &Needs) -> Result<RestrictionStatus, RulesetError> {
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::Signal)?
         .create()?
-        .add_rules(folders.chain(devices).chain(nothing).map(Ok::<_, RulesetError>))?
+        .add_rules(folders.chain(devices).chain(cleared).chain(nothing).map(Ok::<_, RulesetError>))?
         .restrict_self()
 }
 

@@ -16,6 +16,7 @@ pub mod modules;
 pub mod pci_ids;
 pub mod qubesd;
 pub mod root;
+pub mod scratch;
 pub mod signals;
 pub mod space;
 pub mod sysfs;

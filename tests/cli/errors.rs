@@ -63,6 +63,10 @@ const WALK: &[(&str, Shown)] = &[
     ("not-undone", In("tests/matrix/mod.rs", "whatever_goes_wrong_nothing_is_left_half_done")),
     ("nothing-known", Here(|word| drop(held().run(&["--json", "rollback", NIC]).fails(3, word)))),
     ("owner-unknown", Here(xen_tells_no_owner)),
+    (
+        "page",
+        In("tests/cli/report.rs", "the_page_for_a_browser_is_one_static_file_that_may_load_and_run_nothing"),
+    ),
     ("partly", In("tests/matrix/mod.rs", "whatever_goes_wrong_nothing_is_left_half_done")),
     ("pending", In("tests/cli/recover.rs", "nothing_else_is_changed_until_it_is_settled")),
     (

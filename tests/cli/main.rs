@@ -46,6 +46,7 @@ mod schemas;
 mod several;
 mod source;
 mod states;
+mod streams;
 mod stubs;
 mod timeline;
 mod topology;

@@ -111,7 +111,8 @@ fn the_page_for_a_browser_is_one_static_file_that_may_load_and_run_nothing() {
     let page = dom0.run(&["audit", "report", "--html", "-"]).exits(0).out;
     for part in [
         "<!DOCTYPE html>",
-        "content=\"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\"",
+        "content=\"default-src 'none'; style-src 'sha256-",
+        "'; base-uri 'none'; form-action 'none'\">",
         "<html lang=\"en\">",
         "<svg ",
         "<title id=\"drawn-title\">",

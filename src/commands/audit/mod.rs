@@ -20,22 +20,62 @@ use crate::cli::JOURNAL;
 use crate::error::{Exit, Failure};
 use crate::journal::Moment;
 use crate::names::Sbdf;
-use crate::observe;
+use crate::observe::{self, journals};
+use crate::report::{complain, emit, json};
 use crate::system::confine::{confine, Needs};
 use crate::system::lock::OperationLock;
+use crate::system::scratch::Scratch;
 use std::path::Path;
 
 /// The command's name in documents, and how it ended.
 pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<Exit, Failure>) {
+    (name(command), confined(context, command))
+}
+
+fn confined(context: &Context, command: &AuditCommand) -> Result<Exit, Failure> {
     // Taken before rights are given up.
-    let _lock = match lock(context, command) {
-        Ok(lock) => lock,
-        Err(failure) => return (name(command), Err(failure)),
-    };
-    // What cannot be given up stays, as with any program; where somebody wants
-    // to know, /proc/PID/status tells.
-    let _ = confine(&needs(context, command));
-    let result = match command {
+    let _lock = lock(context, command)?;
+    let room = (reads(command) && journals::is_stream(&context.journal)).then(journals::room).transpose()?;
+    // What cannot be given up stays, as with any program; where somebody wants to know, /proc/PID/status tells.
+    let _ = confine(&needs(context, command, room.as_ref()));
+    let Some(room) = room else { return one(context, command) };
+    let all = journals::unpacked(&context.journal, &room)?;
+    if all.len() > 1 && is_of_one(command) {
+        return Err(Failure::usage(
+            format!("this needs one journal, and the archive holds {}", all.len()),
+            "unpack the archive, and name one of its folders with --journal",
+        ));
+    }
+    let several = all.len() > 1;
+    let mut worst = Exit::Done;
+    for (number, journal) in all.into_iter().enumerate() {
+        if let (Some(name), false) = (&journal.name, context.json) {
+            let gap = if number > 0 { "\n" } else { "" };
+            emit(&format!("{gap}Journal {name}\n"))?;
+        }
+        let context = Context {
+            root: context.root.clone(),
+            journal: journal.folder,
+            shown_journal: journal.name.or_else(|| Some(shown(&context.journal))),
+            ..*context
+        };
+        let exit = match one(&context, command) {
+            // It does not hide the others.
+            Err(failure) if several => {
+                tell(&context, name(command), &failure)?;
+                failure.exit
+            }
+            other => other?,
+        };
+        if badness(exit) > badness(worst) {
+            worst = exit;
+        }
+    }
+    Ok(worst)
+}
+
+fn one(context: &Context, command: &AuditCommand) -> Result<Exit, Failure> {
+    match command {
         AuditCommand::Log(args) => log::run(context, args),
         AuditCommand::Show { what } => show::run(context, what),
         AuditCommand::Timeline(args) => timeline::run(context, args),
@@ -46,8 +86,54 @@ pub fn run(context: &Context, command: &AuditCommand) -> (&'static str, Result<E
         AuditCommand::Export => export::run(context),
         AuditCommand::Repair => repair::run(context),
         AuditCommand::Prune(args) => prune::run(context, args),
-    };
-    (name(command), result)
+    }
+}
+
+/// Whether a command only reads, so that a stream does as well as a folder.
+fn reads(command: &AuditCommand) -> bool {
+    match command {
+        AuditCommand::Log(args) => !args.follow,
+        AuditCommand::Show { .. }
+        | AuditCommand::Timeline(_)
+        | AuditCommand::Report(_)
+        | AuditCommand::Verify(_)
+        | AuditCommand::Export => true,
+        _ => false,
+    }
+}
+
+/// Whether a command makes sense for one journal only.
+fn is_of_one(command: &AuditCommand) -> bool {
+    match command {
+        AuditCommand::Report(args) => args.csv || args.html.is_some() || !args.checkpoints.is_empty(),
+        AuditCommand::Verify(args) => !args.checkpoints.is_empty() || args.from.is_some(),
+        AuditCommand::Show { .. } | AuditCommand::Export => true,
+        _ => false,
+    }
+}
+
+/// What went wrong with one journal of several.
+fn tell(context: &Context, command: &str, failure: &Failure) -> Result<(), Failure> {
+    if context.json {
+        return emit(&json::document(command, json::error(failure)));
+    }
+    complain(failure);
+    Ok(())
+}
+
+/// Which exit status of several journals is the worst.
+fn badness(exit: Exit) -> u8 {
+    match exit {
+        Exit::Done => 0,
+        Exit::TornTail => 1,
+        Exit::JournalBroken => 3,
+        _ => 2,
+    }
+}
+
+/// A path for people.
+fn shown(path: &Path) -> String {
+    crate::names::escape(path.as_os_str().as_encoded_bytes())
 }
 
 /// What takes records away, or accepts that they are gone, does so beside no operation.
@@ -74,8 +160,8 @@ fn name(command: &AuditCommand) -> &'static str {
 }
 
 /// What a command needs: a journal may be a forger's, and so may the logs that are imported.
-fn needs(context: &Context, command: &AuditCommand) -> Needs {
-    match command {
+fn needs(context: &Context, command: &AuditCommand, room: Option<&Scratch>) -> Needs {
+    let mut needs = match command {
         AuditCommand::Checkpoint { .. }
         | AuditCommand::Repair
         | AuditCommand::Prune(PruneArgs { yes: true, .. }) => Needs::writing(&context.journal),
@@ -89,7 +175,12 @@ fn needs(context: &Context, command: &AuditCommand) -> Needs {
             Needs::writing(folder.unwrap_or(Path::new(".")))
         }
         _ => Needs::reading(),
+    };
+    if let Some(room) = room {
+        needs.writes.push(room.path().to_path_buf());
+        needs.clears = room.path().parent().map(Path::to_path_buf);
     }
+    needs
 }
 
 /// An error of the journal as one of the program.

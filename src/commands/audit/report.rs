@@ -1,6 +1,6 @@
 //! `audit report`: what a journal tells an auditor, on one page.
 
-use super::{boot, device, failure, moment, no_records, Context};
+use super::{boot, device, failure, moment, no_records, shown, Context};
 use crate::cli::audit::ReportArgs;
 use crate::error::{Code, Exit, Failure};
 use crate::journal::account::Account;
@@ -117,7 +117,7 @@ fn told(context: &Context, asked: &Asked, verified: audit::Report) -> Result<Tol
     if skipped > 0 {
         warn(&no_records(skipped, ["", ""]));
     }
-    let journal = crate::names::escape(context.journal.as_os_str().as_encoded_bytes());
+    let journal = context.shown_journal.clone().unwrap_or_else(|| shown(&context.journal));
     let device = asked.device;
     Ok(Told { journal, now: Moment::now(), period, verified, account, drawn, breaks, device })
 }
@@ -163,7 +163,7 @@ fn write(path: &Path, page: &str) -> Result<(), Failure> {
         return emit(page);
     }
     std::fs::write(path, page).map_err(|error| {
-        let shown = crate::names::escape(path.as_os_str().as_encoded_bytes());
+        let shown = shown(path);
         let hint = "give a file in a folder that you may write, or - for stdout";
         Failure::new(Exit::Io, Code::Page, format!("cannot write the page {shown}: {error}"), hint)
     })?;

@@ -27,7 +27,11 @@ pub fn run(context: &Context, args: &TimelineArgs) -> Result<Exit, Failure> {
     let until = args.until.as_deref().map(moment).transpose()?;
     let (story, skipped) = story(context, wanted)?;
     let Some((first, last)) = story.span else {
-        emit(&if context.json { document(&story, None) } else { "nothing is told yet\n".to_owned() })?;
+        emit(&if context.json {
+            document(context, &story, None)
+        } else {
+            "nothing is told yet\n".to_owned()
+        })?;
         return Ok(Exit::Done);
     };
     let (from, to) = (since.unwrap_or(first), until.unwrap_or(last));
@@ -45,7 +49,7 @@ pub fn run(context: &Context, args: &TimelineArgs) -> Result<Exit, Failure> {
         colours: console::colors_enabled(),
     };
     if context.json {
-        emit(&document(&story, Some(&view)))?;
+        emit(&document(context, &story, Some(&view)))?;
     } else {
         emit(&(picture(&story, &view).join("\n") + "\n"))?;
     }
@@ -80,7 +84,7 @@ fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Timeline, u64), Fai
     Ok((story.finish(now, holder.as_deref()), skipped.lines))
 }
 
-fn document(story: &Timeline, view: Option<&TimelineView>) -> String {
+fn document(context: &Context, story: &Timeline, view: Option<&TimelineView>) -> String {
     let stay = |it: &StaySpan| {
         json!({
             "qube": &*it.qube,
@@ -106,6 +110,7 @@ fn document(story: &Timeline, view: Option<&TimelineView>) -> String {
     let pair = |(from, to): &(Moment, Moment)| json!({ "from": from.to_string(), "to": to.to_string() });
     let boot = |(from, boot): &(Moment, String)| json!({ "boot": boot, "from": from.to_string() });
     let members = json!({
+        "input": context.shown_journal,
         "from": view.map(|view| view.from.to_string()),
         "to": view.map(|view| view.to.to_string()),
         "lanes": lanes,

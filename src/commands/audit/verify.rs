@@ -6,6 +6,7 @@ use crate::error::{Exit, Failure};
 use crate::report::text::wrapped;
 use crate::report::{emit, json};
 use audit::{Against, Checkpoint, Verdict};
+use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,7 +30,8 @@ pub fn run(context: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
     progress.clear();
     let report = report.map_err(|error| failure(&error))?;
     if context.json {
-        emit(&json::document("audit-verify", report.to_json()))?;
+        let members = json::with(report.to_json(), json!({ "input": context.shown_journal }));
+        emit(&json::document("audit-verify", members))?;
     } else {
         emit(&folded(&report.to_string()))?;
     }

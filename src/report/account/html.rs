@@ -1,12 +1,13 @@
 //! The page for a browser: one static file. It holds no script, and its Content-Security-Policy rules out
 //! scripts and every request; text from the journal stands only where it has been escaped.
 
-use super::markup::plain;
+use super::markup::{base64, plain};
 use super::picture::{drawn, mark};
 use super::{accepted, comparisons, guests, length, longest, second, verdict, Told, MOST_LISTED};
 use crate::journal::account::{person, Ran};
 use crate::journal::Moment;
 use audit::Verdict;
+use sha2::{Digest, Sha256};
 
 /// As many qubes before one return are listed.
 const MOST_QUBES: usize = 20;
@@ -39,14 +40,14 @@ a { color: #1a5fb4; }
 #[must_use]
 pub fn html(told: &Told) -> String {
     let mut page = String::with_capacity(64 * 1024);
-    page.push_str(
+    page.push_str(&format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
-         style-src 'unsafe-inline'; \
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{}'; \
          base-uri 'none'; form-action 'none'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"referrer\" content=\"no-referrer\">\n",
-    );
+        base64(&Sha256::digest(STYLE)),
+    ));
     page.push_str(&format!("<title>Report on the journal {}</title>\n", plain(&told.journal)));
     page.push_str(&format!("<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"));
     head(told, &mut page);
