@@ -47,22 +47,36 @@ pub struct Context {
 /// For more functions nobody is told what to run before a reboot.
 const FEW: usize = 16;
 
-/// Adds what to run so that the next boot returns the functions: those that go together by one edit, told
-/// once.
+/// Adds what to run so that the next boot returns the functions: one edit for all of them, told once, with
+/// the last. Edits for each alone would undo one another.
 fn advise(dom0: &Dom0, cases: &mut [Case], together: &[Sbdf]) {
-    let held = |case: &&mut Case| !case.reboot.obstacles.is_empty();
-    if together.len() > 1 {
-        if let Ok(commands) = commands_to_return(&dom0.boot, together) {
-            if let Some(last) = cases.iter_mut().filter(held).last() {
-                last.reboot.commands = commands;
+    let mut held: Vec<&mut Case> = cases
+        .iter_mut()
+        .filter(|case| !case.reboot.obstacles.is_empty() && together.contains(&case.sbdf()))
+        .collect();
+    let mut asked = together.to_vec();
+    if commands_to_return(&dom0.boot, &asked).is_err() {
+        // One that no edit returns is left out, and said to be.
+        for case in &mut held {
+            let sbdf = case.sbdf();
+            if let Err(refusal) = commands_to_return(&dom0.boot, &[sbdf]) {
+                case.reboot.obstacles.push(format!("no edit can be proposed: {}", refusal.why));
+                asked.retain(|other| *other != sbdf);
             }
-            return;
         }
     }
-    for case in cases.iter_mut().filter(held) {
-        match commands_to_return(&dom0.boot, &[case.sbdf()]) {
-            Ok(commands) => case.reboot.commands = commands,
-            Err(refusal) => case.reboot.obstacles.push(format!("no edit can be proposed: {}", refusal.why)),
+    held.retain(|case| asked.contains(&case.sbdf()));
+    match commands_to_return(&dom0.boot, &asked) {
+        Ok(commands) => {
+            if let Some(last) = held.last_mut() {
+                last.reboot.commands = commands;
+            }
+        }
+        Err(refusal) => {
+            for case in held {
+                let why = &refusal.why;
+                case.reboot.obstacles.push(format!("no one edit for all can be proposed: {why}"));
+            }
         }
     }
 }
@@ -164,7 +178,7 @@ impl Context {
         let mut cases: Vec<Case> =
             all.map(|(subject, named)| Case::of_return(dom0, &past, subject, named, together)).collect();
         if cases.len() <= FEW {
-            advise(dom0, &mut cases, together);
+            advise(dom0, &mut cases, if together.is_empty() { &bdfs } else { together });
         }
         Ok(cases)
     }

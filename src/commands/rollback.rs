@@ -12,7 +12,8 @@ use crate::error::{Code, Exit, Failure};
 use crate::journal::{Consent, Misattachment};
 use crate::names::{hex, Sbdf};
 use crate::observe::Sources;
-use crate::report::{common_hazards, complain, ending_block, json, note};
+use crate::report::text::wrapped;
+use crate::report::{common_hazards, complain, ending_block, json, note, reboot_block};
 use crate::run::{can_unassign, new_operation_ids, sum, Aim, Ended, Order, Task, Turn, Writer};
 use crate::system::signals::HeldSignals;
 use member::{Fate, Member};
@@ -150,6 +151,7 @@ impl Undo<'_> {
         let cases: Vec<&Case> =
             members.iter().filter(|member| member.fate != Fate::Back).filter_map(Member::case).collect();
         note(common_hazards(&cases).trim_end());
+        note(&reboots(&cases));
         note(&format!("Plan {}", self.id));
     }
 
@@ -278,6 +280,19 @@ impl Undo<'_> {
             "warnings": self.warnings(members),
         })
     }
+}
+
+/// What a reboot would do instead, of each function, and the one edit that makes it return all.
+fn reboots(cases: &[&Case]) -> String {
+    let mut text = String::new();
+    for case in cases {
+        text.push_str(&wrapped(
+            "",
+            &format!("Recommended for {}: reboot; {}.", case.sbdf(), case.reboot.words()),
+        ));
+    }
+    text.extend(cases.iter().map(|case| reboot_block(&case.reboot)));
+    text.trim_end().to_owned()
 }
 
 /// Why not all of it is dom0's now, or not by the journal.

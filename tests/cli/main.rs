@@ -41,6 +41,7 @@ mod recording;
 mod recover;
 mod replay;
 mod report;
+mod reports;
 mod rollback;
 mod schemas;
 mod several;

@@ -262,6 +262,12 @@ fn driverctl_and_vfio_ids_are_known() {
     let answer = dom0.json(&["next-boot", "--return", "01:00.0"]);
     is(&answer, "0000:01:00.0", "stub", "after-edits");
     assert_eq!(answer["edit"]["commands"][0], "rm /etc/driverctl.d/0000:01:00.0");
+    // Which name counts is what its udev rule asks for.
+    let rule = |name: &str| format!("ACTION==\"add\", TEST==\"/etc/driverctl.d/{name}\", TAG+=\"systemd\"\n");
+    for (name, place) in [("$env{SUBSYSTEM}-$kernel", "driver"), ("$kernel", "stub")] {
+        dom0.write("usr/lib/udev/rules.d/05-driverctl.rules", rule(name));
+        assert_eq!(next(&dom0.json(&["next-boot"]), "0000:01:00.0").0, place);
+    }
     dom0.remove("etc/driverctl.d");
     dom0.write("etc/modprobe.d/vfio.conf", "options vfio-pci ids=1002:67df\nsoftdep amdgpu pre: vfio-pci\n");
     // Whether the initramfs has it is not known.
@@ -555,4 +561,108 @@ fn the_examples_of_the_manual_do_what_it_says() {
             answer = answer.says(line);
         }
     }
+}
+
+#[test]
+fn xens_own_configuration_of_old_qubes_counts_by_its_default() {
+    let dom0 = with_card(qubes("4.0", ""));
+    dom0.write("sys/firmware/efi/fw_platform_size", "64\n");
+    let cfg = |default: &str| {
+        format!(
+            "[global]\ndefault={default}\n\n[old]\nkernel=vmlinuz-4.14 root=/dev/x ro\nramdisk=initramfs-4.14.img\n\n\
+             [new]\noptions=loglvl=all\nkernel=vmlinuz-4.19 root=/dev/x ro rd.qubes.hide_pci=01:00.0\nramdisk=initramfs-4.19.img\n"
+        )
+    };
+    dom0.write("boot/efi/EFI/qubes/xen.cfg", cfg("new"));
+    let answer = dom0.json(&["next-boot"]);
+    is(&answer, "0000:01:00.0", "hidden", "after-edits");
+    assert_eq!(answer["functions"][1]["because"][0]["file"], "/boot/efi/EFI/qubes/xen.cfg", "{answer}");
+    assert_eq!(answer["functions"][1]["because"][0]["line"], 10);
+    dom0.write("boot/efi/EFI/qubes/xen.cfg", cfg("old"));
+    is(&dom0.json(&["next-boot"]), "0000:01:00.0", "driver", "yes");
+    dom0.write("boot/efi/EFI/qubes/xen.cfg", cfg("none of them"));
+    is(&dom0.json(&["next-boot"]), "0000:01:00.0", "unknown", "unknown");
+    // Where GRUB has a configuration, this file is what an upgrade left.
+    dom0.write("boot/efi/EFI/qubes/xen.cfg", cfg("new"));
+    generated(&dom0, "boot/efi/EFI/qubes/grub.cfg", "quiet");
+    is(&dom0.json(&["next-boot"]), "0000:01:00.0", "driver", "yes");
+}
+
+#[test]
+fn entries_of_the_boot_loader_specification_start_linux_without_xen() {
+    let dom0 = with_card(Dom0::new());
+    dom0.write("etc/os-release", "ID=fedora\n");
+    source(&dom0, "GRUB_CMDLINE_LINUX=\"xen-pciback.hide=(01:00.0)\"\n");
+    dom0.write("boot/loader/entries/abc-6.12.conf", "title Fedora 6.12\nlinux /vmlinuz-6.12\noptions ro\n");
+    dom0.write(
+        "boot/grub2/grub.cfg",
+        "insmod blscfg\nblscfg\nset default=\"${saved_entry}\"\nmenuentry 'Fedora, with Xen hypervisor' --id xen {\n\
+         \tmultiboot2 /xen.gz placeholder\n\tmodule2 /vmlinuz placeholder ro xen-pciback.hide=(01:00.0)\n}\n",
+    );
+    let boots = |entry: &str| {
+        dom0.write("boot/grub2/grubenv", format!("# GRUB Environment Block\nsaved_entry={entry}\n"));
+        dom0.json(&["next-boot"])
+    };
+    is(&boots("xen"), "0000:01:00.0", "hidden", "after-edits");
+    let answer = boots("abc-6.12");
+    is(&answer, "0000:01:00.0", "unknown", "unknown");
+    assert!(answer["boot"]["why"].as_str().unwrap().contains("does not start Xen"), "{answer}");
+    dom0.run(&["--json", "next-boot", "--return", "01:00.0"]).fails(3, "no-edit");
+    // What is in a folder that cannot be read is not known.
+    dom0.remove("boot/loader/entries");
+    dom0.write("boot/loader/entries", "no folder");
+    is(&boots("xen"), "0000:01:00.0", "unknown", "unknown");
+}
+
+#[test]
+fn words_that_dracut_builds_into_the_initramfs_make_it_unknown() {
+    let dom0 = with_card(qubes("4.3", ""));
+    generated(&dom0, "boot/grub2/grub.cfg", QUBES);
+    for (text, known) in [
+        ("hostonly=yes\n# kernel_cmdline=\"rd.qubes.hide_all_usb\"\n", true),
+        ("kernel_cmdline+=\" rd.lvm.lv=qubes_dom0/root \"\n", true),
+        ("x=y\nkernel_cmdline=\"rd.qubes.hide_pci=01:00.0\"\n", false),
+        ("kernel_cmdline=\"quiet\n rd.qubes.hide_all_usb\"\n", false),
+        ("kernel_cmdline+=\" $(cat /etc/words) \"\n", false),
+    ] {
+        dom0.write("etc/dracut.conf.d/mine.conf", text);
+        let (place, returns) = if known { ("driver", "yes") } else { ("unknown", "unknown") };
+        is(&dom0.json(&["next-boot"]), "0000:01:00.0", place, returns);
+    }
+    dom0.write("etc/dracut.conf.d/mine.conf", "x=y\nkernel_cmdline=\"rd.qubes.hide_pci=01:00.0\"\n");
+    let said = dom0.run(&["next-boot", "--keep-away", "01:00.0"]).exits(3);
+    said.says("/etc/dracut.conf.d/mine.conf, line 2").says("dracut --force");
+}
+
+#[test]
+fn where_the_list_of_what_is_built_in_cannot_be_read_drivers_are_unknown() {
+    let mut dom0 = with_card(qubes("4.3", ""));
+    dom0.add(Function::usb("0000:00:14.0").driven("xhci_hcd"));
+    is(&dom0.json(&["next-boot"]), "0000:01:00.0", "driver", "yes");
+    let release = std::fs::read_to_string(dom0.path("proc/sys/kernel/osrelease")).unwrap();
+    let list = format!("lib/modules/{}/modules.builtin", release.trim());
+    if dom0.path(&list).exists() {
+        dom0.remove(&list);
+    }
+    dom0.write(&format!("{list}/x"), "a folder in its place");
+    let answer = dom0.json(&["next-boot"]);
+    assert_eq!(next(&answer, "0000:01:00.0").0, "unknown", "{answer}");
+    assert!(answer["unseen"].to_string().contains("modules.builtin"), "{answer}");
+}
+
+#[test]
+fn show_has_one_edit_for_all_that_are_asked_for() {
+    let mut dom0 = qubes("4.2", "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX rd.qubes.hide_all_usb\"\n");
+    dom0.add(usb("0000:00:14.0")).add(usb("0000:00:1a.0"));
+    dom0.add(Function::new("0000:00:02.0", 0x8086, 0x1234, 0x03_0000).driven("i915"));
+    dom0.add(Function::new("0000:00:02.1", 0x8086, 0x1234, 0x03_0000).held().quarantined());
+    std::os::unix::fs::symlink("../0000:00:02.0", dom0.path("sys/bus/pci/devices/0000:00:02.1/physfn"))
+        .unwrap();
+    let one = "qubes-dom0-pci next-boot --return 0000:00:14.0 0000:00:1a.0 --diff | patch -p1 -d /";
+    for (command, status) in [("show", 0), ("plan", 4)] {
+        let said = dom0.run(&[command, "00:14.0", "00:1a.0"]).exits(status).says(one);
+        said.never_says("--return 0000:00:14.0 --diff").never_says("--return 0000:00:1a.0 --diff");
+    }
+    // One that no edit returns is left out of it.
+    dom0.run(&["show", "00:14.0", "00:02.1", "00:1a.0"]).exits(0).says(one);
 }

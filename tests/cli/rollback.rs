@@ -86,6 +86,18 @@ fn a_script_is_shown_the_whole_act_and_how_to_name_it() {
 }
 
 #[test]
+fn what_a_reboot_would_do_is_said_with_one_edit_for_all_its_functions() {
+    let dom0 = misattached();
+    dom0.run(&["rollback", "--last"])
+        .exits(4)
+        .says(&format!("Recommended for {ONE}: reboot; a reboot returns it."));
+    dom0.write("etc/default/grub", "GRUB_CMDLINE_LINUX=\"quiet xen-pciback.hide=(03:00.0)(03:00.1)\"\n");
+    let said = dom0.run(&["rollback", "--last"]).exits(4).says("xen-pciback.hide");
+    let said = said.says(&format!("next-boot --return {ONE} {TWO} --diff | patch -p1 -d /"));
+    said.never_says(&format!("--return {ONE} --diff")).never_says(&format!("--return {TWO} --diff"));
+}
+
+#[test]
 fn the_newest_act_needs_its_name_even_where_all_is_accepted() {
     let dom0 = misattached();
     let said = dom0.run_changing_nothing(&["--json", "rollback", "--last"]).json();

@@ -198,11 +198,20 @@ fn followed(segment: &str, path: &str, devices: &BTreeMap<Sbdf, Device>) -> Opti
         let bridge = Sbdf::from_sysfs(&format!("{segment}:{}", bridge.replace('_', ":")))?;
         let bridge = devices.get(&bridge).filter(|bridge| bridge.is_there_early())?;
         let (bus, function) = below.split_once('_').unwrap_or((below, below));
-        let plain = !bus.is_empty() && bus.len() <= 8 && bus.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let bus = u64::from_str_radix(bus, 16).ok().filter(|_| plain)? + u64::from(bridge.secondary_bus?);
-        rest = format!("{bus:02x}_{function}");
+        let below = u64::from(bridge.secondary_bus?);
+        let bus = shell_number(bus).map(|bus| format!("{:02x}", bus.wrapping_add(below)));
+        let bus = bus.unwrap_or_default();
+        rest = format!("{bus}_{function}");
     }
     Some(format!("{segment}:{}", rest.replace('_', ":")))
+}
+
+/// A number as the script's shell takes it behind `0x`: none is zero, and one that is too long wraps round;
+/// `None` for what is not one, of which the script makes nothing.
+fn shell_number(digits: &str) -> Option<u64> {
+    digits.chars().try_fold(0_u64, |number, digit| {
+        Some(number.wrapping_mul(16).wrapping_add(u64::from(digit.to_digit(16)?)))
+    })
 }
 
 /// A switch as dracut takes it (`getargbool`): there, and not exactly `0`, `no` or `off`.
@@ -296,6 +305,9 @@ mod tests {
         // A path that leads nowhere stops 4.3 wherever it stands.
         assert!(stops(ScriptOf::Qubes43, "rd.qubes.hide_pci=00_1c.7-00_00.0,01:00.0"));
         assert!(stops(ScriptOf::Qubes43, "rd.qubes.hide_pci=0,01:00.0"));
+        // One with a bus that is not a number makes an address, at which nothing is.
+        assert!(!stops(ScriptOf::Qubes43, "rd.qubes.hide_pci=00_01.0-00:00.0_0.0,01:00.0"));
+        assert!(!stops(ScriptOf::Qubes43, "rd.qubes.hide_pci=00_01.0-_00.0"));
         assert!(!stops(ScriptOf::Qubes42, "rd.qubes.hide_pci=0,01:00.0"));
     }
 

@@ -36,7 +36,8 @@ impl CommandLine {
     #[must_use]
     pub fn new(pieces: Vec<Piece>, from: &str) -> Self {
         let bytes: Vec<u8> = pieces.iter().map(|piece| piece.byte).collect();
-        let mut words = spans(&bytes);
+        // dracut's reader drops what is blank at the end, within a quote that nothing ends too.
+        let mut words = spans(bytes.trim_ascii_end());
         for word in &mut words {
             let origin =
                 pieces.get(word.span.clone()).and_then(|all| all.iter().find_map(|it| it.origin.clone()));
@@ -172,6 +173,7 @@ mod tests {
         assert_eq!(read(r#"a="b c" "d=e f" g"#), [some("a", "b c"), some("d", "e f"), bare("g")]);
         assert_eq!(read(r#"a=b"c d"e =x=y"#), [some("a", r#"b"c d"e"#), some("=x", "y")]);
         assert_eq!(read(r#"a="b"#), [some("a", "b")]);
+        assert_eq!(read("a=\"b \n"), [some("a", "b")]);
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub enum Decider {
     AntiEvilMaid(String),
     /// A unified image holds kernel, initramfs and command line.
     Unified(String),
+    /// `kernel_cmdline=` of dracut's configuration gives the initramfs words of its own, at this place.
+    Dracut(String),
     /// Where one of them would stand cannot be read, in words: it may decide.
     Unread(String),
 }
@@ -82,6 +84,9 @@ impl Decider {
             }
             Self::AntiEvilMaid(file) => format!("Anti Evil Maid is set up ({file}): it boots what it sealed"),
             Self::Unified(file) => format!("{file} is a unified image: it holds the command line itself"),
+            Self::Dracut(place) => {
+                format!("kernel_cmdline= of {place} gives the boot script words that no boot entry shows")
+            }
             Self::Unread(why) => format!("{why}, so who decides what is booted is not known"),
         }
     }
@@ -101,6 +106,10 @@ impl Decider {
             Self::Unified(_) => {
                 "change the command line where the image is made (uki-generate, /etc/kernel/cmdline), \
                  and make it again"
+            }
+            Self::Dracut(_) => {
+                "take these words out of there, run dracut --force, and put what is wanted into \
+                 /etc/default/grub"
             }
             Self::Unread(_) => "see why it cannot be read (without root, run it with sudo), and try again",
         }

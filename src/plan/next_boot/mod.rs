@@ -175,7 +175,7 @@ pub fn is_reached_already(facts: &Facts, goal: &Goal) -> bool {
     let machine = machine(facts);
     let prediction = predict(&machine, &setting(facts));
     let is_driven =
-        |sbdf: &Sbdf| prediction.functions.get(sbdf).is_some_and(|fate| matches!(fate.next, Next::Driver(_)));
+        |sbdf: &Sbdf| prediction.functions.get(sbdf).is_some_and(|fate| fate.returns() == Some(true));
     let now = is_reached(&prediction, goal) && goal.give.iter().all(is_driven);
     let later = !facts.source.is_there()
         || facts

@@ -146,10 +146,14 @@ fn reason(because: &Because) -> String {
 }
 
 fn edit(answer: &Answer<'_>, edit: &Edit) -> String {
-    let Some(proposal) = edit.proposal.as_ref().filter(|proposal| !proposal.is_empty()) else {
-        return "No edit is needed: after the next boot the devices are where they are wanted.\n".to_owned();
-    };
     let mut text = String::new();
+    let Some(proposal) = edit.proposal.as_ref().filter(|proposal| !proposal.is_empty()) else {
+        let open = edit.proposal.iter().flat_map(|proposal| &proposal.notes);
+        open.for_each(|note| text.push_str(&wrapped("note: ", note)));
+        let known = if text.is_empty() { "" } else { ", as far as that can be told" };
+        let start = "No edit is needed: after the next boot the devices are where they are wanted";
+        return wrapped("", &format!("{start}{known}.")) + &text;
+    };
     if proposal.files.is_empty() {
         text.push_str("The files need no edit. What is still missing, as root:\n");
     } else {

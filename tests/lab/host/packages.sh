@@ -18,7 +18,8 @@ lab_mirror() {
 # lab_apt_ready NUMBER: configuration and package lists of that Debian, fetched the first time
 lab_apt_ready() {
   local dir=$CACHES/debian-$1/apt keys=/usr/share/keyrings/debian-archive-keyring.gpg mirror
-  [ ! -f "$dir/ready" ] || return 0
+  # a cache that was moved names places that are gone
+  ! { [ -f "$dir/ready" ] && grep -qsF "\"$dir/status\"" "$dir/conf"; } || return 0
   need apt-get apt
   [ -f "$keys" ] || die "$keys is missing (apt-get install debian-archive-keyring)"
   mirror=$(lab_mirror) || exit 125
@@ -73,6 +74,8 @@ lab_wanted_packages() {
     systemd)
       printf '%s\n' systemd systemd-sysv udev dbus dbus-daemon dbus-bin dbus-system-bus-common util-linux mount lvm2 dmsetup mdadm driverctl \
         findutils grep sed gawk e2fsprogs fdisk procps tar ;;
+    boot)
+      printf '%s\n' grub-common grub2-common gettext-base dracut-core cpio patch findutils grep sed gawk util-linux mount e2fsprogs ;;
     qemu) printf '%s\n' qemu-system-x86 qemu-system-data seabios libc6 ;;
     *) die "no layer $2" ;;
   esac
@@ -154,4 +157,21 @@ lab_qemu_unpacked() {
   export QEMU_MODULE_DIR=$tree/usr/lib/x86_64-linux-gnu/qemu
   QEMU_SYSTEM=("$tree/usr/lib64/ld-linux-x86-64.so.2" --library-path "$tree/usr/lib/x86_64-linux-gnu" "$tree/usr/bin/qemu-system-x86_64"
     -L "$tree/usr/share/qemu" -L "$tree/usr/share/seabios")
+}
+
+# ---- dracut's option reader and lspci, for tests that need no lab
+
+# Debian 13's, unpacked: `getarg` and `lspci` of tests/next-boot/compare run them with their own libraries.
+lab_boot_tools() {
+  BOOT_TOOLS=$CACHES/debian-13/boot-tools
+  (
+    flock 9
+    [ ! -f "$BOOT_TOOLS/ready" ] || exit 0
+    lab_fetch 13 dom0
+    lab_fetch 13 boot dom0
+    rm -rf "$BOOT_TOOLS"
+    lab_unpack 13 dom0 "$BOOT_TOOLS" '@(pciutils|pci.ids|libpci3|libc6|libkmod2|zlib1g|libzstd1|liblzma5|libssl*)'
+    lab_unpack 13 boot "$BOOT_TOOLS" dracut-core
+    : >"$BOOT_TOOLS/ready"
+  ) 9>"$CACHES/lock" || exit 125
 }

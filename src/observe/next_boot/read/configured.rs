@@ -2,7 +2,7 @@
 
 use super::files::{bytes, real, text};
 use crate::names::Sbdf;
-use crate::observe::next_boot::{File, ModuleFiles, Override, Release, Source, Unknown};
+use crate::observe::next_boot::{Decider, File, ModuleFiles, Override, Release, Source, Unknown};
 use crate::system::modprobe::FOLDERS;
 use crate::system::root::{names_in, Sysroot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,6 +98,55 @@ pub fn modules(root: &Sysroot) -> (ModuleFiles, Option<String>) {
     (ModuleFiles::parse(files), unread)
 }
 
+/// Words with a say that dracut builds into the initramfs, where its option reader finds them beside the
+/// command line.
+#[must_use]
+pub fn initramfs_words(root: &Sysroot) -> Option<Decider> {
+    const FOLDERS: [&str; 2] = ["/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d"];
+    let mut paths = vec!["/etc/dracut.conf".to_owned()];
+    for folder in FOLDERS {
+        match names_in(&root.path(folder)) {
+            Ok(names) => paths.extend(
+                names.iter().filter(|name| name.ends_with(".conf")).map(|name| format!("{folder}/{name}")),
+            ),
+            Err(failure) => return Some(Decider::Unread(failure.message)),
+        }
+    }
+    for path in paths {
+        let file = match file(root, &path) {
+            Ok(Some(file)) => file,
+            Ok(None) => continue,
+            Err(why) => return Some(Decider::Unread(why)),
+        };
+        let mut at = 0;
+        for line in file.bytes.split_inclusive(|&byte| byte == b'\n') {
+            let text = String::from_utf8_lossy(line);
+            if !text.trim_start().starts_with('#') && text.contains("kernel_cmdline") {
+                // A value may go over several lines.
+                let rest = String::from_utf8_lossy(file.bytes.get(at..).unwrap_or_default());
+                let says = ["rd.qubes.", "usbcore.", "rd.driver."].iter().any(|word| rest.contains(word));
+                if says || text.contains(['$', '`', '\\']) {
+                    return Some(Decider::Dracut(file.place(at).to_string()));
+                }
+            }
+            at += line.len();
+        }
+    }
+    None
+}
+
+/// Whether driverctl's udev rule asks for files named by the device alone, as older versions do, or for
+/// those that begin with the bus; `None` where that is not known: then either may count.
+fn asked_for(root: &Sysroot) -> Option<bool> {
+    const FOLDERS: [&str; 3] = ["/etc/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
+    let rule = FOLDERS
+        .iter()
+        .find_map(|folder| text(root, &format!("{folder}/05-driverctl.rules")).ok().flatten())?;
+    let by_bus = rule.contains("driverctl.d/$env{SUBSYSTEM}-");
+    let by_device = rule.contains("driverctl.d/$kernel") || rule.contains("driverctl.d/%k");
+    (by_bus != by_device).then_some(by_device)
+}
+
 /// Drivers that driverctl binds functions to; it names its files `BUS-DEVICE` or by the device alone.
 /// What cannot be read may be any driver.
 #[must_use]
@@ -115,8 +164,13 @@ pub fn overrides<'a>(
             return devices.map(|sbdf| (*sbdf, any.clone())).collect();
         }
     };
+    let asks = asked_for(root);
     for name in names {
+        let bare = name.strip_prefix("pci-").is_none();
         let Some(sbdf) = Sbdf::from_sysfs(name.strip_prefix("pci-").unwrap_or(&name)) else { continue };
+        if asks.is_some_and(|by_device| by_device != bare) {
+            continue;
+        }
         let file = format!("{DRIVERCTL}/{name}");
         let driver = text(root, &file).unwrap_or_else(|why| {
             unseen.push(why);

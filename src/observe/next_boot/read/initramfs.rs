@@ -4,6 +4,7 @@
 use crate::observe::next_boot::{File, ModuleFiles};
 use crate::system::root::Sysroot;
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -76,33 +77,43 @@ fn output(program: &Path, arguments: &[&std::ffi::OsStr], until: Instant) -> Res
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        .process_group(0)
         .spawn()
         .map_err(|error| format!("cannot run {name}: {error}"))?;
-    let reader = child.stdout.take().map(|stdout| {
+    let child_id = child.id();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
             let read = stdout.take(LONGEST + 1).read_to_end(&mut bytes);
-            read.map(|_| bytes)
-        })
-    });
+            let _ = sender.send(read.map(|_| bytes));
+        });
+    }
+    let late = || {
+        // What it started goes with it.
+        let group = i32::try_from(child_id).map(nix::unistd::Pid::from_raw);
+        let _ = group.map(|group| nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL));
+        format!("{name} does not end in time")
+    };
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
             Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
             Ok(None) | Err(_) => {
-                let _ = child.kill();
+                let why = late();
                 let _ = child.wait();
-                return Err(format!("{name} does not end in time"));
+                return Err(why);
             }
         }
     };
-    let read = reader.and_then(|reader| reader.join().ok());
     if !status.success() {
         return Err(format!("{name} fails: {status}"));
     }
-    // What was not read is not the same as nothing.
-    let bytes = read
-        .ok_or_else(|| format!("what {name} prints cannot be read"))?
+    // What was not read is not the same as nothing, and a child of its own may hold the pipe open.
+    let left = until.saturating_duration_since(Instant::now());
+    let bytes = receiver
+        .recv_timeout(left)
+        .map_err(|_| late())?
         .map_err(|error| format!("what {name} prints cannot be read: {error}"))?;
     if bytes.len() as u64 > LONGEST {
         return Err(format!("{name} prints too much"));
@@ -113,6 +124,29 @@ fn output(program: &Path, arguments: &[&std::ffi::OsStr], until: Instant) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a shell script prints, within half a second.
+    fn printed(script: &str) -> (Result<Vec<u8>, String>, Duration) {
+        let begin = Instant::now();
+        let until = begin + Duration::from_millis(500);
+        let read = output(Path::new("/bin/sh"), &["-c".as_ref(), script.as_ref()], until);
+        (read, begin.elapsed())
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_or_never_stops_printing_is_given_up() {
+        for script in ["sleep 60", "echo x; sleep 60 & exit 0", "trap '' TERM; sleep 60; sleep 60"] {
+            let (read, took) = printed(script);
+            assert!(read.is_err_and(|why| why.ends_with("does not end in time")), "{script}");
+            assert!(took < Duration::from_secs(10), "{script}: {took:?}");
+        }
+        assert_eq!(printed("echo x").0, Ok(b"x\n".to_vec()));
+        assert!(printed("echo x; exit 3").0.is_err());
+        let until = Instant::now() + LIMIT;
+        let much =
+            output(Path::new("/bin/sh"), &["-c".as_ref(), "head -c 9000000 /dev/zero".as_ref()], until);
+        assert!(much.is_err());
+    }
 
     #[test]
     fn names_are_taken_from_either_list() {

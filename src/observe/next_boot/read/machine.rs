@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn devices(root: &Sysroot, sysfs: &PciSysfs) -> Result<BTreeMap<Sbdf, Device>, Failure> {
     let modules = Modules::open(root).map_err(|failure| failure.message);
     let built_in = listed(root);
+    let modules = built_in.as_ref().map_err(Clone::clone).and(modules);
+    let built_in = built_in.unwrap_or_default();
     let mut devices = BTreeMap::new();
     for sbdf in sysfs.functions()? {
         let number = |name: &str| -> Result<u32, Failure> {
@@ -73,20 +75,27 @@ fn claiming(
 }
 
 /// Names of what is built into the kernel, as its modules' folder lists them.
-fn listed(root: &Sysroot) -> BTreeSet<String> {
-    let release = files::text(root, "/proc/sys/kernel/osrelease").ok().flatten().unwrap_or_default();
-    let list = files::text(root, &format!("/lib/modules/{}/modules.builtin", release.trim())).ok().flatten();
+///
+/// # Errors
+/// The list is there and cannot be read, in words: anything may be built in.
+fn listed(root: &Sysroot) -> Result<BTreeSet<String>, String> {
+    let release = files::text(root, "/proc/sys/kernel/osrelease")?.unwrap_or_default();
+    let list = files::text(root, &format!("/lib/modules/{}/modules.builtin", release.trim()))?;
     let name = |line: &str| {
         let file = line.rsplit('/').next()?;
         Some(file.split(".ko").next()?.replace('-', "_"))
     };
-    list.unwrap_or_default().lines().filter_map(name).collect()
+    Ok(list.unwrap_or_default().lines().filter_map(name).collect())
 }
 
 /// Which of the drivers that hold devices for others are built in. In Qubes' kernel pci-stub is.
+/// What cannot be read is said; then the claims of the devices are not known either.
 #[must_use]
-pub fn built_in(root: &Sysroot, release: &Release) -> BTreeSet<&'static str> {
-    let listed = listed(root);
+pub fn built_in(root: &Sysroot, release: &Release, unseen: &mut Vec<String>) -> BTreeSet<&'static str> {
+    let listed = listed(root).unwrap_or_else(|why| {
+        unseen.push(why);
+        BTreeSet::new()
+    });
     let mut found = BTreeSet::new();
     for driver in ["pci-stub", "vfio-pci", "xen-pciback"] {
         let module = driver.replace('-', "_");

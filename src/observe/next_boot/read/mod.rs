@@ -48,7 +48,8 @@ pub fn read_beside(root: &Sysroot, depth: Depth, qubes: Reading<Option<Qubes>>) 
     let source = configured::source(root, &release);
     let generated = generated::all(root, &release);
     unseen.extend(unread(&source, &generated));
-    let deciders = deciders(root, &generated, this_boot.as_ref().ok());
+    let mut deciders = deciders(root, &generated, this_boot.as_ref().ok());
+    deciders.extend(configured::initramfs_words(root));
     let (modules, unread) = configured::modules(root);
     if let Some(why) = unread {
         // What such a file says of a module is not known.
@@ -66,7 +67,7 @@ pub fn read_beside(root: &Sysroot, depth: Depth, qubes: Reading<Option<Qubes>>) 
     if let Err(why) = &qubes {
         unseen.push(format!("what Qubes assigned: {why}"));
     }
-    let built_in = machine::built_in(root, &release);
+    let built_in = machine::built_in(root, &release, &mut unseen);
     let (keyboards, usb_rules) = (keyboards::all(root), keyboards::usb_rules(root));
     Ok(Facts {
         release,
