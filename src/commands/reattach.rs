@@ -4,12 +4,12 @@ use super::Context;
 use crate::assess::{Case, HazardId, Verdict};
 use crate::cli::ReattachArgs;
 use crate::consent::{is_reviewed, not_accepted, refused, stale, Accepted, Asked, Review};
-use crate::error::{Code, Exit, Failure};
+use crate::error::{Exit, Failure};
 use crate::journal::Consent;
 use crate::names::{DriverName, Sbdf};
 use crate::observe::Sources;
 use crate::plan::{id_of_all, Proposal};
-use crate::report::{answer, json, review_block, show_review};
+use crate::report::{answer, json, reboot_instead, review_block, review_screen, show};
 use crate::run::{new_operation_ids, Aim, Order, Task, Turn, Writer};
 use crate::system::signals::HeldSignals;
 use serde_json::json;
@@ -46,7 +46,7 @@ pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
             let failure = not_accepted(&review, &Accepted::parse(&args.plan.accept)?, &called);
             return unaccepted(context, &review, &id, failure);
         }
-        Err(_) => return Err(reboot_chosen(&to_do)),
+        Err(asked) => return Ok(left(asked, &to_do)),
     };
     if turn.take_again()? && id_of_all(&propose(context, &mut sources, &wanted, driver.as_ref())?) != id {
         return Err(stale());
@@ -107,24 +107,25 @@ fn consent(
     accepted: Accepted,
 ) -> Result<Accepted, Asked> {
     let cases: Vec<&Case> = to_do.iter().map(|one| &one.case).collect();
-    if review.asks(context.script()) {
-        show_review(&cases, &review.missing);
-    } else if !review.missing.is_empty() && !context.json {
+    let screen =
+        if review.asks(context.script()) { review_screen(&cases, &review.missing) } else { String::new() };
+    if screen.is_empty() && !review.missing.is_empty() && !context.json {
         review_block(&cases);
     }
-    match review.ask(context.script()) {
+    match review.ask(&screen, context.script()) {
         Asked::GoOn => Ok(accepted.with(&review.missing)),
         other => Err(other),
     }
 }
 
-fn reboot_chosen(to_do: &[&Proposal]) -> Failure {
-    let words = match to_do {
-        [one] => one.case.reboot.words(),
-        _ => "`show BDF` says for each device whether that returns it".to_owned(),
-    };
-    let hint = format!("reboot; {words}");
-    Failure::new(Exit::Consent, Code::RebootChosen, "the reboot was chosen", hint).untouched()
+/// A person has chosen not to go on: that is not an error.
+fn left(asked: Asked, to_do: &[&Proposal]) -> Exit {
+    let cases: Vec<&Case> = to_do.iter().map(|one| &one.case).collect();
+    match asked {
+        Asked::Reboot => show(&reboot_instead(&cases)),
+        _ => show("Nothing was changed.\n"),
+    }
+    Exit::Consent
 }
 
 /// Ends with an error that carries what a script has to accept.

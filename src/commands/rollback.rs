@@ -7,15 +7,16 @@ mod member;
 use super::Context;
 use crate::assess::{Case, HazardId};
 use crate::cli::RollbackArgs;
-use crate::consent::{is_reviewed, Accepted, Review};
+use crate::consent::{is_reviewed, Accepted, Asked, Review};
 use crate::error::{Code, Exit, Failure};
 use crate::journal::{Consent, Misattachment};
 use crate::names::{hex, Sbdf};
 use crate::observe::Sources;
 use crate::report::text::wrapped;
-use crate::report::{common_hazards, complain, ending_block, json, note, reboot_block};
+use crate::report::{common_hazards, complain, ending_block, json, note, reboot_block, reboot_instead, show};
 use crate::run::{can_unassign, new_operation_ids, sum, Aim, Ended, Order, Task, Turn, Writer};
 use crate::system::signals::HeldSignals;
+use consent::Consented;
 use member::{Fate, Member};
 use serde_json::{json, Value};
 use sha2::{Digest, Sha256};
@@ -57,8 +58,16 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
         turn.give_back();
     }
     let accepted = match undo.consent(&members, &review, accepted) {
-        Ok(accepted) => accepted,
-        Err(failure) => return undo.fail(&members, &review, failure),
+        Consented::Accepted(accepted) => accepted,
+        Consented::Left(Asked::Reboot) => {
+            show(&reboot_instead(&cases));
+            return Ok(Exit::Consent);
+        }
+        Consented::Left(_) => {
+            show("Nothing was changed.\n");
+            return Ok(Exit::Consent);
+        }
+        Consented::Wanting(failure) => return undo.fail(&members, &review, failure),
     };
     if turn.take_again()? {
         undo.still_holds(&mut sources, &boot_id, wanted)?;

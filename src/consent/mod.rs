@@ -3,15 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod accepted;
-mod confirm;
 mod invocation;
 mod prompt;
 mod refusal;
 mod review;
 
 pub use accepted::Accepted;
-pub use confirm::confirm;
 pub use invocation::{to_accept, Invocation};
-pub use prompt::{can_ask, Asked};
+pub use prompt::{can_ask, Asked, Question};
 pub use refusal::{is_reviewed, not_accepted, refused, stale};
 pub use review::Review;

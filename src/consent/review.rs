@@ -1,7 +1,6 @@
 //! What is asked of a person, or of a script, before one operation over one or several functions.
 
-use super::prompt::question_of;
-use super::{can_ask, Accepted, Asked};
+use super::{can_ask, Accepted, Asked, Question};
 use crate::assess::{Case, Hazard};
 use crate::journal::Moment;
 use std::cmp::Reverse;
@@ -12,6 +11,8 @@ pub struct Review<'a> {
     pub missing: Vec<&'a Hazard>,
     /// What has to be typed, in this order.
     pub words: Vec<String>,
+    /// How many devices it is about.
+    devices: usize,
 }
 
 impl<'a> Review<'a> {
@@ -28,7 +29,7 @@ impl<'a> Review<'a> {
         if words.is_empty() {
             words.extend(cases.first().map(|case| case.sbdf().to_string()));
         }
-        Self { missing, words }
+        Self { missing, words, devices: cases.len() }
     }
 
     /// What `--accept` takes for what is missing.
@@ -43,23 +44,18 @@ impl<'a> Review<'a> {
         !self.missing.is_empty() && can_ask(script)
     }
 
-    /// Asks for each word in turn; anything else leaves everything as it is.
+    /// Asks below `screen`: the choice first, then each word in turn.
     #[must_use]
-    pub fn ask(&self, script: bool) -> Asked {
+    pub fn ask(&self, screen: &str, script: bool) -> Asked {
         if self.missing.is_empty() {
             return Asked::GoOn;
         }
-        for (at, word) in self.words.iter().enumerate() {
-            let question = match at {
-                0 => format!("Press Enter to leave it and reboot,\nor type `{word}` to take the risk: "),
-                _ => format!("Press Enter to leave it and reboot,\nor type `{word}` too: "),
-            };
-            match question_of(&question, word, script) {
-                Asked::GoOn => {}
-                other => return other,
-            }
-        }
-        Asked::GoOn
+        let go_on = if self.devices == 1 {
+            "return it now, at these risks"
+        } else {
+            "return them now, at these risks"
+        };
+        Question { screen, go_on, reboot: true, words: &self.words }.ask(script)
     }
 }
 

@@ -161,9 +161,6 @@ codes! {
     QubesdSilent "qubesd-silent" [Io]
         "qubesd does not answer in time."
         "`systemctl status qubesd`.";
-    RebootChosen "reboot-chosen" [Consent]
-        "The reboot was chosen at the prompt; nothing was changed."
-        "Reboot.";
     Rebooted "rebooted" [Done]
         "A reboot ended the operation. No error."
         "Nothing.";

@@ -19,12 +19,12 @@ mod unseen;
 mod unsettled;
 
 pub use device::{device_block, hazard_line, hazards_block, plan_block, reboot_block};
-pub use dossier::dossier;
+pub use dossier::{dossier, dossier_of, reboot_instead, Size};
 pub use history::history_block;
 pub use list::{table, Order};
 pub use operation::{conclude, conclude_all, ending_block, step_line};
 pub use remedy::next_block;
-pub use several::{answer, common_hazards, review_block, show_review};
+pub use several::{answer, common_hazards, review_block, review_screen};
 pub use unseen::{no_qubes, qubes_asked, unseen_block};
 pub use unsettled::{heading, unsettled};
 

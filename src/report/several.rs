@@ -1,20 +1,23 @@
 //! One operation over one or several functions, as it was reviewed and as it ended.
 
+use super::dossier::Size;
 use super::text::wrapped;
-use super::{complain, dossier, emit, ending_block, hazard_line, hazards_block, json, note, show};
+use super::{complain, dossier, dossier_of, emit, ending_block, hazard_line, hazards_block, json, note};
 use crate::assess::{Case, Hazard};
 use crate::error::{Code, Exit, Failure};
 use crate::names::Sbdf;
 use crate::run::{sum, Ended};
-use crate::system::terminal;
 use serde_json::{json, Value};
 
-/// Shows a person who is asked what there is to decide: of one function a screen, of several each hazard
-/// once.
-pub fn show_review(cases: &[&Case], missing: &[&Hazard]) {
+/// The screen for a person who is asked: of one device its dossier, of several a line each.
+#[must_use]
+pub fn review_screen(cases: &[&Case], missing: &[&Hazard]) -> String {
     match cases {
-        [case] => show(&dossier(case, missing, terminal::rows())),
-        cases => show(&reviewed(cases)),
+        [case] => dossier(case, missing, Size::of_terminal()),
+        cases => {
+            let title = format!("Return {} devices to dom0:", cases.len());
+            dossier_of(&[title], cases, missing, Size::of_terminal())
+        }
     }
 }
 

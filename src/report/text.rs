@@ -30,7 +30,9 @@ pub fn cut(text: &str, columns: usize) -> String {
     format!("{}..", kept.trim_end())
 }
 
-fn wrapped_to(width: usize, first: &str, text: &str) -> String {
+/// Breaks text into lines of at most `width` columns.
+#[must_use]
+pub fn wrapped_to(width: usize, first: &str, text: &str) -> String {
     let indent = console::measure_text_width(first);
     let room = width.saturating_sub(indent).max(20);
     let mut lines = Vec::new();

@@ -1,6 +1,7 @@
 //! The system boundary: everything that touches the world outside this process.
 //! Nothing else opens a file, starts a program or calls Xen. Nothing here decides.
 
+pub mod choice;
 pub mod confine;
 pub mod folder_watch;
 #[cfg(test)]

@@ -12,6 +12,17 @@ const ENDS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Sign
 /// What stops one until it is told to go on, sent by its terminal.
 const STOPS: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTOU, Signal::SIGTTIN];
 
+/// What a signal asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Heard {
+    /// The program was stopped, and goes on.
+    Continued,
+    /// It is to stop until it is told to go on.
+    Stop,
+    /// It is to end.
+    End,
+}
+
 /// Signals that ask a program to end, held back while this lives; and to the program's end, where one has
 /// come.
 ///
@@ -31,10 +42,18 @@ impl HeldSignals {
         Self::these(&[&ENDS[..], &STOPS[..]].concat())
     }
 
-    /// Holds signals while a person thinks: a stop (Ctrl-Z) stops.
+    /// Holds signals while a person types a line: a stop (Ctrl-Z) stops, and when the program goes on, that is
+    /// heard.
     #[must_use]
     pub fn hold_but_stop() -> Self {
-        Self::these(&ENDS)
+        Self::these(&[&ENDS[..], &[Signal::SIGCONT]].concat())
+    }
+
+    /// Holds signals while single keys are read, when the terminal makes none of them: one that stops comes
+    /// from elsewhere, and waits until the terminal is as it was.
+    #[must_use]
+    pub fn hold_at_keys() -> Self {
+        Self::these(&[&ENDS[..], &[Signal::SIGTSTP, Signal::SIGCONT]].concat())
     }
 
     /// Readable when one has come; `None` where none can be heard.
@@ -64,16 +83,27 @@ impl HeldSignals {
         self.arrived() || self.heard
     }
 
-    /// Whether one has come since the last time this was asked.
+    /// Whether one that asks to end has come since the last time this was asked. A stop is swallowed: a
+    /// half-done operation must not sleep.
     pub fn arrived(&mut self) -> bool {
-        let Some(descriptor) = &mut self.descriptor else { return false };
-        let mut asked_to_end = false;
+        self.latest() == Some(Heard::End)
+    }
+
+    /// What has come since the last time this was asked; of several the gravest.
+    pub fn latest(&mut self) -> Option<Heard> {
+        let descriptor = self.descriptor.as_mut()?;
+        let mut latest = None;
         while let Ok(Some(signal)) = descriptor.read_signal() {
-            // A stop is swallowed: a half-done operation must not sleep.
-            asked_to_end |= !STOPS.iter().any(|stop| signal.ssi_signo == *stop as u32);
+            let is = |one: &Signal| signal.ssi_signo == *one as u32;
+            let heard = match (STOPS.iter().any(is), is(&Signal::SIGCONT)) {
+                (true, _) => Heard::Stop,
+                (_, true) => Heard::Continued,
+                _ => Heard::End,
+            };
+            latest = latest.max(Some(heard));
         }
-        self.heard |= asked_to_end;
-        asked_to_end
+        self.heard |= latest == Some(Heard::End);
+        latest
     }
 
     /// Lets go of them without looking: one that came since the last look takes effect now, instead of being

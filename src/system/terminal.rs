@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::signals::HeldSignals;
+use super::signals::{Heard, HeldSignals};
 use console::Term;
 use nix::errno::Errno;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
@@ -37,21 +37,42 @@ pub fn rows() -> usize {
     }
 }
 
+/// Columns of the screen; 80 where it does not say.
+#[must_use]
+pub fn columns() -> usize {
+    match Term::stderr().size().1 {
+        0 => 80,
+        columns => usize::from(columns),
+    }
+}
+
+/// Says something beside the question; a terminal that is closed hears nothing.
+pub fn say(text: &str) {
+    let mut err = io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}
+
 /// Asks, and waits for one line, which the kernel edits. What was typed before the question could be read is
-/// thrown away: it answers something else.
+/// thrown away: it answers something else. Where the program was stopped and goes on, it asks again.
 #[must_use]
 pub fn ask(question: &str) -> Line {
-    let signals = HeldSignals::hold_but_stop();
+    let mut signals = HeldSignals::hold_but_stop();
     let stdin = io::stdin();
     let _ = tcflush(&stdin, FlushArg::TCIFLUSH);
-    let mut err = io::stderr().lock();
-    if write!(err, "{question}").and_then(|()| err.flush()).is_err() {
-        return Line::Ended;
-    }
-    let line = unless_ended(typed(&stdin, &signals), signals);
+    let line = loop {
+        let mut err = io::stderr().lock();
+        if write!(err, "{question}").and_then(|()| err.flush()).is_err() {
+            break Line::Ended;
+        }
+        drop(err);
+        if let Some(line) = typed(&stdin, &mut signals) {
+            break line;
+        }
+    };
+    let line = unless_ended(line, signals);
     if line == Line::Ended {
         // What follows begins on a line of its own.
-        let _ = writeln!(err);
+        say("\n");
     }
     line
 }
@@ -69,32 +90,51 @@ fn unless_ended(line: Line, mut signals: HeldSignals) -> Line {
     line
 }
 
-fn typed(stdin: &io::Stdin, signals: &HeldSignals) -> Line {
+/// The line; `None` where the program was stopped and goes on, and the question may be gone from the screen.
+fn typed(stdin: &io::Stdin, signals: &mut HeldSignals) -> Option<Line> {
     let mut bytes = Vec::new();
     loop {
-        let mut watched = vec![PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-        watched.extend(signals.descriptor().map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN)));
-        match poll(&mut watched, PollTimeout::NONE) {
-            Err(Errno::EINTR) => continue,
-            Err(_) => return Line::Ended,
-            Ok(_) => {}
-        }
-        let has = |index: usize| watched.get(index).and_then(PollFd::any).unwrap_or(false);
-        if has(1) || !has(0) {
-            return Line::Ended;
+        match wait(stdin, signals) {
+            Some(Heard::End) => return Some(Line::Ended),
+            Some(_) => return None,
+            None => {}
         }
         let mut some = [0; 256];
         match nix::unistd::read(stdin, &mut some) {
             Err(Errno::EINTR | Errno::EAGAIN) => continue,
             // A terminal that was closed reads as its end or as EIO.
-            Ok(0) | Err(_) => return Line::Ended,
+            Ok(0) | Err(_) => return Some(Line::Ended),
             Ok(count) => bytes.extend_from_slice(some.get(..count).unwrap_or_default()),
         }
         if bytes.last() == Some(&b'\n') {
-            return Line::Typed(String::from_utf8_lossy(&bytes).trim().to_owned());
+            bytes.pop();
+            return Some(Line::Typed(String::from_utf8_lossy(&bytes).into_owned()));
         }
         if bytes.len() > LONGEST {
-            return Line::Ended;
+            return Some(Line::Ended);
+        }
+    }
+}
+
+/// Waits until something can be read, or a signal came; which one.
+fn wait(stdin: &io::Stdin, signals: &mut HeldSignals) -> Option<Heard> {
+    loop {
+        let mut watched = vec![PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        watched.extend(signals.descriptor().map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN)));
+        match poll(&mut watched, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            Err(_) => return Some(Heard::End),
+            Ok(_) => {}
+        }
+        let has = |index: usize| watched.get(index).and_then(PollFd::any).unwrap_or(false);
+        match (has(1), has(0)) {
+            (true, _) => {
+                if let Some(heard) = signals.latest() {
+                    return Some(heard);
+                }
+            }
+            (false, true) => return None,
+            (false, false) => return Some(Heard::End),
         }
     }
 }

@@ -90,7 +90,6 @@ const WALK: &[(&str, Shown)] = &[
         "qubesd-silent",
         In("src/system/qubesd/tests.rs", "a_qubesd_that_goes_wrong_is_an_error_and_never_a_wait"),
     ),
-    ("reboot-chosen", In("tests/cli/prompt.rs", "enter_chooses_the_reboot")),
     ("refused", In("tests/cli/rollback.rs", "an_act_of_which_nothing_can_be_given_back_is_refused")),
     ("stdout", In("tests/cli/output.rs", "a_full_disk_under_stdout_is_an_output_error")),
     ("uevents", Here(nothing_tells_of_uevents)),

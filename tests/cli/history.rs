@@ -118,8 +118,8 @@ fn the_prompt_names_the_latest_qube_of_the_journal() {
     let dom0 = dom0();
     told(&dom0, BOOT, &[stay("begin", "sys-net", 3), stay("end", "sys-net", 3), stay("begin", "work", 4)]);
     told(&dom0, BOOT, &[stay("end", "work", 4)]);
-    let (said, status) = dom0.ask(&["reattach", NIC], Answer::Keys("\r"));
-    assert!(said.contains("type `work` to take the risk"), "{said}");
+    let (said, status) = dom0.ask(&["reattach", NIC], Answer::Types("\r"));
+    assert!(said.contains("To go on, type work"), "{said}");
     assert_eq!(status.code(), Some(4));
 }
 

@@ -70,5 +70,6 @@ fn the_prompt_is_the_one_the_readme_shows() {
     command.env("NO_COLOR", "1");
     let (shown, status) = asked(&command, Answer::Keys("\r"));
     assert_eq!(status.code(), Some(4), "{shown}");
-    was_printed("reattach 00:1f.6", &shown.replace("\r\n", "\n"));
+    let shown = console::strip_ansi_codes(&shown).replace('\r', "");
+    was_printed("reattach 00:1f.6", &shown);
 }

@@ -1,6 +1,6 @@
 //! Several devices in one command: one review, one consent, and nothing is done where one is refused.
 
-use crate::model::terminal::Answer;
+use crate::model::terminal::{Answer, GO_ON};
 use crate::model::{Dom0, Function};
 use serde_json::json;
 
@@ -77,15 +77,18 @@ fn functions_behind_one_bridge_go_together_unless_a_qube_has_one() {
 #[test]
 fn a_person_types_each_qube_the_latest_first() {
     let dom0 = two();
-    for (answers, asked) in
-        [(&["sys-net\r"][..], 1), (&["sys-usb\r", "sys-usb\r"], 2), (&["sys-usb\r", "\r"], 2)]
-    {
+    let wrong = "sys-net\r";
+    for (answers, asked) in [
+        (&[GO_ON, wrong, wrong][..], 2),
+        (&[GO_ON, "sys-usb\r", "sys-usb\r", "\r"], 3),
+        (&[GO_ON, "sys-usb\r", "\r"], 2),
+    ] {
         let (said, status) = dom0.ask(&["reattach", NIC, USB], Answer::Each(answers));
         assert_eq!(status.code(), Some(4), "{said}");
-        assert_eq!(said.matches("or type `").count(), asked, "{said}");
-        assert!(said.contains("nothing was changed"), "{said}");
-        let first = said.find("or type `sys-usb`").unwrap();
-        assert!(said.find("or type `sys-net`").is_none_or(|at| at > first), "{said}");
+        assert_eq!(said.matches("To go on, type ").count(), asked, "{said}");
+        assert!(said.contains("Nothing was changed."), "{said}");
+        let first = said.find("To go on, type sys-usb").unwrap();
+        assert!(said.find("To go on, type sys-net").is_none_or(|at| at > first), "{said}");
     }
     assert!(!dom0.run(&["audit", "log"]).out.contains("reattach"));
 }

@@ -1,65 +1,177 @@
 //! A terminal for the program: colours, the screen and the question are only for these.
 
 use nix::fcntl::OFlag;
+use nix::poll::{poll, PollFd, PollFlags};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::signal::Signal;
+use nix::sys::termios::{tcgetattr, Termios};
+use nix::unistd::Pid;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// What a person does when the question is on the screen.
+/// Chooses the last item, which goes on: two down, Enter.
+pub const GO_ON: &str = "\x1b[B\x1b[B\r";
+
+/// What a person does when the question is on the screen: first the choice, then the line to be typed.
 pub enum Answer<'a> {
-    /// Presses these keys.
+    /// Presses these keys at the choice.
     Keys(&'a str),
-    /// Presses these keys before the question is there, and Ctrl-D when it is.
+    /// Chooses to go on, and presses these keys at the line.
+    Types(&'a str),
+    /// Presses these keys before the question is there, and Esc when it is.
     TooEarly(&'a str),
-    /// Closes the terminal.
+    /// Closes the terminal at the choice.
     Closes,
-    /// Sends the program this signal from elsewhere.
-    Signals(nix::sys::signal::Signal),
+    /// Sends the program this signal from elsewhere, at the choice.
+    Signals(Signal),
     /// Presses these keys at the first question, these at the next.
     Each(&'a [&'a str]),
-    /// Does this, then presses these keys.
+    /// Does this at the choice, then chooses to go on, and presses these keys at the line.
     Meanwhile(&'a dyn Fn(), &'a str),
 }
 
 /// Runs a command on a terminal of its own, 80 by 24, that controls it; answers its question; returns what it showed
-/// and how it ended.
+/// and how it ended. The terminal has to be as it was.
+#[track_caller]
 pub fn asked(command: &Command, answer: Answer<'_>) -> (String, ExitStatus) {
-    let (mut master, slave, name) = pair();
-    assert!(Command::new("stty").args(["-F", &name, "rows", "24", "cols", "80"]).status().unwrap().success());
-    if let Answer::TooEarly(keys) = answer {
-        master.write_all(keys.as_bytes()).unwrap();
-    }
-    let mut child = controlled(command, slave);
-    let mut text = until_question(&mut master);
+    let early = if let Answer::TooEarly(keys) = answer { keys } else { "" };
+    let mut session = Session::begin(command, (24, 80), early);
+    session.until_question();
     match answer {
-        Answer::Keys(keys) => master.write_all(keys.as_bytes()).unwrap(),
-        Answer::TooEarly(_) => master.write_all(b"\x04").unwrap(),
-        Answer::Each(answers) => {
-            for (at, keys) in answers.iter().enumerate() {
-                if at > 0 {
-                    text.extend(until_question(&mut master));
-                }
-                master.write_all(keys.as_bytes()).unwrap();
-            }
-        }
-        Answer::Signals(signal) => {
-            let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-            nix::sys::signal::kill(id, signal).unwrap();
-        }
+        Answer::Keys(keys) => session.press(keys),
+        Answer::Types(keys) => session.each(&[GO_ON, keys]),
+        Answer::TooEarly(_) => session.press("\x1b"),
+        Answer::Each(answers) => session.each(answers),
+        Answer::Signals(signal) => session.signal(signal),
         Answer::Meanwhile(act, keys) => {
             act();
-            master.write_all(keys.as_bytes()).unwrap();
+            session.each(&[GO_ON, keys]);
         }
-        Answer::Closes => {
-            drop(master);
-            return (String::from_utf8_lossy(&text).into_owned(), child.wait().unwrap());
+        Answer::Closes => return session.close(),
+    }
+    session.end()
+}
+
+/// A program on a terminal of its own.
+pub struct Session {
+    master: File,
+    child: Child,
+    before: Termios,
+    text: Vec<u8>,
+    /// Where what was not looked at yet begins.
+    looked: usize,
+}
+
+impl Session {
+    /// Starts it on a terminal of so many rows and columns, at which these keys were pressed before.
+    pub fn begin(command: &Command, (rows, columns): (u16, u16), early: &str) -> Self {
+        let (mut master, slave, name) = pair();
+        let size = [rows.to_string(), columns.to_string()];
+        let stty = ["-F", &name, "rows", &size[0], "cols", &size[1]];
+        assert!(Command::new("stty").args(stty).status().unwrap().success());
+        let before = tcgetattr(&master).unwrap();
+        master.write_all(early.as_bytes()).unwrap();
+        let child = controlled(command, slave);
+        Self { master, child, before, text: Vec::new(), looked: 0 }
+    }
+
+    /// What it has shown so far.
+    pub fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.text).into_owned()
+    }
+
+    /// What it has shown since the last wait.
+    fn unseen(&self) -> String {
+        String::from_utf8_lossy(&self.text[self.looked..]).into_owned()
+    }
+
+    /// Reads until this holds of what is new; `false` where it ends before.
+    #[track_caller]
+    pub fn until(&mut self, holds: impl Fn(&str) -> bool) -> bool {
+        let mut some = [0; 512];
+        loop {
+            if holds(&self.unseen()) {
+                self.looked = self.text.len();
+                return true;
+            }
+            let mut watched = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut watched, 60_000u16).unwrap() == 0 {
+                let _ = self.child.kill();
+                panic!("it waits: {}", self.shown());
+            }
+            match self.master.read(&mut some) {
+                Ok(count @ 1..) => self.text.extend_from_slice(&some[..count]),
+                _ => return false,
+            }
         }
     }
-    let _ = master.read_to_end(&mut text);
-    (String::from_utf8_lossy(&text).into_owned(), child.wait().unwrap())
+
+    /// Reads until a question is on the screen: the choice with its last item, or the line.
+    #[track_caller]
+    pub fn until_question(&mut self) -> bool {
+        self.until(|shown| {
+            let shown = console::strip_ansi_codes(shown);
+            let last = shown.strip_suffix("\r\n").and_then(|shown| shown.lines().last()).unwrap_or("");
+            let item = last.trim_start_matches(['>', ' ']);
+            let goes_on = ["return it now", "return them now", "take back the assignment"];
+            shown.ends_with("leaves everything as it is: ")
+                || shown.contains("arrow keys") && goes_on.iter().any(|words| item.starts_with(words))
+        })
+    }
+
+    /// Answers one question after the other; the first is there.
+    #[track_caller]
+    pub fn each(&mut self, answers: &[&str]) {
+        for (at, keys) in answers.iter().enumerate() {
+            if at > 0 {
+                self.until_question();
+            }
+            self.press(keys);
+        }
+    }
+
+    /// Presses keys.
+    pub fn press(&mut self, keys: &str) {
+        // Who has ended takes no keys any more.
+        let _ = self.master.write_all(keys.as_bytes());
+    }
+
+    /// The program's process; `setsid` has become it.
+    pub fn id(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
+    /// Sends the program a signal.
+    pub fn signal(&self, signal: Signal) {
+        nix::sys::signal::kill(self.id(), signal).unwrap();
+    }
+
+    /// Closes the terminal.
+    pub fn close(self) -> (String, ExitStatus) {
+        let shown = self.shown();
+        let Self { master, mut child, .. } = self;
+        drop(master);
+        (shown, child.wait().unwrap())
+    }
+
+    /// Waits for the end. The terminal has to be as it was, and its cursor to be seen.
+    #[track_caller]
+    pub fn end(mut self) -> (String, ExitStatus) {
+        while self.until(|_| false) {}
+        let status = self.child.wait().unwrap();
+        let (before, after) = (&self.before, tcgetattr(&self.master).unwrap());
+        let shown = self.shown();
+        assert_eq!(
+            (before.local_flags, before.input_flags, before.output_flags),
+            (after.local_flags, after.input_flags, after.output_flags),
+            "the terminal is not as it was: {shown}"
+        );
+        assert!(shown.rfind("\x1b[?25l") <= shown.rfind("\x1b[?25h"), "the cursor is hidden: {shown}");
+        (shown, status)
+    }
 }
 
 /// The terminal is the command's own, so that its keys make signals; `setsid` then runs it in its place.
@@ -69,18 +181,6 @@ fn controlled(command: &Command, slave: File) -> Child {
     own.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let copy = || Stdio::from(slave.try_clone().unwrap());
     own.stdin(copy()).stdout(copy()).stderr(copy()).spawn().unwrap()
-}
-
-fn until_question(master: &mut File) -> Vec<u8> {
-    let (mut text, mut some) = (Vec::new(), [0; 512]);
-    while let Ok(count @ 1..) = master.read(&mut some) {
-        text.extend_from_slice(&some[..count]);
-        let shown = String::from_utf8_lossy(&text);
-        if shown.contains("or type `") && shown.ends_with(": ") {
-            break;
-        }
-    }
-    text
 }
 
 /// Runs a command with a terminal as stdout and returns what it printed there.

@@ -39,6 +39,14 @@ pub fn time(act: &Misattachment) -> String {
     act.time.map(|time| time.to_string()).unwrap_or_default()
 }
 
+/// The act in a line: what is undone.
+pub fn title(act: &Misattachment) -> String {
+    let qube = act.qube.as_ref().map(|qube| format!(" for {qube}")).unwrap_or_default();
+    let time = act.time.map_or("at an unknown time".to_owned(), when);
+    let devices = if act.taken.len() == 1 { "device" } else { "devices" };
+    format!("Undo what took {} {devices} from dom0{qube}, {time}:", act.taken.len())
+}
+
 /// The act for scripts.
 pub fn value(act: &Misattachment) -> Value {
     let functions: Vec<Value> = act

@@ -1,11 +1,23 @@
 //! Consent to the whole act: what is missing, and the question where somebody can be asked.
 
-use super::member::{self, Member};
+use super::member::{self, Fate, Member};
 use super::{act, identity, open, Undo};
-use crate::consent::{can_ask, confirm, stale, Accepted, Asked, Review};
+use crate::assess::{Case, Hazard};
+use crate::consent::{can_ask, stale, Accepted, Asked, Question, Review};
 use crate::error::{Code, Exit, Failure};
 use crate::names::Sbdf;
 use crate::observe::Sources;
+use crate::report::{dossier_of, Size};
+
+/// What came of asking for consent.
+pub enum Consented {
+    /// This is accepted.
+    Accepted(Accepted),
+    /// A person has chosen not to go on.
+    Left(Asked),
+    /// Nobody can be asked, and something is missing.
+    Wanting(Failure),
+}
 
 impl Undo<'_> {
     /// Whether a person will be asked.
@@ -18,43 +30,52 @@ impl Undo<'_> {
         self.args.last && self.args.plan_id.is_none()
     }
 
-    /// Refuses what is not accepted; asks where somebody can be asked.
-    pub fn consent(
-        &self,
-        members: &[Member],
-        review: &Review<'_>,
-        accepted: Accepted,
-    ) -> Result<Accepted, Failure> {
+    /// Asks where somebody can be asked, and refuses what is not accepted where nobody can.
+    pub fn consent(&self, members: &[Member], review: &Review<'_>, accepted: Accepted) -> Consented {
         let script = self.context.script();
-        if self.is_unnamed() || !review.missing.is_empty() {
+        if !self.is_unnamed() && review.missing.is_empty() {
+            return Consented::Accepted(accepted);
+        }
+        let screen = if can_ask(script) { self.screen(members, review) } else { String::new() };
+        if screen.is_empty() {
             self.show(members);
         }
-        let asked = match (review.missing.is_empty(), self.is_unnamed()) {
-            (true, true) => self.confirm(members, script),
-            _ => review.ask(script),
+        let asked = match review.missing.is_empty() {
+            true => self.confirm(members, &screen),
+            false => review.ask(&screen, script),
         };
         match asked {
-            Asked::GoOn => Ok(accepted.with(&review.missing)),
-            Asked::Reboot => Err(Failure::new(
-                Exit::Consent,
-                Code::RebootChosen,
-                "the reboot was chosen",
-                "reboot; `show BDF` says for each function whether that returns it",
-            )
-            .untouched()),
-            Asked::NoTerminal => Err(self.wanting(review)),
+            Asked::GoOn => Consented::Accepted(accepted.with(&review.missing)),
+            Asked::NoTerminal => Consented::Wanting(self.wanting(review)),
+            Asked::Reboot | Asked::Leave => Consented::Left(asked),
         }
     }
 
+    /// The act, what is left alone, and what giving the others back would risk.
+    fn screen(&self, members: &[Member], review: &Review<'_>) -> String {
+        let mut title = vec![act::title(self.act)];
+        let left = members.iter().filter(|member| member.fate != Fate::Open);
+        title.extend(left.map(|member| format!("Left as it is: {}", member.line())));
+        let cases: Vec<&Case> = open(members).filter_map(Member::case).collect();
+        let accepted = Accepted::default();
+        let all: Vec<&Hazard> = match review.missing.as_slice() {
+            [] => cases.iter().flat_map(|case| accepted.missing(&case.hazards)).collect(),
+            missing => missing.to_vec(),
+        };
+        dossier_of(&title, &cases, &all, Size::of_terminal())
+    }
+
     /// Nothing is left to accept: whether this act is the one that is meant.
-    fn confirm(&self, members: &[Member], script: bool) -> Asked {
+    fn confirm(&self, members: &[Member], screen: &str) -> Asked {
         let first = open(members).next().or(members.first());
         let first = first.map(|member| member.taken.bdf.to_string()).unwrap_or_default();
-        let aim = match open(members).next() {
-            Some(_) => "give them back to dom0",
-            None => "take back the assignment",
+        let (go_on, reboot) = match open(members).count() {
+            0 => ("take back the assignment now", false),
+            1 => ("return it now", true),
+            _ => ("return them now", true),
         };
-        confirm(aim, &self.act.qube.clone().unwrap_or(first), script)
+        let words = [self.act.qube.clone().unwrap_or(first)];
+        Question { screen, go_on, reboot, words: &words }.ask(self.context.script())
     }
 
     /// What a script has to say to go on.
