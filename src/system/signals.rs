@@ -42,7 +42,7 @@ impl HeldSignals {
         Self::these(&[&ENDS[..], &STOPS[..]].concat())
     }
 
-    /// Holds signals while a person types a line: a stop (Ctrl-Z) stops, and when the program goes on, that is
+    /// Holds signals while a person types a line: a stop (Ctrl-Z) stops, and that the program goes on is
     /// heard.
     #[must_use]
     pub fn hold_but_stop() -> Self {
