@@ -1,7 +1,8 @@
 //! Fuzzing with the stable compiler: every parser of foreign bytes is fed what comes of mutating real input.
 //!
-//! An input whose result was not seen before joins the corpus, so that the mutations go deeper; there is no other
-//! guidance. `cargo test` gives each target a second; more is asked for with `QUBES_DOM0_PCI_FUZZ_SECONDS=600 cargo test
+//! An input whose result was not seen before joins the corpus, so that the mutations go deeper; there is no
+//! other guidance. `cargo test` gives each target a second; more is asked for with
+//! `QUBES_DOM0_PCI_FUZZ_SECONDS=600 cargo test
 //! --release fuzz`. An input that panics, hangs or breaks the target's own rule is printed, escaped;
 //! it belongs into the corpus of that target (`tests/data/fuzz/TARGET/`) with the mend.
 

@@ -74,13 +74,7 @@ fn settled(
     let timeout = args.timeout.duration();
     let dom0 = sources.observe()?;
     let Some(function) = dom0.functions.get(&sbdf) else {
-        let guard = match settle_gone(&context.root, &found, &mut writer, timeout) {
-            Ok(said) => said.map(|said| format!("; {said}")).unwrap_or_default(),
-            Err(failure) => format!(
-                "; what was set for all devices is not put back: {}; {}",
-                failure.message, failure.hint
-            ),
-        };
+        let guard = unguarded(settle_gone(&context.root, &found, &mut writer, timeout));
         let unseen = Unseen {
             exit: Exit::NotUndone,
             code: Code::Gone,
@@ -111,6 +105,16 @@ fn settled(
     };
     let operation = Operation::prepare(sources, order, writer, signals, &mut progress)?;
     Ok(settle(operation, found, args.keep))
+}
+
+/// What became of the setting for all devices where the device is gone, behind what is said of it.
+fn unguarded(result: Result<Option<String>, Failure>) -> String {
+    match result {
+        Ok(said) => said.map(|said| format!("; {said}")).unwrap_or_default(),
+        Err(failure) => {
+            format!("; what was set for all devices is not put back: {}; {}", failure.message, failure.hint)
+        }
+    }
 }
 
 fn nothing(context: &Context) -> Result<Exit, Failure> {

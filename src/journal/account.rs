@@ -74,7 +74,7 @@ impl Ran {
 pub struct Share {
     /// All of them.
     pub all: u64,
-    /// Those of which every step was proved.
+    /// How many had every step proved.
     pub done: u64,
 }
 

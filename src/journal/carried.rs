@@ -2,7 +2,8 @@
 //!
 //! | kind | members |
 //! |---|---|
-//! | `had` | `bdf`, `id`, `qube`, `labels`, `unlabelled`, `network`, `options`, `stays`, `first`, `last`, `in_boot`, `imported` |
+//! | `had` | `bdf`, `id`, `qube`, `stays`, `first`, `last`, `in_boot`, `imported`, and of the qube: |
+//! | | `labels`, `unlabelled`, `network`, `options` |
 //! | `known` | `bdf`, the identity, `at`, `in_boot` |
 //! | `pruned` | besides what the journal itself writes: `kept`, `repairs`, `forgotten` |
 //!
@@ -65,7 +66,8 @@ pub struct Prune {
     pub repairs: u64,
 }
 
-/// The words of a list; `None` where they are not all there: what is too long for a record is counted and left out.
+/// The words of a list; `None` where they are not all there: what is too long for a
+/// record is counted and left out.
 fn words(record: &Record, key: &str) -> Option<BTreeSet<String>> {
     let words = record.get(key)?.as_array()?;
     let whole = |word: &str| (!word.contains("\\[")).then(|| word.to_owned());

@@ -20,7 +20,7 @@ pub enum DeviceEvent {
     Seized,
     /// Another driver took it.
     Bound,
-    /// Its driver let it go.
+    /// The driver let it go.
     Unbound,
 }
 
@@ -59,7 +59,7 @@ pub struct DeviceRecord {
     pub bdf: Sbdf,
     /// What it is.
     pub identity: Identity,
-    /// Its driver now.
+    /// The driver now.
     pub driver: Option<DriverName>,
     /// Seized, bound or unbound: the driver it had before, where it is known.
     pub before: Option<DriverName>,
@@ -88,7 +88,8 @@ impl DeviceRecord {
         driver.as_ref().filter(|driver| !driver.is_holder())
     }
 
-    /// Whether it shows the function with a driver of dom0 and dom0 as its owner in Xen: now, or till it was seized.
+    /// Whether it shows the function with a driver of dom0 and dom0 as its owner in
+    /// Xen: now, or till it was seized.
     #[must_use]
     pub fn is_dom0s(&self) -> bool {
         self.of_dom0().is_some() && self.owner == Some(Owner::Dom0) && !self.source.is_import()

@@ -1,11 +1,12 @@
 //! One record of what happened, of whichever kind.
 //!
-//! Each kind is written and read in a file of its own. The record's own time is when it was written. Members that are
-//! not known are left out. Texts are kept escaped, as the journal shows them and as `names::escape` makes them: no
-//! field can act on a terminal.
+//! Each kind is written and read in a file of its own. The record's own time is when it was written. Members
+//! that are not known are left out. Texts are kept escaped, as the journal shows them and as `names::escape`
+//! makes them: no field can act on a terminal.
 //!
-//! A record of an import also has `key`, by which a second import knows it, `approximate` where `at` is the time of a
-//! neighbour or has no zone, and `of_boot`, the boot that the source names; its own `boot` is that of the import.
+//! A record of an import also has `key`, by which a second import knows it, `approximate` where
+//! `at` is the time of a neighbour or has no zone, and `of_boot`, the boot that the source names;
+//! its own `boot` is that of the import.
 
 use super::{DeviceRecord, LossRecord, Moment, QubeRecord, RecorderRecord, Source, StayRecord};
 use crate::names::Sbdf;

@@ -12,13 +12,15 @@ const VIRTUAL: &str = "ffff:ffff ";
 /// What makes a function the same as before, wherever it stands. Unknown parts are empty.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Identity {
-    /// `8086:10d3 8086:a01f 020000`, and the serial number where it tells one: what does not change with the address.
+    /// `8086:10d3 8086:a01f 020000`, and the serial number where it tells one: what
+    /// does not change with the address.
     pub id: String,
     /// Revision, two hexadecimal digits.
     pub revision: String,
     /// Header type, two hexadecimal digits, without the multi-function bit.
     pub header: String,
-    /// Base addresses in use: `0 mem32 20000`, `2 io 20`, `4 mem64p 4000` (index, kind, size in hexadecimal bytes).
+    /// Base addresses in use: `0 mem32 20000`, `2 io 20`, `4 mem64p 4000` (index,
+    /// kind, size in hexadecimal bytes).
     pub bars: Vec<String>,
     /// Capabilities in order: `01 05 10 11`, extended ones with four digits.
     pub capabilities: Vec<String>,

@@ -1,7 +1,7 @@
 //! Misattachments: functions taken from dom0's drivers together, by one qube's start or one assignment.
 //!
-//! The recorder journals each seizure by itself. What belongs together is told from what is around it: seizures follow
-//! each other closely, and the qube that is given one of them is the qube of all.
+//! The recorder journals each seizure by itself. What belongs together is told from what is around it:
+//! seizures follow each other closely, and the qube that is given one of them is the qube of all.
 
 use super::{
     DeviceEvent, Entry, Moment, OperationPhase, OperationRecord, PastEvent, PastRecord, Place, QubeEvent,
@@ -10,8 +10,8 @@ use super::{
 use crate::names::{DriverName, Sbdf};
 use std::collections::BTreeMap;
 
-/// Seizures with more between them are not of one act, in seconds: libvirt detaches all of a qube's functions, one reset
-/// each, before it starts it.
+/// Seizures with more between them are not of one act, in seconds: libvirt detaches all of a qube's
+/// functions, one reset each, before it starts it.
 const TOGETHER: u64 = 60;
 
 /// A function that was taken from a driver of dom0.
@@ -114,8 +114,8 @@ impl Misattachments {
         }
     }
 
-    /// Which qube a seizure is for is known by what was told of qubes just before it. That a start is over is not word of
-    /// another one.
+    /// Which qube a seizure is for is known by what was told of qubes just before it. That a start is
+    /// over is not word of another one.
     fn of_qube(&mut self, qube: &QubeRecord, now: Option<Moment>) {
         let same = self.starting.as_ref().is_some_and(|(starting, _)| *starting == qube.qube);
         match qube.event {

@@ -1,5 +1,5 @@
-//! Journal: the records in which it is kept what happened to PCI functions, each written and read in one file. The
-//! recorder, imports and operations write them, everything that looks back reads them.
+//! Journal: the records in which it is kept what happened to PCI functions, each written and read in one
+//! file. The recorder, imports and operations write them, everything that looks back reads them.
 
 #![forbid(unsafe_code)]
 

@@ -66,8 +66,8 @@ impl Moment {
         Some(Self(seconds * 1_000_000 + u64::from(micros)))
     }
 
-    /// Reads `2026-11-22`, then as much of `T13:47:51.123456` as is there (a space does for the `T`), with or without
-    /// the `Z`. What is not given is zero.
+    /// Reads `2026-11-22`, then as much of `T13:47:51.123456` as is there (a space does for the `T`), with or
+    /// without the `Z`. What is not given is zero.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.strip_suffix('Z').unwrap_or(text);

@@ -7,8 +7,8 @@
 //! | `recover` |  |
 //! | `end` | `outcome`, `state` |
 //!
-//! Each names the function, `bdf`. Texts are kept escaped, as the journal shows them. What is not understood is `Other` or `None`: a journal of a newer
-//! version, or of another's making, stays readable.
+//! Each names the function, `bdf`. Texts are kept escaped, as the journal shows them. What is not understood
+//! is `Other` or `None`: a journal of a newer version, or of another's making, stays readable.
 
 use super::shown::{address, flag, list, text, whole};
 use crate::names::{unescape, DriverName, Owner, Sbdf, Standing};

@@ -7,8 +7,8 @@ use super::{Moment, Uptime};
 pub struct Place {
     /// The record's number.
     pub seq: u64,
-    /// Its time, by the wall clock.
+    /// When it was written, by the wall clock.
     pub time: Option<Moment>,
-    /// Its time by the clock that only rises, where a recorder wrote it.
+    /// And by the clock that only rises, where a recorder wrote it.
     pub up: Option<Uptime>,
 }

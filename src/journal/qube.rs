@@ -18,9 +18,9 @@ pub enum QubeEvent {
     StartFailed,
     /// It ended.
     Stopped,
-    /// Its label changed.
+    /// The label changed.
     Label,
-    /// Its name changed.
+    /// The name changed.
     Name,
     /// A device was assigned to it.
     Assigned,
@@ -44,11 +44,11 @@ words!(QubeEvent {
 pub struct QubeRecord {
     /// What happened.
     pub event: QubeEvent,
-    /// Its name, escaped.
+    /// The qube's name, escaped.
     pub qube: String,
-    /// Its uuid.
+    /// The qube's uuid.
     pub uuid: String,
-    /// Its label, or its new one.
+    /// The label, or the new one.
     pub label: String,
     /// The label or name before.
     pub before: String,

@@ -12,7 +12,7 @@ use std::path::Path;
 /// A function whose past is asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IdentifiedFunction {
-    /// Its address.
+    /// Where it stands.
     pub sbdf: Sbdf,
     /// What makes it the same wherever it stands ([`Identity::id`](super::Identity::id)).
     pub id: String,
@@ -46,8 +46,8 @@ pub fn is_safe(root: &Sysroot, folder: &Path) -> Result<(), Failure> {
     Err(Failure::new(Exit::Io, Code::NotTrusted, message, hint))
 }
 
-/// Reads what the journal tells of these functions (all functions, where none is given), of recorders in this boot,
-/// and of gaps. Each comes in the journal's order.
+/// Reads what the journal tells of these functions (all functions, where none is given), of recorders in this
+/// boot, and of gaps. Each comes in the journal's order.
 pub fn records_of_functions(
     folder: &Path,
     functions: &[IdentifiedFunction],

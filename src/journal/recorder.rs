@@ -32,7 +32,7 @@ pub struct RecorderRecord {
     pub run: String,
     /// The sources that are heard: `uevents`, `xenstore`, `qubesd 4.3`.
     pub sources: Vec<String>,
-    /// Those that are not.
+    /// The sources that are not heard.
     pub missing: Vec<String>,
     /// At the start: whether no qube can have run in this boot before.
     pub first: bool,

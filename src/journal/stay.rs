@@ -1,6 +1,7 @@
 //! The records of functions with qubes.
 //!
-//! Members: `event`, `bdf`, `id`, `qube`, `uuid`, `label`, `class`, `options`, `source`, `at`, `network`, `domain`, `stub`.
+//! Members: `event`, `bdf`, `id`, `qube`, `uuid`, `label`, `class`, `options`, `source`,
+//! `at`, `network`, `domain`, `stub`.
 
 use super::shown::{address, flag, known, moment, source, text};
 use super::{Moment, Source};
@@ -14,8 +15,8 @@ pub enum StayEvent {
     Begin,
     /// Found so by a snapshot.
     Present,
-    /// The toolstack took it back, or the qube is gone. Without a begin in the same boot, all that is left of a stay
-    /// that nobody saw.
+    /// The toolstack took it back, or the qube is gone. Without a begin in the same boot, all that is
+    /// left of a stay that nobody saw.
     End,
 }
 
@@ -32,15 +33,16 @@ pub struct StayRecord {
     pub id: String,
     /// The qube's name, escaped; `domain-7` where it has none.
     pub qube: String,
-    /// Its uuid.
+    /// The qube's uuid.
     pub uuid: String,
-    /// Its label then.
+    /// The qube's label then.
     pub label: String,
     /// `AppVM`, `DispVM`, ...
     pub class: String,
     /// Whether it provides network to others; `None` where not known.
     pub network: Option<bool>,
-    /// The domain, where it is known: that of the qube, not of its stub domain. The journal has -1 where it is not.
+    /// The domain, where it is known: that of the qube, not of its stub domain. The
+    /// journal has -1 where it is not.
     pub domain: Option<u16>,
     /// The stub domain that holds it for the qube; `None` where there is none, or it is not known.
     pub stub: Option<u16>,

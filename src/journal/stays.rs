@@ -1,17 +1,18 @@
-//! Stays with qubes, folded from the journal's records in their order. Whoever looks back uses this one fold: hazards,
-//! `list`, `show`, `rollback`, `timeline`.
+//! Stays with qubes, folded from the journal's records in their order. Whoever looks back uses this one fold:
+//! hazards, `list`, `show`, `rollback`, `timeline`.
 //!
-//! - Records are of one stay where they are of one domain (or its stub domain), or of one name where a domain is not
-//!   known. What a domain is called before its name is known is no other qube.
+//! - Records are of one stay where they are of one domain (or its stub domain), or of one name where a domain
+//!   is not known. What a domain is called before its name is known is no other qube.
 //! - One qube has a function at a time: where another begins, the one before had ended.
-//! - A record that shows the function with a driver of dom0, and dom0 as its owner in Xen, ends a stay: so does the proof
-//!   of a return. The end itself was not seen then: it was at that time at the latest.
+//! - A record that shows the function with a driver of dom0, and dom0 as its owner in Xen, ends a stay: so
+//!   does the proof of a return. The end itself was not seen then: it was at that time at the latest.
 
 use super::{DeviceRecord, Moment, Place, StayEvent, StayRecord};
 use crate::names::Sbdf;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many stays are looked back at for the one that a record is of, and how many are kept where not all are.
+/// How many stays are looked back at for the one that a record is of, and how
+/// many are kept where not all are.
 const MOST_STAYS: usize = 256;
 /// How many labels are kept of a stay.
 const MOST_WORDS: usize = 8;
@@ -36,9 +37,9 @@ pub struct Stayed {
     pub relabelled: BTreeSet<String>,
     /// When it began or was first seen; `None` where only its end was.
     pub from: Option<Moment>,
-    /// Its beginning was recorded, not only its being there.
+    /// The beginning was recorded, not only that it was there.
     pub begun: bool,
-    /// Its end.
+    /// When it ended.
     pub to: Ended,
     /// The boot, as the journal names it; empty where an import does not tell.
     pub boot: String,
@@ -48,7 +49,8 @@ pub struct Stayed {
     pub latest: (u64, Option<Moment>),
     /// Since a new run of the recorder began nobody has seen it: then it is known to have lasted to here.
     pub seen_to: Option<Moment>,
-    /// Where the clock was set back while it lasted: to when it lasted by the one time, and since when by the other.
+    /// Where the clock was set back while it lasted: to when it lasted by the one
+    /// time, and since when by the other.
     pub steps: Vec<(Moment, Moment)>,
 }
 

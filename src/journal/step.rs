@@ -70,7 +70,7 @@ pub enum Details {
     },
     /// Guard: a setting of all devices that is changed.
     Guard {
-        /// Its file.
+        /// The setting's file.
         global: String,
         /// What it held.
         before: String,

@@ -1,5 +1,5 @@
-//! What the records that a prune removes tell of devices, added up: a pure fold. What goes on from it makes no device look
-//! cleaner than the records did.
+//! What the records that a prune removes tell of devices, added up: a pure fold. What goes on from it makes
+//! no device look cleaner than the records did.
 
 use super::carried::{Carried, Prune, Recorded};
 use super::stays::{Ended, Stayed, Stays};
@@ -8,7 +8,8 @@ use crate::names::Sbdf;
 use audit::Draft;
 use std::collections::BTreeMap;
 
-/// So many qubes of devices, and so many identities, are carried over. Where there were more, all counts as forgotten.
+/// So many qubes of devices, and so many identities, are carried over. Where there were
+/// more, all counts as forgotten.
 const MOST: usize = 4096;
 
 /// The sum.

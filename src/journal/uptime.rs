@@ -1,9 +1,10 @@
-//! A moment by the clock that only rises: how long a silence was can be told by no other, for the wall clock steps.
+//! A moment by the clock that only rises: how long a silence was can be told by no
+//! other, for the wall clock steps.
 
 use nix::time::{clock_gettime, ClockId};
 
-/// Seconds of `CLOCK_MONOTONIC`: since the boot, without the time the machine was suspended, when nothing runs that
-/// could be missed. Only those of one boot compare.
+/// Seconds of `CLOCK_MONOTONIC`: since the boot, without the time the machine was suspended, when nothing
+/// runs that could be missed. Only those of one boot compare.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Uptime(u64);
 

@@ -2,6 +2,7 @@
 
 use crate::assess::{Case, Hazard, Reboot, Verdict};
 use crate::error::Failure;
+use crate::names::escape;
 use crate::plan::Plan;
 use crate::run::Ending;
 use serde_json::{json, Value};
@@ -44,7 +45,7 @@ pub fn device(case: &Case) -> Value {
         "device": format!("{:04x}", function.device),
         "class": format!("{:06x}", function.class),
         "driver": function.driver.as_ref().map(ToString::to_string),
-        "driver_override": function.driver_override.as_ref().map(|text| crate::names::escape(text.as_bytes())),
+        "driver_override": function.driver_override.as_ref().map(|text| escape(text.as_bytes())),
         "owner": case.owner(),
         "qube": case.qube(),
         "history": super::history::history(case),

@@ -60,8 +60,8 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// Whether a changing command could write its records; nothing is written for it. Without root it would not come
-/// that far.
+/// Whether a changing command could write its records; nothing is written for it. Without
+/// root it would not come that far.
 ///
 /// # Errors
 /// Exit 11: the journal is not root's alone, or is on a read-only file system.

@@ -7,7 +7,8 @@ mod reboot;
 pub mod situation;
 mod table;
 
-/// A text that is long and stands in a file, so that a change of it is read line by line. `REGENERATE=1` writes it anew.
+/// A text that is long and stands in a file, so that a change of it is read line by line.
+/// `REGENERATE=1` writes it anew.
 pub fn is_as_written(file: &str, text: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("REGENERATE").is_some() {

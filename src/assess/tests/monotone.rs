@@ -1,7 +1,7 @@
 //! What makes things worse, and what takes knowledge away, never makes the verdict milder.
 //!
-//! Left out is what Qubes says of a qube's state: with qubesd down only Xen and xenstore tell who has a device, and the
-//! way back has to stay open then.
+//! Left out is what Qubes says of a qube's state: with qubesd down only Xen and xenstore tell who has a
+//! device, and the way back has to stay open then.
 
 use super::situation::{failed, function, sbdf, Situation, NIC};
 use crate::assess::Verdict;
@@ -17,8 +17,8 @@ use proptest::sample::{select, subsequence};
 /// Changes a situation.
 type Alteration = (&'static str, fn(Situation) -> Situation);
 
-/// What is simply worse. To learn who had it is not only worse but also something known: a policy that stops at
-/// `unknown-history` is not among these, it asks for just that.
+/// What is simply worse. To learn who had it is not only worse but also something known: a policy that stops
+/// at `unknown-history` is not among these, it asks for just that.
 const BAD: &[Alteration] = &[
     ("a qube had it", |one| one.used(7, "sys-net", false, "")),
     ("another qube had it", |one| one.used(8, "work", false, "permissive=1")),

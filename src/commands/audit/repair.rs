@@ -28,7 +28,10 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
     }
     let from = audit::last_repair(&context.journal).ok().flatten();
     let behind = from.map_or_else(String::new, |from| {
-        format!("verification keeps failing at that point; to verify what follows, run\n  audit verify --from {from}\n")
+        format!(
+            "verification keeps failing at that point; to verify what follows, run\n\
+             \x20 audit verify --from {from}\n"
+        )
     });
     emit(&match head {
         None if behind.is_empty() => "nothing is broken; nothing was changed\n".to_owned(),

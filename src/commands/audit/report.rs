@@ -21,7 +21,7 @@ const KINDS: [&str; 9] = ["recorder", "device", "stay", "qube", "lost", "op", "g
 /// As many records of a repair, a prune or a move are told.
 const MOST_BREAKS: usize = 100;
 
-/// Runs it.
+/// Writes the report, as text, as a page or as comma-separated values.
 ///
 /// # Errors
 /// There is no journal, it cannot be read, an argument is none, or the page cannot be written.

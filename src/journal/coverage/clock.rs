@@ -1,5 +1,5 @@
-//! What a recorder heard and what it did not, in times of the wall clock, which may have passed the same times before
-//! and may pass them again. Only one step of it is reckoned with between two records.
+//! What a recorder heard and what it did not, in times of the wall clock, which may have passed the same
+//! times before and may pass them again. Only one step of it is reckoned with between two records.
 
 use crate::journal::{Moment, Uptime};
 
@@ -13,7 +13,8 @@ pub struct Point {
 }
 
 impl Point {
-    /// Where the wall clock went back since `other`: the times that may have passed before that, and those after it.
+    /// Where the wall clock went back since `other`: the times that may have passed
+    /// before that, and those after it.
     #[must_use]
     pub fn went_back(self, other: Self) -> Option<(Span, Span)> {
         match since(other.time, self.time, self.passed(other)?).as_slice() {
@@ -73,8 +74,8 @@ impl Shown {
         push(&mut self.unheard, (from.min(to), from.max(to)));
     }
 
-    /// What lies uncovered in a span of time: rising, without overlaps. What was heard at one of the times that the clock
-    /// showed twice is not covered, where it was not heard at the other.
+    /// What lies uncovered in a span of time: rising, without overlaps. What was heard at one of the times
+    /// that the clock showed twice is not covered, where it was not heard at the other.
     #[must_use]
     pub fn gaps(&self, from: Moment, to: Moment) -> Vec<Span> {
         let mut gaps = Vec::new();
@@ -142,7 +143,7 @@ fn since(from: Moment, to: Moment, passed: u64) -> Vec<Span> {
         let apart = apart.div_ceil(second);
         return vec![(from.before(apart), to.after(apart))];
     }
-    // The clock stepped. It went on from there before that, and came to here after it; a second more, because those that
-    // were counted are whole ones.
+    // The clock stepped. It went on from there before that, and came to here after it; a second more, because
+    // those that were counted are whole ones.
     vec![(from, from.after(passed + 1)), (to.before(passed + 1), to)]
 }

@@ -1,10 +1,12 @@
-//! Which time a recorder heard what it has to hear: told record by record, and the same for all who look back. Hazards and
-//! `show` ask for the gaps of one boot; the picture asks what the wall clock showed in them.
+//! Which time a recorder heard what it has to hear: told record by record, and the same for
+//! all who look back. Hazards and `show` ask for the gaps of one boot; the picture asks what
+//! the wall clock showed in them.
 //!
-//! The journal orders what happened, and the clock that only rises measures it: a wall clock that was set back would hide
-//! a silence. Between two records of a recorder lies a stretch. It was heard where one run heard all it needs and wrote
-//! something before and after it, with a silence between that is not longer than the interval of its heartbeats, and a
-//! quarter of it. Another run that was silent meanwhile takes nothing from that; what a run lost, no other makes up for.
+//! The journal orders what happened, and the clock that only rises measures it: a wall clock that was set
+//! back would hide a silence. Between two records of a recorder lies a stretch. It was heard where one run
+//! heard all it needs and wrote something before and after it, with a silence between that is not longer than
+//! the interval of its heartbeats, and a quarter of it. Another run that was silent meanwhile takes nothing
+//! from that; what a run lost, no other makes up for.
 //!
 //! - Before the first qube nothing can have been missed: what a recorder says that begins then (`first`).
 //! - What was lost is not covered from `since` on; from the run's start, where `since` tells nothing.
@@ -64,9 +66,9 @@ impl Why {
 /// Time of a boot that nobody covered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Gap {
-    /// Its beginning; `None`: the boot's.
+    /// Where it begins; `None`: where the boot does.
     pub from: Option<Place>,
-    /// Its end; `None`: it goes on.
+    /// Where it ends; `None`: it goes on.
     pub to: Option<Place>,
     /// Why.
     pub why: Why,
@@ -119,7 +121,8 @@ struct Run {
     /// The longest silence that is covered, in seconds.
     silence: u64,
     hears: bool,
-    /// The earliest and the latest time of its records, and whether the wall clock was set back between two of them.
+    /// The earliest and the latest time of its records, and whether the wall clock
+    /// was set back between two of them.
     span: Option<(Moment, Moment)>,
     set_back: bool,
 }
@@ -140,8 +143,8 @@ impl Coverage {
         }
     }
 
-    /// That is all. `now`: the boot that was told of last still runs. `holder`: the run of the recorder that says that it
-    /// hears now, and that all it heard is written.
+    /// That is all. `now`: the boot that was told of last still runs. `holder`: the run of the recorder that
+    /// says that it hears now, and that all it heard is written.
     #[must_use]
     pub fn finish(mut self, now: Option<Place>, holder: Option<&str>) -> Covered {
         let up = now.and_then(|now| now.up);
@@ -241,7 +244,8 @@ impl Coverage {
         let (Some(at), Some(from)) = (point(place), from.and_then(|from| from.time)) else { return };
         let apart = before.and_then(point).map_or(0, |before| at.apart(before));
         match self.runs.last().map(|run| (run.span, run.set_back, run.silence)) {
-            // Which of the times that the clock passed twice `since` stands for, nobody can tell: none of this run counts.
+            // Which of the times that the clock passed twice `since` stands for, nobody can
+            // tell: none of this run counts.
             Some((Some((first, last)), set_back, silence)) if set_back || from > at.time => {
                 self.shown.between(first.min(from).before(silence), last.max(from).after(silence));
             }

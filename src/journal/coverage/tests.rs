@@ -185,7 +185,8 @@ fn life() -> impl Strategy<Value = Life> {
 /// Lives it: what is covered, and what the clock showed in each second that nobody recorded.
 fn lived(life: &Life) -> (Shown, Vec<u64>) {
     let (mut coverage, mut unrecorded) = (Coverage::default(), Vec::new());
-    // By the clock that only rises; the wall clock's lead; the run, with its latest record, and whether it hears.
+    // By the clock that only rises; the wall clock's lead; the run, with its
+    // latest record, and whether it hears.
     let (mut second, mut lead) = (0u64, 100_000i64);
     let mut run: Option<(String, u64, bool)> = None;
     let mut may_step = false;
@@ -290,7 +291,8 @@ proptest! {
         }
     }
 
-    /// However the clock steps, what nobody recorded is not shown as recorded: at no time that the clock showed then.
+    /// However the clock steps, what nobody recorded is not shown as recorded: at no
+    /// time that the clock showed then.
     #[test]
     fn no_step_of_the_clock_makes_recorded_what_was_not(life in life()) {
         let (coverage, unrecorded) = lived(&life);

@@ -16,7 +16,7 @@ pub struct StaySpan {
     pub to: Moment,
     /// The qube's name, escaped.
     pub qube: Rc<str>,
-    /// Its label then; empty where not known.
+    /// The qube's label then; empty where not known.
     pub label: Rc<str>,
     /// An import tells of it: no proof of anything else.
     pub imported: bool,
@@ -31,7 +31,7 @@ pub struct StaySpan {
 /// One function through time.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct DeviceLane {
-    /// Its stays, in the order in which they began.
+    /// Who had it, in the order in which the stays began.
     pub stays: Vec<StaySpan>,
     /// When a driver of dom0 had it.
     pub driven: Vec<(Moment, Moment)>,
@@ -150,7 +150,8 @@ fn word(words: &mut BTreeSet<Rc<str>>, text: &str) -> Rc<str> {
     word
 }
 
-/// A stay as it is drawn: more than once, where the clock was set back while it lasted. `until`: the boot's end.
+/// A stay as it is drawn: more than once, where the clock was set back while it
+/// lasted. `until`: the boot's end.
 fn spans(stayed: &Stayed, until: Moment, words: &mut BTreeSet<Rc<str>>) -> Vec<StaySpan> {
     let imported = stayed.is_imported();
     let end = match stayed.to {

@@ -1,5 +1,5 @@
-//! Who had which function when: told record by record, for the picture. What is kept grows with the stays and the
-//! operations, not with the records.
+//! Who had which function when: told record by record, for the picture. What is kept grows with the stays and
+//! the operations, not with the records.
 
 mod lanes;
 
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 /// An operation of this program.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PastOperation {
-    /// Its id.
+    /// The operation's id.
     pub id: String,
     /// When it began.
     pub time: Moment,
@@ -56,7 +56,8 @@ pub struct Timeline {
 }
 
 impl TimelineFold {
-    /// Takes one record; they come in the journal's order. Where a function is wanted, what is about others is left out.
+    /// Takes one record; they come in the journal's order. Where a function is wanted,
+    /// what is about others is left out.
     pub fn take(&mut self, record: PastRecord, wanted: Option<Sbdf>) {
         let PastRecord { place, boot, what, .. } = record;
         let Some(time) = place.time else { return };
@@ -111,8 +112,8 @@ impl TimelineFold {
         self.boots.last().map(|(_, boot)| boot.as_str())
     }
 
-    /// That is all. `now`, by both clocks, where the last boot still runs: then what is open lasts to now. `holder`: the run
-    /// of the recorder that says that it hears now.
+    /// That is all. `now`, by both clocks, where the last boot still runs: then what is open lasts to now.
+    /// `holder`: the run of the recorder that says that it hears now.
     #[must_use]
     pub fn finish(mut self, now: Option<Point>, holder: Option<&str>) -> Timeline {
         if let Some(now) = now {

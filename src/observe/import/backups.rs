@@ -1,6 +1,7 @@
-//! `/var/lib/qubes/backup/qubes-YYYY-MM-DD-HH:MM:SS.xml`: Qubes copies its `qubes.xml` there at each boot
-//! (core-admin-linux `startup-misc.sh`), named by local time. Each says which devices were assigned then, not which qube
-//! ran: the assignment is what is told, with the first file that has it, and its end with the first that lacks it.
+//! `/var/lib/qubes/backup/qubes-YYYY-MM-DD-HH:MM:SS.xml`: Qubes copies its `qubes.xml` there at each
+//! boot (core-admin-linux `startup-misc.sh`), named by local time. Each says which devices were assigned
+//! then, not which qube ran: the assignment is what is told, with the first file that has it, and its
+//! end with the first that lacks it.
 
 use super::{Found, Tally};
 use crate::journal::{Entry, Log, Moment, QubeEvent, QubeRecord, Source};

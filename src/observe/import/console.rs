@@ -1,12 +1,13 @@
-//! Xen's console: `/var/log/xen/console/hypervisor.log`, or what a serial line kept. It has dom0's kernel lines where
-//! dom0's console is Xen's, and with `iommu=verbose` Xen's own (`xen/drivers/passthrough/vtd/iommu.c`):
+//! Xen's console: `/var/log/xen/console/hypervisor.log`, or what a serial line kept. It has dom0's kernel
+//! lines where dom0's console is Xen's, and with `iommu=verbose` Xen's own
+//! (`xen/drivers/passthrough/vtd/iommu.c`):
 //!
 //!     [2026-11-22 13:47:51] (XEN) [VT-D]d7:PCIe: map 0000:00:14.0
 //!     (XEN) [  12.345678] [VT-D]d7:PCI: unmap 0000:00:14.0
 //!     [   23.841636] pciback 0000:00:03.0: registering for 1
 //!
-//! A time stands there only where xenconsoled was told to write it (`--timestamp=all`), and in no zone: local time.
-//! The consoles of qubes are not read: a qube writes there what it likes.
+//! A time stands there only where xenconsoled was told to write it (`--timestamp=all`), and in no zone: local
+//! time. The consoles of qubes are not read: a qube writes there what it likes.
 
 use super::journald::{kernel_line, numbered};
 use super::{Found, Reader, Tally};
@@ -77,7 +78,8 @@ fn behind_clock(text: &str) -> &str {
     }
 }
 
-/// `AMD-Vi: Re-assign 0000:00:14.0 from d0 to d7`: a device goes to a domain, or leaves it for dom0 or for Xen's own.
+/// `AMD-Vi: Re-assign 0000:00:14.0 from d0 to d7`: a device goes to a domain, or
+/// leaves it for dom0 or for Xen's own.
 fn amd_line(text: &str) -> Option<Entry> {
     let (address, rest) = text.strip_prefix("AMD-Vi: Re-assign ")?.split_once(" from d")?;
     let (from, to) = rest.split_once(" to d")?;
@@ -90,7 +92,8 @@ fn amd_line(text: &str) -> Option<Entry> {
     Some(numbered(SOURCE, event, Sbdf::from_sysfs(address)?, domain))
 }
 
-/// `[VT-D]d7:PCIe: map 0000:00:14.0`: a function goes to a domain, or leaves it. dom0 and Xen's own are no qubes.
+/// `[VT-D]d7:PCIe: map 0000:00:14.0`: a function goes to a domain, or leaves it.
+/// dom0 and Xen's own are no qubes.
 fn xen_line(text: &str) -> Option<Entry> {
     let (domain, rest) = text.strip_prefix("[VT-D]d")?.split_once(':')?;
     let domain: u16 = domain.parse().ok().filter(|domain| *domain != 0)?;

@@ -1,6 +1,6 @@
 //! `journalctl -o json`: one object a line (systemd's Journal Export Formats). Of the kernel's lines those of
-//! xen-pciback (Linux `drivers/xen/xen-pciback/pci_stub.c`, `vpci.c`, `xenbus.c`), of qubesd's the starts of qubes
-//! (core-admin `qubes/vm/qubesvm.py`: `Starting NAME`, after `vm.NAME: `). A release is never logged.
+//! xen-pciback (Linux `drivers/xen/xen-pciback/pci_stub.c`, `vpci.c`, `xenbus.c`), of qubesd's the starts of
+//! qubes (core-admin `qubes/vm/qubesvm.py`: `Starting NAME`, after `vm.NAME: `). A release is never logged.
 
 use super::{Found, Reader, Tally};
 use crate::journal::{
@@ -110,8 +110,8 @@ pub(super) fn numbered(source: Source, event: StayEvent, bdf: Sbdf, domain: u16)
     Entry::Stay(StayRecord { domain: Some(domain), ..stay })
 }
 
-/// `vm.sys-usb: Starting sys-usb`, with `INFO: ` before it since Qubes 4.3: the name twice, so that no other start of
-/// something is taken for it.
+/// `vm.sys-usb: Starting sys-usb`, with `INFO: ` before it since Qubes 4.3: the name twice, so that no other
+/// start of something is taken for it.
 fn qubesd_line(message: &str) -> Option<Entry> {
     let message = message.strip_prefix("INFO: ").unwrap_or(message);
     let (name, says) = message.strip_prefix("vm.")?.split_once(": ")?;

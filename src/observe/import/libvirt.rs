@@ -1,7 +1,7 @@
-//! `/var/log/libvirt/libxl/QUBE.log`: libvirt appends `Domain start: ` and libxl's configuration as JSON, over many lines,
-//! whenever it starts a qube (libvirt `src/libxl/libxl_logger.c`, `libxlLoggerOpenFile`; Xen's
-//! `tools/libs/light/libxl_types.idl`, `device_pci`: what has its default value is left out). That line has no time.
-//! Its neighbours have: messages of libxl, `2020-11-15 19:06:33.880+0000: libxl: …`, in UTC.
+//! `/var/log/libvirt/libxl/QUBE.log`: libvirt appends `Domain start: ` and libxl's configuration as JSON,
+//! over many lines, whenever it starts a qube (libvirt `src/libxl/libxl_logger.c`, `libxlLoggerOpenFile`;
+//! Xen's `tools/libs/light/libxl_types.idl`, `device_pci`: what has its default value is left out). That line
+//! has no time. Its neighbours have: messages of libxl, `2020-11-15 19:06:33.880+0000: libxl: …`, in UTC.
 
 use super::{Found, Reader, Tally};
 use crate::journal::{Entry, Log, Moment, Source, StayEvent, StayRecord};

@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-/// No line of these logs is longer; the longest are journald's, whose fields are cut at 64 KiB by `journalctl -o json`.
+/// No line of these logs is longer; the longest are journald's, whose fields are cut at
+/// 64 KiB by `journalctl -o json`.
 pub const LONGEST: usize = 128 << 10;
 
 /// Gives each line without its line feed, and `None` for one that is longer than [`LONGEST`].

@@ -1,8 +1,9 @@
 //! What older logs tell of functions and qubes: history from before the recorder.
 //!
-//! None of them is an audit trail: lines are missing, times are local or a neighbour's, names can be anyone's. What is
-//! found is marked by its source and is never proof that a function was not with a qube. The parsers are pure: lines
-//! in, entries out; a line that is too long, or that looks like one of theirs and is none, is counted.
+//! None of them is an audit trail: lines are missing, times are local or a neighbour's, names can be
+//! anyone's. What is found is marked by its source and is never proof that a function was not with a
+//! qube. The parsers are pure: lines in, entries out; a line that is too long, or that looks like one of
+//! theirs and is none, is counted.
 
 #![forbid(unsafe_code)]
 
@@ -30,7 +31,7 @@ pub const MOST: usize = 100_000;
 pub struct Found {
     /// What it tells.
     pub entry: Entry,
-    /// The same wherever and whenever it is found again: sixteen hexadecimal digits.
+    /// What it is known by wherever and whenever it is found again: sixteen hexadecimal digits.
     pub key: String,
     /// Whether its time is that of a neighbour, or has no zone; said beside `at`.
     pub approximate: bool,

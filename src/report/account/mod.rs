@@ -60,7 +60,7 @@ impl Guest {
 /// A record that says that others are gone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Break {
-    /// Its number.
+    /// The record's number.
     pub seq: u64,
     /// When it was written.
     pub time: Option<Moment>,

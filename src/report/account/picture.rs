@@ -129,9 +129,10 @@ pub(super) fn drawn(told: &Told) -> String {
 fn frame(told: &Told, (from, to): (Moment, Moment), devices: usize, height: u32) -> String {
     format!(
         "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"drawn-title drawn-says\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n<title id=\"drawn-title\">Which qube had which device, {} to {} \
-         UTC</title>\n<desc id=\"drawn-says\">{devices} devices with stays, {} gaps without a recorder. The tables below \
-         say the same in words.</desc>\n",
+         font-family=\"sans-serif\" font-size=\"12\">\n\
+         <title id=\"drawn-title\">Which qube had which device, {} to {} UTC</title>\n\
+         <desc id=\"drawn-says\">{devices} devices with stays, {} gaps without a recorder. \
+         The tables below say the same in words.</desc>\n",
         second(from),
         second(to),
         told.gaps().0.len(),
@@ -236,9 +237,9 @@ fn legend(left_out: usize) -> String {
     let mut legend = String::from("<ul aria-label=\"Legend\">\n");
     for (label, fill, ink) in COLOURS {
         legend.push_str(&format!(
-            "<li><svg viewBox=\"0 0 60 18\" width=\"60\" height=\"18\" role=\"presentation\"><rect width=\"60\" \
-             height=\"18\" fill=\"{fill}\" stroke=\"#000000\"/><text x=\"5\" y=\"13\" font-size=\"11\" \
-             fill=\"{ink}\">{label}</text></svg> a qube labelled {label}</li>\n"
+            "<li><svg viewBox=\"0 0 60 18\" width=\"60\" height=\"18\" role=\"presentation\">\
+             <rect width=\"60\" height=\"18\" fill=\"{fill}\" stroke=\"#000000\"/>\
+             <text x=\"5\" y=\"13\" font-size=\"11\" fill=\"{ink}\">{label}</text></svg> a qube labelled {label}</li>\n"
         ));
     }
     legend

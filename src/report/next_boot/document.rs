@@ -99,7 +99,15 @@ fn edit(edit: &Edit) -> Value {
         .map(|(sbdf, hazards)| json!({ "bdf": sbdf.to_string(), "hazards": json::hazards(hazards) }))
         .collect();
     let Some(proposal) = &edit.proposal else {
-        return json!({ "needed": false, "files": [], "commands": [], "notes": [], "hazards": hazards, "way_out": null, "after": null });
+        return json!({
+            "needed": false,
+            "files": [],
+            "commands": [],
+            "notes": [],
+            "hazards": hazards,
+            "way_out": null,
+            "after": null,
+        });
     };
     let files: Vec<Value> = proposal
         .files

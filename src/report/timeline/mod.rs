@@ -1,5 +1,5 @@
-//! The history as a picture: one lane a function, time across, each stay with a qube as a letter in the colour of the
-//! qube's label.
+//! The history as a picture: one lane a function, time across, each stay with a qube as a letter in
+//! the colour of the qube's label.
 
 mod axis;
 mod picture;

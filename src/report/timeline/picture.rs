@@ -248,7 +248,8 @@ fn painted(cells: &[Cell], colours: bool) -> String {
     text
 }
 
-/// The colours of Qubes' labels (core-admin `qubes/config.py`, `max_default_label`: eight of them); none for others.
+/// The colours of Qubes' labels (core-admin `qubes/config.py`, `max_default_label`:
+/// eight of them); none for others.
 fn style_of(label: &str) -> Option<Style> {
     let style = Style::new();
     Some(match label {

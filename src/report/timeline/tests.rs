@@ -56,7 +56,8 @@ fn story(told: Vec<(&str, &str, Entry)>) -> TimelineFold {
     story
 }
 
-/// A morning: two functions start with sys-usb, one goes to work; the recorder is killed and comes back; a reboot.
+/// A morning: two functions start with sys-usb, one goes to work; the recorder is
+/// killed and comes back; a reboot.
 fn morning() -> TimelineFold {
     let live = |event, bdf, qube, label| Entry::Stay(stay(event, bdf, qube, label));
     let mut before = stay(Begin, NIC, "sys-net", "");
