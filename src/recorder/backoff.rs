@@ -1,4 +1,5 @@
-//! When something that failed is tried again: after 1 s, 2 s, 4 s, ... 60 s, or sooner where there is word of it.
+//! When something that failed is tried again: after 1 s, 2 s, 4 s, ... 60 s, or
+//! sooner where there is word of it.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The wait between two tries. It begins anew only after what was tried has worked for as long as the longest wait, so
-/// that something that comes and goes is not asked all the time.
+/// The wait between two tries. It begins anew only after what was tried has worked for as long as the longest
+/// wait, so that something that comes and goes is not asked all the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     wait: Duration,

@@ -1,5 +1,5 @@
-//! The journal as the recorder writes it: held only for the moment of an append, so that operations come first, and never
-//! with the space that they need.
+//! The journal as the recorder writes it: held only for the moment of an append, so that operations come
+//! first, and never with the space that they need.
 
 use super::backoff::Backoff;
 use super::limits::Now;
@@ -10,8 +10,8 @@ use audit::{Draft, Journal, Kind};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Below this much free space nothing is recorded: an operation that has begun needs `audit::RESERVED_BYTES`, and the
-/// rest of dom0 needs some too.
+/// Below this much free space nothing is recorded: an operation that has begun needs `audit::RESERVED_BYTES`,
+/// and the rest of dom0 needs some too.
 const KEPT_BYTES: u64 = 8 << 20;
 /// Records of one append: all of them fit into the space that a journal's opening reserves.
 const AT_ONCE: usize = 64;
@@ -61,8 +61,8 @@ impl Book {
         }
     }
 
-    /// Writes records; all of them are on disk when it says so. Otherwise none or some are: it is behind then, and
-    /// whoever calls has to tell everything again once it is not.
+    /// Writes records; all of them are on disk when it says so. Otherwise none or some are: it is behind
+    /// then, and whoever calls has to tell everything again once it is not.
     pub fn write(&mut self, entries: &[Entry], now: Now) -> bool {
         if self.is_behind() {
             self.missed(i64::try_from(entries.len()).ok());

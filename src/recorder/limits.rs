@@ -1,4 +1,5 @@
-//! How much one qube, or one function, may have recorded: a qube that restarts for ever must not fill dom0's disk.
+//! How much one qube, or one function, may have recorded: a qube that restarts for
+//! ever must not fill dom0's disk.
 //!
 //! Each has a bucket of 60 records, which gets one back every ten seconds. What does not fit is counted.
 
@@ -26,9 +27,9 @@ pub struct Now {
 /// Whose records are counted together.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Key {
-    /// Those about a qube.
+    /// Events of a qube.
     Qube(String),
-    /// Those about what happens to a function in dom0.
+    /// Events of a function in dom0.
     Function(Sbdf),
 }
 
@@ -64,7 +65,8 @@ impl Limits {
         bucket.dropped += 1;
     }
 
-    /// The count of what was dropped, once there is room for the record that it goes before (or, at the end, at once).
+    /// The count of what was dropped, once there is room for the record that it goes
+    /// before (or, at the end, at once).
     pub fn lost(&mut self, key: &Key, now: Now, at_once: bool) -> Option<LossRecord> {
         let bucket = self.bucket(key, now);
         if bucket.dropped == 0 || (bucket.left == 0 && !at_once) {
@@ -84,7 +86,7 @@ impl Limits {
         self.0.get(key).is_some_and(|bucket| bucket.dropped > 0)
     }
 
-    /// Those that have dropped something.
+    /// What has dropped something.
     pub fn owing(&self) -> Vec<Key> {
         self.0.iter().filter(|(_, bucket)| bucket.dropped > 0).map(|(key, _)| key.clone()).collect()
     }

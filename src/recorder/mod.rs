@@ -26,13 +26,14 @@ use book::Book;
 use limits::Now;
 use nodes::Nodes;
 use reading::look;
-use sources::Connections;
+use sources::{Connections, News};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use story::Story;
 
-/// The toolstack writes many nodes for one attachment: they are read together, this long after the last one ...
+/// The toolstack writes many nodes for one attachment: they are read together,
+/// this long after the last one ...
 const CALM: Duration = Duration::from_millis(100);
 /// ... and this long after the first one at the latest.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -58,8 +59,8 @@ pub struct Recorder {
     brief: Option<(usize, Moment)>,
     /// What Qubes says may have changed since it was read.
     stale_qubes: bool,
-    /// When qubesd is asked again, which is heard and did not say who its qubes are: the real one answers nobody while it
-    /// starts or kills one.
+    /// When qubesd is asked again, which is heard and did not say who its qubes are: the real one answers
+    /// nobody while it starts or kills one.
     unanswered: Option<Backoff>,
     /// When xenstore and Xen are read again, which do not say the same of who has a function.
     owned: Option<Backoff>,
@@ -69,7 +70,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Opens everything, listens, and tells how things stand now. `say` tells people of sources that are missing.
+    /// Opens everything, listens, and tells how things stand now. `say` tells
+    /// people of sources that are missing.
     ///
     /// # Errors
     /// Exit 10: this is no dom0, or a right is missing. 7, 11: the journal cannot be written.
@@ -142,8 +144,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// Holds the mark as long as all that was heard is on disk: nothing waits to be taken, or was left out and is not yet
-    /// told to be.
+    /// Holds the mark as long as all that was heard is on disk: nothing waits to be taken, or was left
+    /// out and is not yet told to be.
     fn answer_for(&self, mark: &mut RecorderMark, more: bool) {
         let waits = self.changed.is_some() || self.story.due().is_some();
         let owes = more || waits || self.brief.is_some() || !self.story.limits.owing().is_empty();
@@ -188,14 +190,32 @@ impl Recorder {
         let now = self.now();
         let before = self.story.clone();
         let mut entries = Vec::new();
-        let behind = self.book.is_behind();
+        let news = self.hear_kernel(now, &mut entries);
+        self.hear_qubesd(now, &mut entries);
+        self.hear_xenstore(now, &mut entries);
+        // What else is left of it may tell more.
+        let again = news.overflow | self.brief.is_some() | self.connections.reopen(now.clock);
+        self.stale_qubes |= again;
+        self.look_around(again, now, &mut entries);
+        self.do_what_is_due(now, &mut entries);
+        entries.extend(self.story.tell_late(now));
+        if let Some((count, since)) = self.brief.take() {
+            entries.extend(self.story.brief(count, since, now));
+        }
+        if !entries.is_empty() && !self.book.write(&entries, now) {
+            // What is not on disk was not told.
+            self.story = before;
+        }
+        self.try_again(now);
+        news.more
+    }
 
+    fn hear_kernel(&mut self, now: Now, entries: &mut Vec<Entry>) -> News {
         let news = self.connections.uevents(now.clock);
-        let mut again = news.overflow;
         if news.overflow {
             entries.push(self.story.overflow(self.emptied));
         }
-        if behind {
+        if self.book.is_behind() {
             self.book.missed(i64::try_from(news.events.len()).ok());
         } else {
             let Self { story, connections, .. } = self;
@@ -206,14 +226,20 @@ impl Recorder {
         if !news.more {
             self.emptied = now.moment;
         }
+        news
+    }
 
+    fn hear_qubesd(&mut self, now: Now, entries: &mut Vec<Entry>) {
         for happening in self.connections.qubesd(now.clock) {
             self.stale_qubes = true;
             let (of_4_2, sysfs) = (self.connections.of_4_2, &self.connections.read.sysfs);
             let find = |port: &crate::observe::qubes::Port| port.function(sysfs).ok().flatten();
             entries.extend(self.story.happening(&happening, of_4_2, &find, now));
         }
+    }
 
+    /// Takes what changed in xenstore, and reads it once it is calm.
+    fn hear_xenstore(&mut self, now: Now, entries: &mut Vec<Entry>) {
         if let Some(nodes) = self.connections.xenstore_changed(now.clock) {
             self.nodes.tell(nodes);
             let first = self.changed.map_or(now.clock, |(first, _)| first);
@@ -229,13 +255,12 @@ impl Recorder {
                 Err(why) => self.connections.lose_xenstore(now.clock, &why),
             }
         }
-        // What else is left of it may tell more.
-        again |= self.brief.is_some();
-        again |= self.connections.reopen(now.clock);
-        self.stale_qubes |= again;
+    }
 
+    /// Tells who is heard, where that changed, and how everything stands, where news were lost (`again`).
+    fn look_around(&mut self, again: bool, now: Now, entries: &mut Vec<Entry>) {
         // Who is heard is known in full only after everything was read.
-        let snapshot = (again && !behind).then(|| self.snapshot());
+        let snapshot = (again && !self.book.is_behind()).then(|| self.snapshot());
         let heard = self.connections.names();
         if heard != self.heard {
             self.heard = heard;
@@ -244,6 +269,10 @@ impl Recorder {
         if let Some(snapshot) = snapshot {
             entries.extend(self.story.snapshot(snapshot, now));
         }
+    }
+
+    fn do_what_is_due(&mut self, now: Now, entries: &mut Vec<Entry>) {
+        let behind = self.book.is_behind();
         if self.story.limits.due().is_some_and(|due| due <= now.clock) && !behind {
             let Self { story, connections, .. } = self;
             entries.extend(story.settle(&mut |sbdf| look(connections, sbdf), now, false));
@@ -258,16 +287,6 @@ impl Recorder {
             self.meet();
             entries.extend(self.story.retell(now));
         }
-        entries.extend(self.story.tell_late(now));
-        if let Some((count, since)) = self.brief.take() {
-            entries.extend(self.story.brief(count, since, now));
-        }
-        if !entries.is_empty() && !self.book.write(&entries, now) {
-            // What is not on disk was not told.
-            self.story = before;
-        }
-        self.try_again(now);
-        news.more
     }
 
     /// Where nothing could be written: tries, and tells how everything stands now.
@@ -321,9 +340,9 @@ impl Recorder {
     }
 }
 
-/// What it needs to go on for months: the journal, Xen's and xenstored's devices, config space behind its first 64 bytes
-/// (`CAP_SYS_ADMIN`) and the kernel's log (`CAP_SYSLOG`). A socket for uevents that had to be opened anew would have
-/// less room for bursts: that it ran over is told.
+/// What it needs to go on for months: the journal, Xen's and xenstored's devices, config space behind its
+/// first 64 bytes (`CAP_SYS_ADMIN`) and the kernel's log (`CAP_SYSLOG`). A socket for uevents that had to be
+/// opened anew would have less room for bursts: that it ran over is told.
 fn needs(root: &Sysroot, journal: &Path) -> Needs {
     Needs {
         keeps: Capabilities::SYS_ADMIN | Capabilities::SYSLOG,

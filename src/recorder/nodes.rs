@@ -1,5 +1,5 @@
-//! Nodes of functions that came and went between two readings of xenstore. Its watches tell what they were called and no
-//! more: that a function was with a qube, and at most which one.
+//! Nodes of functions that came and went between two readings of xenstore. Its watches tell what they were
+//! called and no more: that a function was with a qube, and at most which one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

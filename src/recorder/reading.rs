@@ -56,8 +56,8 @@ impl Recorder {
         snapshot
     }
 
-    /// Who has what, and what is left of those who had. Xen's owners are asked where they are not known and a function
-    /// seems to be given back.
+    /// Who has what, and what is left of those who had. Xen's owners are asked where they are not known and a
+    /// function seems to be given back.
     pub(super) fn uses(&mut self, owners: Option<Owners>) -> Result<(Vec<Using>, Vec<Using>), String> {
         let (clock, moment) = (self.began.elapsed(), Moment::now());
         let uses = self.connections.read.uses().inspect_err(|_| self.nodes.forget())?;
@@ -94,8 +94,8 @@ impl Recorder {
         Ok((alive, dead))
     }
 
-    /// A function that Xen owns to a domain is with it, whatever xenstore says: its stub domain may be gone, and their nodes
-    /// with it. Such a stay lasts until Xen says otherwise, or the domain is gone.
+    /// A function that Xen owns to a domain is with it, whatever xenstore says: its stub domain may be gone,
+    /// and their nodes with it. Such a stay lasts until Xen says otherwise, or the domain is gone.
     fn add_owned(&mut self, found: &mut Found, owners: Option<Owners>) {
         let read = &self.connections.read;
         let listed = read.xen.as_ref().ok().and_then(|xen| xen.domains().ok()).unwrap_or_default();

@@ -13,7 +13,8 @@ use crate::system::xenstore_watch::XenstoreWatch;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// Where xenstore says who gets and loses functions. A domain that ends may leave its nodes as they are: hence its end.
+/// Where xenstore says who gets and loses functions. A domain that ends may leave its
+/// nodes as they are: hence its end.
 const WATCHED: [&str; 4] =
     ["/local/domain/0/backend/pci", "/libxl/pci", "@introduceDomain", "@releaseDomain"];
 /// Messages of the kernel that are taken before anything is written.
@@ -175,7 +176,7 @@ impl Connections {
         [self.uevents.due(), self.xenstore.due(), self.qubesd.due()].into_iter().flatten().min()
     }
 
-    /// Those that are heard, and those that are not.
+    /// The sources that are heard, and those that are not.
     pub fn names(&self) -> (Vec<String>, Vec<String>) {
         let lines = [
             ("uevents", self.uevents.open.is_some()),

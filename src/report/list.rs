@@ -39,7 +39,8 @@ impl Order {
     }
 }
 
-/// How near it is to an act: an operation that is not settled, what can be returned, what a qube has, the rest.
+/// How near it is to an act: an operation that is not settled, what can be
+/// returned, what a qube has, the rest.
 fn urgency(case: &Case) -> u8 {
     match &case.verdict {
         Verdict::Pending | Verdict::Running => 0,

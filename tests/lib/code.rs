@@ -213,7 +213,10 @@ impl Source {
 /// The name where a line begins a function.
 fn function_name(line: &str) -> Option<String> {
     let mut words = line.trim_start();
-    for before in ["pub ", "pub(crate) ", "pub(super) ", "const ", "unsafe ", "extern \"C\" "] {
+    if let Some((_, behind)) = words.strip_prefix("pub(").and_then(|path| path.split_once(") ")) {
+        words = behind;
+    }
+    for before in ["pub ", "const ", "unsafe ", "extern \"C\" "] {
         words = words.strip_prefix(before).unwrap_or(words);
     }
     let name = words.strip_prefix("fn ")?;
@@ -222,6 +225,8 @@ fn function_name(line: &str) -> Option<String> {
 
 /// How many arguments stand between the brackets of a signature.
 fn arguments(signature: &str) -> usize {
+    // `pub(crate)` has brackets too.
+    let (_, signature) = signature.split_once("fn ").unwrap_or_default();
     let signature = signature.replace("->", "  ");
     let mut depth = 0_i32;
     let (mut count, mut any) = (0, false);

@@ -1,7 +1,7 @@
 //! What is told of what was seen: the recorder's decisions, without a machine.
 //!
-//! Seeing and telling are two things: what a limit kept back is told later as it is then, behind a record that says how
-//! much was left out. What was told already is not told again in the same run.
+//! Seeing and telling are two things: what a limit kept back is told later as it is then, behind a record
+//! that says how much was left out. What was told already is not told again in the same run.
 
 mod devices;
 mod qubes;
@@ -23,7 +23,7 @@ pub type Place = (Sbdf, u16);
 pub struct Seen {
     /// What it is.
     pub identity: Identity,
-    /// Its driver.
+    /// The driver.
     pub driver: Option<DriverName>,
     /// Whether it is pinned to pciback.
     pub pinned: bool,
@@ -54,11 +54,11 @@ impl Seen {
 pub struct Using {
     /// Which function, and which domain's.
     pub place: Place,
-    /// Its stub domain.
+    /// The qube's stub domain.
     pub stub: Option<u16>,
     /// The qube's name, escaped.
     pub qube: String,
-    /// Its uuid, where told.
+    /// The qube's uuid, where told.
     pub uuid: String,
     /// What the function is.
     pub id: String,
@@ -69,11 +69,11 @@ pub struct Using {
 /// What Qubes says of a qube.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct About {
-    /// Its uuid; empty where not told.
+    /// The qube's uuid; empty where not told.
     pub uuid: String,
-    /// Its label.
+    /// The qube's label.
     pub label: String,
-    /// Its class.
+    /// The qube's class.
     pub class: String,
     /// Whether it provides network.
     pub network: Option<bool>,
@@ -86,7 +86,7 @@ pub struct Snapshot {
     pub drivers: BTreeMap<Sbdf, Option<DriverName>>,
     /// Xen's owner of each, where that can be read.
     pub owners: BTreeMap<Sbdf, Owner>,
-    /// Those that are not dom0's.
+    /// The functions that are not dom0's.
     pub held: BTreeMap<Sbdf, Seen>,
     /// Who has what; `None` where that cannot be read.
     pub uses: Option<Vec<Using>>,
@@ -102,8 +102,9 @@ pub struct Snapshot {
 struct Driver {
     now: Option<DriverName>,
     before: Option<DriverName>,
-    /// Xen's owner as the last snapshot found it, as long as the driver has it that had it then: while such a one has
-    /// it, no qube can be given it. Of what is held it is not kept, that changes without a word of the kernel.
+    /// Xen's owner as the last snapshot found it, as long as the driver has it that had it then:
+    /// while such a one has it, no qube can be given it. Of what is held it is not kept, that
+    /// changes without a word of the kernel.
     owner: Option<Owner>,
 }
 
@@ -129,8 +130,8 @@ pub struct Story {
 pub type Look<'a> = &'a mut dyn FnMut(Sbdf) -> Option<Seen>;
 
 impl Story {
-    /// Everything that is to be seen, because the recorder begins, a source came back, or something was lost. Only what
-    /// differs from what was told in this run is told.
+    /// Everything that is to be seen, because the recorder begins, a source came back, or something was lost.
+    /// Only what differs from what was told in this run is told.
     pub fn snapshot(&mut self, snapshot: Snapshot, now: Now) -> Vec<Entry> {
         let Snapshot { drivers, owners, held, uses, left, given, first } = snapshot;
         let mut entries = self.devices_found(&drivers, &owners, held, first);
@@ -156,7 +157,8 @@ impl Story {
         entries
     }
 
-    /// That the kernel's messages did not fit into their buffer. Whatever was lost may have been with a qube since.
+    /// That the kernel's messages did not fit into their buffer. Whatever was lost
+    /// may have been with a qube since.
     #[must_use]
     pub fn overflow(&mut self, since: Moment) -> Entry {
         for driver in self.drivers.values_mut() {

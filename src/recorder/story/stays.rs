@@ -8,8 +8,8 @@ use crate::recorder::limits::{Key, Now};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// libxl names a function first, then gives it, then writes the options that stand with it: a stay is told of with them,
-/// but waits no longer than this. What has none is told of without.
+/// libxl names a function first, then gives it, then writes the options that stand with it: a stay is told of
+/// with them, but waits no longer than this. What has none is told of without.
 const OPTIONS: Duration = Duration::from_secs(2);
 
 /// What will be told of a stay.
@@ -240,8 +240,8 @@ impl Story {
     }
 }
 
-/// A reading of a stay, where it leaves out nothing that was known of it before: at its end xenstore and Qubes say less
-/// and less. What the qube was when it began counts, whatever becomes of it since.
+/// A reading of a stay, where it leaves out nothing that was known of it before: at its end xenstore and
+/// Qubes say less and less. What the qube was when it began counts, whatever becomes of it since.
 fn with_known(now: StayRecord, told: &StayRecord) -> StayRecord {
     let kept = |now: String, told: &String| if now.is_empty() { told.clone() } else { now };
     let at_first = |now: String, told: &String| if told.is_empty() { now } else { told.clone() };

@@ -239,7 +239,8 @@ fn legend(left_out: usize) -> String {
         legend.push_str(&format!(
             "<li><svg viewBox=\"0 0 60 18\" width=\"60\" height=\"18\" role=\"presentation\">\
              <rect width=\"60\" height=\"18\" fill=\"{fill}\" stroke=\"#000000\"/>\
-             <text x=\"5\" y=\"13\" font-size=\"11\" fill=\"{ink}\">{label}</text></svg> a qube labelled {label}</li>\n"
+             <text x=\"5\" y=\"13\" font-size=\"11\" fill=\"{ink}\">{label}</text>\
+             </svg> a qube labelled {label}</li>\n"
         ));
     }
     legend
