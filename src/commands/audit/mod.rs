@@ -36,7 +36,8 @@ fn confined(context: &Context, command: &AuditCommand) -> Result<Exit, Failure> 
     // Taken before rights are given up.
     let _lock = lock(context, command)?;
     let room = (reads(command) && journals::is_stream(&context.journal)).then(journals::room).transpose()?;
-    // What cannot be given up stays, as with any program; where somebody wants to know, /proc/PID/status tells.
+    // What cannot be given up stays, as with any program; where somebody wants
+    // to know, /proc/PID/status tells.
     let _ = confine(&needs(context, command, room.as_ref()));
     let Some(room) = room else { return one(context, command) };
     let all = journals::unpacked(&context.journal, &room)?;
