@@ -1,5 +1,5 @@
-//! Journals that come as one stream: what `export` wrote, or a tar of folders and files. Both come from elsewhere and can
-//! be anything; names in a tar choose no path.
+//! Journals that come as one stream: what `export` wrote, or a tar of folders and files. Both come from
+//! elsewhere and can be anything; names in a tar choose no path.
 #![forbid(unsafe_code)]
 
 mod lines;
@@ -28,7 +28,8 @@ pub struct Unpacked {
     pub folder: PathBuf,
 }
 
-/// Unpacks the journals of a stream into folders below `into`, in the order of the stream. `path` is named in errors.
+/// Unpacks the journals of a stream into folders below `into`, in the order of the
+/// stream. `path` is named in errors.
 ///
 /// # Errors
 /// It cannot be read or written, or it is an archive that holds something else than journals.
