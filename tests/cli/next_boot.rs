@@ -419,6 +419,19 @@ fn a_stop_and_a_policy_refuse_the_return() {
 }
 
 #[test]
+fn a_stop_that_a_boot_ends_does_not_refuse_the_return() {
+    let mut dom0 = with_card(qubes("4.3", "GRUB_CMDLINE_LINUX+=' rd.qubes.hide_pci=01:00.0,00:1b.0'\n"));
+    dom0.add(Function::new("0000:00:1b.0", 0x1002, 0x67df, 0x03_0000).held().dead());
+    dom0.qube_has(5, "work", "0000:01:00.0");
+    dom0.run(&["show", "01:00.0"]).exits(0).says("in-use");
+    dom0.run(&["show", "00:1b.0"]).exits(0).says("dead");
+    dom0.run(&["next-boot", "--return", "01:00.0", "00:1b.0"]).exits(0).says("patch -p1 -d /");
+    // What nothing drives gets no driver by an edit.
+    dom0.add(Function::new("0000:00:1c.0", 0x1234, 0x5678, 0x08_8000));
+    dom0.run(&["--json", "next-boot", "--return", "00:1c.0"]).fails(3, "no-edit");
+}
+
+#[test]
 fn a_keyboard_that_would_be_locked_out_is_warned_of() {
     let mut dom0 = qubes("4.3", "GRUB_CMDLINE_LINUX+=' rd.qubes.hide_all_usb'\n");
     dom0.add(Function::usb("0000:00:14.0").driven("xhci_hcd"));
