@@ -6,6 +6,7 @@
 
 mod backoff;
 mod book;
+mod busy;
 mod limits;
 mod nodes;
 mod reading;
@@ -14,15 +15,18 @@ mod story;
 
 use crate::error::{Code, Exit, Failure};
 use crate::journal::{journal_boot, Entry, Moment, PastRecord, RecorderPhase, RecorderRecord};
+use crate::names::DriverName;
 use crate::observe::{boot_id, Sources};
 use crate::system::confine::{confine, Capabilities, Needs};
 use crate::system::lock::RecorderMark;
 use crate::system::root::Sysroot;
 use crate::system::signals::HeldSignals;
+use crate::system::uevents::Action;
 use crate::system::waiting::{tell_ready, wait};
 use audit::{Query, Record};
 use backoff::Backoff;
 use book::Book;
+use busy::Busy;
 use limits::Now;
 use nodes::Nodes;
 use reading::look;
@@ -59,6 +63,11 @@ pub struct Recorder {
     brief: Option<(usize, Moment)>,
     /// What Qubes says may have changed since it was read.
     stale_qubes: bool,
+    /// Whether that concerns what is told: qubesd is asked once it answers.
+    ask_qubes: bool,
+    busy: Busy,
+    /// Since when drivers of dom0 were bound whose function's owner was not asked, and the last of them.
+    bound: Option<(Duration, Duration)>,
     /// When qubesd is asked again, which is heard and did not say who its qubes are: the real one answers
     /// nobody while it starts or kills one.
     unanswered: Option<Backoff>,
@@ -107,6 +116,9 @@ impl Recorder {
             nodes: Nodes::default(),
             brief: None,
             stale_qubes: true,
+            ask_qubes: false,
+            busy: Busy::default(),
+            bound: None,
             unanswered: None,
             owned: None,
             emptied: moment,
@@ -220,6 +232,10 @@ impl Recorder {
         } else {
             let Self { story, connections, .. } = self;
             for event in &news.events {
+                if event.action == Action::Bind && !event.driver.as_ref().is_some_and(DriverName::is_holder) {
+                    let first = self.bound.map_or(now.clock, |(first, _)| first);
+                    self.bound = Some((first, now.clock));
+                }
                 entries.extend(story.uevent(event, &mut |sbdf| look(connections, sbdf), now));
             }
         }
@@ -232,6 +248,8 @@ impl Recorder {
     fn hear_qubesd(&mut self, now: Now, entries: &mut Vec<Entry>) {
         for happening in self.connections.qubesd(now.clock) {
             self.stale_qubes = true;
+            self.ask_qubes |= happening.what.concerns_labels();
+            self.busy.hear(&happening, now.clock);
             let (of_4_2, sysfs) = (self.connections.of_4_2, &self.connections.read.sysfs);
             let find = |port: &crate::observe::qubes::Port| port.function(sysfs).ok().flatten();
             entries.extend(self.story.happening(&happening, of_4_2, &find, now));
@@ -283,7 +301,11 @@ impl Recorder {
             // A change that nobody told of would be found now.
             self.changed.get_or_insert((now.clock, now.clock));
         }
-        if self.unanswered.is_some_and(|again| again.due() <= now.clock) && !behind {
+        if self.bound.is_some_and(|bound| settled(bound) <= now.clock) {
+            self.bound = None;
+            self.ask_owners();
+        }
+        if self.qubes_due().is_some_and(|due| due <= now.clock) && !behind {
             self.meet();
             entries.extend(self.story.retell(now));
         }
@@ -310,17 +332,34 @@ impl Recorder {
 
     /// When something has to be done though nobody says anything.
     fn due(&self) -> Duration {
-        let unanswered = self.unanswered.map(|again| again.due()).filter(|_| !self.book.is_behind());
+        let qubes = self.qubes_due().filter(|_| !self.book.is_behind());
         let owned = self.owned.map(|again| again.due()).filter(|_| self.changed.is_none());
         let story = self.story.due().filter(|_| !self.book.is_behind());
         let (calm, limits) = (self.calm_at(), self.story.limits.due());
-        let dues = [self.connections.due(), calm, limits, self.book.due(), unanswered, owned, story];
+        let dues = [
+            self.connections.due(),
+            calm,
+            limits,
+            self.book.due(),
+            qubes,
+            owned,
+            story,
+            self.bound.map(settled),
+        ];
         dues.into_iter().flatten().fold(self.heartbeat_due, Duration::min)
     }
 
     /// When xenstore is read after a change.
     fn calm_at(&self) -> Option<Duration> {
-        self.changed.map(|(first, last)| (last + CALM).min(first + PATIENCE))
+        self.changed.map(settled)
+    }
+
+    /// When qubesd is asked who its qubes are; not while it answers nobody.
+    fn qubes_due(&self) -> Option<Duration> {
+        let asked = self.ask_qubes.then_some(Duration::ZERO);
+        let again = self.unanswered.map(|again| again.due());
+        let due = asked.into_iter().chain(again).min()?;
+        Some(self.busy.until(self.began.elapsed()).map_or(due, |busy| due.max(busy)))
     }
 
     fn now(&self) -> Now {
@@ -338,6 +377,11 @@ impl Recorder {
             interval: u32::try_from(self.interval.as_secs()).unwrap_or(u32::MAX),
         })
     }
+}
+
+/// When what changed from the first to the last time is read.
+fn settled((first, last): (Duration, Duration)) -> Duration {
+    (last + CALM).min(first + PATIENCE)
 }
 
 /// What it needs to go on for months: the journal, Xen's and xenstored's devices, config space behind its

@@ -17,8 +17,8 @@ impl Recorder {
     /// Everything that is to be seen now. What cannot be read is left out, and its source counts as missing.
     pub(super) fn snapshot(&mut self) -> Snapshot {
         let clock = self.began.elapsed();
-        if std::mem::take(&mut self.stale_qubes) {
-            self.meet();
+        if self.stale_qubes {
+            self.meet_if_it_answers();
         }
         let given = traces::read(&self.connections.read.root);
         let devices = self.connections.read.devices();
@@ -79,8 +79,7 @@ impl Recorder {
         self.add_owned(&mut merged, owners);
         let news = merged.keys().any(|(_, place)| self.story.knows(*place).is_none());
         if self.stale_qubes && news {
-            self.stale_qubes = false;
-            self.meet();
+            self.meet_if_it_answers();
         }
         let (alive, dead): (Vec<_>, Vec<_>) = merged.into_iter().partition(|((alive, _), _)| *alive);
         let alive: Vec<Using> = alive.into_iter().map(|(_, using)| using).collect();
@@ -144,8 +143,31 @@ impl Recorder {
         Using { place, stub, qube, uuid, id, options: crate::names::escape(one.options.as_bytes()) }
     }
 
+    /// Asks Qubes who its qubes are, or as soon as qubesd answers.
+    fn meet_if_it_answers(&mut self) {
+        if self.busy.until(self.began.elapsed()).is_some() {
+            self.ask_qubes = true;
+        } else {
+            self.meet();
+        }
+    }
+
+    /// Asks Xen who owns what a driver of dom0 has now: as long as it has it, nobody else can.
+    pub(super) fn ask_owners(&mut self) {
+        let read = &self.connections.read;
+        let Ok(owners) = read.owners() else { return };
+        for sbdf in self.story.unowned() {
+            // Asked afterwards: what has it still had it when Xen was asked.
+            let driver = read.function(sbdf).ok().and_then(|function| function.driver);
+            if let (Some(driver), Some(owner)) = (driver, owners.get(&sbdf)) {
+                self.story.owned(sbdf, &driver, *owner);
+            }
+        }
+    }
+
     /// Asks Qubes who its qubes are.
     pub(super) fn meet(&mut self) {
+        (self.stale_qubes, self.ask_qubes) = (false, false);
         let known = self.connections.qubes();
         let answered = known.as_ref().is_some_and(|known| !matches!(known.source, QubesSource::Xml { .. }));
         if answered || !self.connections.has_qubesd() {

@@ -567,6 +567,7 @@ fn a_qubesd_that_answers_nobody_in_a_start_is_asked_again() {
     dom0.qube_has(7, "sys-net", NIC);
     recorder.until(|| count(&dom0, "stay", "event=begin,qube=sys-net") == 1);
     qubesd.recovers();
+    qubesd.tells(&event("sys-net", "domain-start", &[("start_guid", "True")]));
     recorder.until(|| count(&dom0, "stay", "event=present,label=red,class=AppVM,network=true") == 1);
     recorder.stop();
 }

@@ -19,6 +19,6 @@ mod xenstored;
 pub use dom0::Dom0;
 pub use function::Function;
 pub use missing::missing;
-pub use qubesd::{Qubesd, QubesdFault, QUBES_42, QUBES_43};
+pub use qubesd::{bytes_of, Qubesd, QubesdFault, QUBES_42, QUBES_43};
 pub use said::{folded, Said};
 pub use xenstored::Fault;

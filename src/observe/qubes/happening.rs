@@ -73,6 +73,23 @@ pub struct Device {
     pub options: String,
 }
 
+impl Happened {
+    /// Whether a qube may be known by another label, class or network from now on. What Qubes does not say of a qube that
+    /// is halted and has no device it says from then on.
+    #[must_use]
+    pub fn concerns_labels(&self) -> bool {
+        matches!(
+            self,
+            Self::Started
+                | Self::Added
+                | Self::Assigned(_)
+                | Self::Attached(_)
+                | Self::Name { .. }
+                | Self::Property(_)
+        )
+    }
+}
+
 impl Happening {
     /// Reads an event; `None` where it is of no interest: announcements of what may still fail
     /// (`...-pre-...`) among them, but for the start and the attachment to a running qube. It is kept however

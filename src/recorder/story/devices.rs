@@ -64,6 +64,19 @@ impl Story {
         entries
     }
 
+    /// What drivers of dom0 have whose owner in Xen is not known.
+    pub fn unowned(&self) -> Vec<Sbdf> {
+        let of_dom0 = |driver: &DriverName| !driver.is_holder();
+        let unowned = |driver: &Driver| driver.owner.is_none() && driver.now.as_ref().is_some_and(of_dom0);
+        self.drivers.iter().filter(|(_, driver)| unowned(driver)).map(|(sbdf, _)| *sbdf).collect()
+    }
+
+    /// Xen's owner of a function, as long as this driver has it.
+    pub fn owned(&mut self, sbdf: Sbdf, by: &DriverName, owner: Owner) {
+        let known = self.drivers.get_mut(&sbdf).filter(|driver| driver.now.as_ref() == Some(by));
+        known.into_iter().for_each(|driver| driver.owner = Some(owner));
+    }
+
     /// Functions as a snapshot found them.
     pub(super) fn devices_found(
         &mut self,

@@ -102,9 +102,9 @@ pub struct Snapshot {
 struct Driver {
     now: Option<DriverName>,
     before: Option<DriverName>,
-    /// Xen's owner as the last snapshot found it, as long as the driver has it that had it then:
-    /// while such a one has it, no qube can be given it. Of what is held it is not kept, that
-    /// changes without a word of the kernel.
+    /// Xen's owner as it was read last, as long as the driver has it that had it then: while such a
+    /// one has it, no qube can be given it. Of what is held it is not kept, that changes without a
+    /// word of the kernel.
     owner: Option<Owner>,
 }
 

@@ -1,1 +1,0 @@
-//! The recorder beside a qubesd that behaves as the real one was recorded to (`tests/data/replay`).
