@@ -1,5 +1,5 @@
-//! What qubesd is about: it answers nobody while it starts a qube or gives one a device. Asking it then would keep the
-//! recorder from the other news.
+//! What qubesd is about: it answers nobody while it starts a qube or gives one a device. Asking it then would
+//! keep the recorder from the other news.
 
 use crate::observe::qubes::{Happened, Happening};
 use std::collections::BTreeMap;

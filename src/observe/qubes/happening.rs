@@ -74,8 +74,8 @@ pub struct Device {
 }
 
 impl Happened {
-    /// Whether a qube may be known by another label, class or network from now on. What Qubes does not say of a qube that
-    /// is halted and has no device it says from then on.
+    /// Whether a qube may be known by another label, class or network from now on. What is not asked about a
+    /// qube that is halted and has no device is asked from then on.
     #[must_use]
     pub fn concerns_labels(&self) -> bool {
         matches!(
