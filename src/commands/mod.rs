@@ -23,8 +23,8 @@ use crate::journal::is_safe;
 use crate::names::{DriverName, Sbdf};
 use crate::observe::{past_of, Dom0, Sources};
 use crate::plan::next_boot::commands_to_return;
-use crate::report::{note, step_line};
-use crate::run::{self, Ended, StepReport, Task, Unsettled, Watch};
+use crate::report::{note, Steps};
+use crate::run::{self, Ended, Progress, Task, Unsettled, Watch};
 use crate::system::root::Sysroot;
 use crate::system::signals::HeldSignals;
 use std::path::PathBuf;
@@ -203,11 +203,8 @@ impl Context {
                 note(&sbdf.to_string());
             }
         };
-        let mut step = |report: &StepReport| {
-            if !json {
-                note(&step_line(report));
-            }
-        };
+        let mut steps = Steps::new(json);
+        let mut step = |progress: &Progress<'_>| steps.tell(progress);
         run::carry_out(sources, tasks, signals, &mut Watch { turn: &mut turn, step: &mut step, against })
     }
 }

@@ -71,6 +71,7 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     }
     let mut text = report::heading(dom0.by_root, &not_seen, &unsettled, &called.line("plan"));
     text.push_str(&answer.text(&called));
+    text.push_str(&super::rollback::undoes_more(context, &dom0.boot_id, &cases));
     let no_qubes = no_qubes(&dom0);
     if !not_seen.is_empty() || !no_qubes.is_empty() {
         text.push('\n');

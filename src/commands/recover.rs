@@ -8,8 +8,8 @@ use crate::journal::journal_boot;
 use crate::names::{Sbdf, Standing};
 use crate::observe::{boot_id, Sources};
 use crate::plan::plan_recovery;
-use crate::report::{conclude_all, emit, json, note, step_line};
-use crate::run::{pending, settle, settle_gone, Ending, Interrupted, Operation, Order, StepReport, Writer};
+use crate::report::{conclude_all, emit, json, Steps};
+use crate::run::{pending, settle, settle_gone, Ending, Interrupted, Operation, Order, Progress, Writer};
 use crate::system::lock::OperationLock;
 use crate::system::signals::HeldSignals;
 use serde_json::json;
@@ -98,11 +98,8 @@ fn settled(
     let beside = Vec::new();
     let order =
         Order { function, start, plan: &plan, accepted: &accepted, known_rom: None, qubes, beside, timeout };
-    let mut progress = |report: &StepReport| {
-        if !context.json {
-            note(&step_line(report));
-        }
-    };
+    let mut steps = Steps::new(context.json);
+    let mut progress = |progress: &Progress<'_>| steps.tell(progress);
     let operation = Operation::prepare(sources, order, writer, signals, &mut progress)?;
     Ok(settle(operation, found, args.keep))
 }

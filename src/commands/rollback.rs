@@ -5,7 +5,7 @@ mod consent;
 mod member;
 
 use super::Context;
-use crate::assess::{Case, HazardId};
+use crate::assess::{Case, HazardId, Verdict};
 use crate::cli::RollbackArgs;
 use crate::consent::{is_reviewed, Accepted, Asked, Review};
 use crate::error::{Code, Exit, Failure};
@@ -13,7 +13,9 @@ use crate::journal::{Consent, Misattachment};
 use crate::names::{hex, Sbdf};
 use crate::observe::Sources;
 use crate::report::text::wrapped;
-use crate::report::{common_hazards, complain, ending_block, json, note, reboot_block, reboot_instead, show};
+use crate::report::{
+    closing, common_hazards, complain, ending_block, json, note, reboot_block, reboot_instead, show,
+};
 use crate::run::{can_unassign, new_operation_ids, sum, Aim, Ended, Order, Task, Turn, Writer};
 use crate::system::signals::HeldSignals;
 use consent::Consented;
@@ -73,6 +75,23 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
         undo.still_holds(&mut sources, &boot_id, wanted)?;
     }
     undo.carry_out(&mut sources, members, &accepted, asked)
+}
+
+/// The command that undoes more than the return of these devices: what was taken from dom0 together with the
+/// first of them that waits for its return. Empty where nothing was, or the journal does not tell.
+#[must_use]
+pub fn undoes_more(context: &Context, boot_id: &str, cases: &[&Case]) -> String {
+    let waits = |case: &&&Case| matches!(case.verdict, Verdict::Ask(_));
+    let Some(sbdf) = cases.iter().find(waits).map(|case| case.sbdf()) else { return String::new() };
+    let found = act::find(context, boot_id, Some(sbdf)).ok().flatten();
+    let others = found.map_or(0, |act| act.taken.len().saturating_sub(1));
+    let others = match others {
+        0 => return String::new(),
+        1 => "another device".to_owned(),
+        more => format!("{more} other devices"),
+    };
+    let why = format!("{sbdf} was taken from dom0 together with {others}. To undo all of that:");
+    format!("\n{}  sudo qubes-dom0-pci rollback {sbdf}\n", wrapped("", &why))
 }
 
 /// All that can be given back.
@@ -248,7 +267,10 @@ impl Undo<'_> {
         for member in members.iter().filter(|_| !ended.is_empty()) {
             note(&member.line());
             if let Some(ending) = member.ending(ended) {
-                note(ending_block(ending).trim_end());
+                let block = member
+                    .case()
+                    .map_or_else(|| ending_block(ending), |case| closing("rollback", case, ending));
+                note(block.trim_end());
             }
         }
         for warning in self.warnings(members) {

@@ -10,6 +10,7 @@ pub mod json;
 mod list;
 pub mod next_boot;
 mod operation;
+mod progress;
 mod remedy;
 pub mod sentence;
 mod several;
@@ -22,7 +23,8 @@ pub use device::{device_block, hazard_line, hazards_block, plan_block, reboot_bl
 pub use dossier::{dossier, dossier_of, reboot_instead, Size};
 pub use history::history_block;
 pub use list::{table, Order};
-pub use operation::{conclude, conclude_all, ending_block, step_line};
+pub use operation::{closing, conclude, conclude_all, ending_block, step_line};
+pub use progress::Steps;
 pub use remedy::next_block;
 pub use several::{answer, common_hazards, review_block, review_screen};
 pub use unseen::{no_qubes, qubes_asked, unseen_block};

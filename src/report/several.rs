@@ -2,7 +2,9 @@
 
 use super::dossier::Size;
 use super::text::wrapped;
-use super::{complain, dossier, dossier_of, emit, ending_block, hazard_line, hazards_block, json, note};
+use super::{
+    closing, complain, dossier, dossier_of, emit, ending_block, hazard_line, hazards_block, json, note,
+};
 use crate::assess::{Case, Hazard};
 use crate::error::{Code, Exit, Failure};
 use crate::names::Sbdf;
@@ -79,7 +81,7 @@ pub fn answer(
     if let [case] = cases {
         return match ended.into_iter().next().map(|(_, ended)| ended) {
             None => nothing_to_do(as_json, command, case),
-            Some(Ended::Came(ending)) => super::conclude(as_json, command, &ending),
+            Some(Ended::Came(ending)) => super::conclude(as_json, command, Some(case), &ending),
             Some(Ended::Failed(failure)) => Err(failure),
             Some(Ended::NotBegun(why)) => {
                 Err(Failure::new(Exit::Undone, Code::Undone, why, "review it again with `plan`"))
@@ -102,7 +104,10 @@ pub fn answer(
         match ended {
             None => text
                 .push_str(&wrapped("", &format!("{sbdf}: {}; there is nothing to do", case.state.words()))),
-            Some(Ended::Came(ending)) => text.push_str(&format!("{sbdf}\n{}", ending_block(ending))),
+            Some(Ended::Came(ending)) => text.push_str(&match ending.code {
+                Code::Done => closing(command, case, ending),
+                _ => format!("{sbdf}\n{}", ending_block(ending)),
+            }),
             Some(Ended::NotBegun(_) | Ended::Failed(_)) => {}
         }
     }

@@ -20,7 +20,7 @@ mod unsettled;
 mod writer;
 
 pub use operation::{new_operation_ids, Operation, Order};
-pub use outcome::{Ending, Outcome, StepReport};
+pub use outcome::{Ending, Outcome, Progress, StepReport};
 pub use pending::{pending, Interrupted};
 pub use recover::{settle, settle_gone};
 pub use several::{carry_out, sum, Aim, Ended, Task, Watch};

@@ -2,7 +2,7 @@
 
 use super::expected::Expected;
 use super::lost::Lost;
-use super::outcome::{Ending, Outcome, StepReport, Trouble};
+use super::outcome::{Ending, Outcome, Progress, StepReport, Trouble};
 use super::writer::Writer;
 use crate::assess::{of_one_requester, Case};
 use crate::consent::Accepted;
@@ -37,8 +37,8 @@ pub struct Operation<'a> {
     /// The one that was read in this run; empty where none was.
     pub(super) rom_sha256: String,
     pub(super) reports: Vec<StepReport>,
-    /// Called with each report as it comes.
-    pub(super) progress: &'a mut dyn FnMut(&StepReport),
+    /// Told what goes on.
+    pub(super) progress: &'a mut dyn FnMut(&Progress<'_>),
 }
 
 /// What an operation is started with.
@@ -97,7 +97,7 @@ impl<'a> Operation<'a> {
         order: Order<'a>,
         writer: Writer,
         signals: &'a mut HeldSignals,
-        progress: &'a mut dyn FnMut(&StepReport),
+        progress: &'a mut dyn FnMut(&Progress<'_>),
     ) -> Result<Self, Failure> {
         let kernel_log = KernelLog::from_now(&sources.root)?;
         let worker = Worker::start(&sources.root, order.timeout).map_err(Failure::untouched)?;
@@ -152,9 +152,11 @@ impl<'a> Operation<'a> {
             self.report(step, Outcome::Skipped, why.clone(), Duration::ZERO);
             return Ok(());
         }
-        if self.signals.arrived() {
-            return Err(Trouble::failed("it was interrupted by a signal", "run it again when ready"));
+        // One that came while the step before waited was told of then.
+        if self.signals.came() {
+            return Err(Trouble::interrupted());
         }
+        (self.progress)(&Progress::Begins(step));
         let began = Instant::now();
         let details = self.details(step).map_err(|trouble| trouble.at(step))?;
         // Before verify too, so that the proof of bind is on disk while it waits.
@@ -187,13 +189,20 @@ impl<'a> Operation<'a> {
 
     pub(super) fn report(&mut self, step: Step, outcome: Outcome, detail: String, took: Duration) {
         let report = StepReport { step, outcome, detail, took };
-        (self.progress)(&report);
+        (self.progress)(&Progress::Over(&report));
         self.reports.push(report);
     }
 
     /// Carries out one change.
     pub(super) fn act(&mut self, act: &Act) -> Result<(), Trouble> {
-        match self.worker.carry_out(act) {
+        let (signals, progress) = (&mut *self.signals, &mut *self.progress);
+        let mut waits = |waited: Duration, limit: Duration| {
+            if signals.arrived() {
+                progress(&Progress::Interrupted(Some(limit.saturating_sub(waited))));
+            }
+            progress(&Progress::Waits(waited, limit));
+        };
+        match self.worker.carry_out_watched(act, &mut waits) {
             Answer::Accepted => Ok(()),
             Answer::Refused { errno, message } => {
                 let what = match act {

@@ -40,6 +40,19 @@ pub struct StepReport {
     pub took: Duration,
 }
 
+/// What an operation tells while it goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress<'a> {
+    /// A step begins.
+    Begins(Step),
+    /// The step has waited for so long, and waits for so long at most.
+    Waits(Duration, Duration),
+    /// A signal asks to end. The step has so long to its end; `None` where it ends at once.
+    Interrupted(Option<Duration>),
+    /// A step is over.
+    Over(&'a StepReport),
+}
+
 /// How an operation ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ending {
@@ -119,6 +132,11 @@ impl Trouble {
     /// A failure that can be undone.
     pub fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Failed { message: message.into(), hint: hint.into(), errno: 0 }
+    }
+
+    /// A signal asks to end, and nothing more is begun.
+    pub fn interrupted() -> Self {
+        Self::failed("it was interrupted by a signal", "run it again when ready")
     }
 
     /// In words.

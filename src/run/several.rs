@@ -3,7 +3,7 @@
 
 use super::expected::Expected;
 use super::operation::{Operation, Order};
-use super::outcome::{Ending, StepReport, Trouble};
+use super::outcome::{Ending, Progress, StepReport, Trouble};
 use super::writer::Writer;
 use crate::error::{Code, Exit, Failure};
 use crate::names::{Sbdf, Step};
@@ -40,8 +40,8 @@ pub enum Aim<'a> {
 pub struct Watch<'a> {
     /// A function's turn begins.
     pub turn: &'a mut dyn FnMut(Sbdf),
-    /// A step is over.
-    pub step: &'a mut dyn FnMut(&StepReport),
+    /// A step begins, waits, or is over.
+    pub step: &'a mut dyn FnMut(&Progress<'_>),
     /// What speaks against going on with a function: those before it took time,
     /// and changed what is beside it.
     pub against: &'a mut dyn FnMut(&mut Sources, Sbdf) -> Option<String>,
@@ -156,7 +156,7 @@ fn opened<'a>(
     let mut turns = Vec::new();
     let all: Vec<Sbdf> = tasks.iter().map(|task| task.order.plan.sbdf).collect();
     for Task { order, writer, aim } in tasks {
-        let mut silent = |_: &StepReport| {};
+        let mut silent = |_: &Progress<'_>| {};
         match Operation::prepare(sources, order.clone(), writer, signals, &mut silent) {
             Ok(operation) => {
                 let paused = Some(operation.pause());
@@ -258,7 +258,7 @@ impl<'a> Turn<'a> {
         &mut self,
         sources: &'b mut Sources,
         signals: &'b mut HeldSignals,
-        step: &'b mut dyn FnMut(&StepReport),
+        step: &'b mut dyn FnMut(&Progress<'_>),
     ) -> Option<Operation<'b>>
     where
         'a: 'b,
@@ -266,7 +266,7 @@ impl<'a> Turn<'a> {
         Some(self.paused.take()?.resume(self.order.clone(), sources, signals, step))
     }
 
-    fn pin(&mut self, sources: &mut Sources, signals: &mut HeldSignals, step: &mut dyn FnMut(&StepReport)) {
+    fn pin(&mut self, sources: &mut Sources, signals: &mut HeldSignals, step: &mut dyn FnMut(&Progress<'_>)) {
         let Some(operation) = self.resume(sources, signals, step) else { return };
         match operation.pinned() {
             Ok(operation) => self.paused = Some(operation.pause()),
@@ -274,7 +274,12 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn go_on(&mut self, sources: &mut Sources, signals: &mut HeldSignals, step: &mut dyn FnMut(&StepReport)) {
+    fn go_on(
+        &mut self,
+        sources: &mut Sources,
+        signals: &mut HeldSignals,
+        step: &mut dyn FnMut(&Progress<'_>),
+    ) {
         let aim = self.aim;
         let Some(operation) = self.resume(sources, signals, step) else { return };
         let ending = match aim {
@@ -292,7 +297,7 @@ impl<'a> Turn<'a> {
         why: &str,
         sources: &mut Sources,
         signals: &mut HeldSignals,
-        step: &mut dyn FnMut(&StepReport),
+        step: &mut dyn FnMut(&Progress<'_>),
     ) {
         let Some(operation) = self.resume(sources, signals, step) else { return };
         let hint = "review it again with `plan`; a reboot is recommended";
@@ -333,7 +338,7 @@ impl Paused {
         order: Order<'a>,
         sources: &'a mut Sources,
         signals: &'a mut HeldSignals,
-        progress: &'a mut dyn FnMut(&StepReport),
+        progress: &'a mut dyn FnMut(&Progress<'_>),
     ) -> Operation<'a> {
         let Self { writer, worker, kernel_log, starting, expected, rom_sha256, reports } = self;
         Operation {

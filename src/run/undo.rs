@@ -5,7 +5,7 @@
 //! driver goes off, then Xen quarantines it again, then the rest.
 
 use super::operation::Operation;
-use super::outcome::{Ending, Outcome, StepReport, Trouble};
+use super::outcome::{Ending, Outcome, Progress, StepReport, Trouble};
 use crate::error::{Code, Exit, Failure};
 use crate::journal::Details;
 use crate::names::{DriverName, Owner, Standing, Step};
@@ -134,6 +134,7 @@ impl Operation<'_> {
             let began = Instant::now();
             // Without a journal the way back is still the safer one.
             let _ = self.writer.intent(step, sbdf, what, &Details::None); // mutant: undo-without-journal-not
+            (self.progress)(&Progress::Begins(step));
             let undone = self.perform_undo(step, goal); // mutant: undo-does-nothing
             match undone {
                 Ok(None) => self.writer.skipped(step, sbdf, "nothing to do"),

@@ -151,6 +151,12 @@ impl Worker {
 
     /// Carries out one change and says how it went.
     pub fn carry_out(&mut self, act: &Act) -> Answer {
+        self.carry_out_watched(act, &mut |_, _| {})
+    }
+
+    /// Carries out one change and says how it went; some times a second it tells how long it has waited, and for how
+    /// long at most.
+    pub fn carry_out_watched(&mut self, act: &Act, waits: &mut dyn FnMut(Duration, Duration)) -> Answer {
         if self.hung {
             return Answer::Hung;
         }
@@ -163,7 +169,7 @@ impl Worker {
         let deadline = Instant::now() + self.timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let milliseconds = u16::try_from(left.as_millis().min(60_000)).unwrap_or(60_000);
+            let milliseconds = u16::try_from(left.as_millis().min(200)).unwrap_or(200);
             let ready = {
                 let mut descriptors = [PollFd::new(self.answers.get_ref().as_fd(), PollFlags::POLLIN)];
                 poll(&mut descriptors, PollTimeout::from(milliseconds))
@@ -173,7 +179,9 @@ impl Worker {
                     self.hung = true;
                     return Answer::Hung;
                 }
-                Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+                Ok(0) | Err(nix::errno::Errno::EINTR) => {
+                    waits(self.timeout.saturating_sub(left), self.timeout)
+                }
                 Ok(_) => break,
                 Err(error) => return lost(&error.to_string()),
             }

@@ -8,7 +8,9 @@ mod others;
 mod recovery;
 mod scenario;
 mod several;
+mod terminal;
 mod transcript;
+mod walk;
 
 use crate::model::acting::{Actor, Device, Fault, Machine, Mount, Owner, AUTHORIZED};
 use crate::model::QUBES_43;

@@ -41,7 +41,7 @@ fn world() -> World {
 }
 
 /// A qube got both, and is gone again.
-fn machine(target: &str) -> Machine {
+pub fn machine(target: &str) -> Machine {
     let machine = Machine::new(world(), target);
     let mut drafts =
         vec![Draft::new("qube").text("event", "started").text("qube", "sys-net").text("source", "qubesd")];

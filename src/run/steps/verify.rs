@@ -5,7 +5,7 @@ use crate::names::{Owner, Sbdf};
 use crate::observe::evidence::{look, Evidence};
 use crate::observe::kernel_lines::is_probe_error;
 use crate::run::operation::Operation;
-use crate::run::outcome::Trouble;
+use crate::run::outcome::{Progress, Trouble};
 use std::time::{Duration, Instant};
 
 /// An nvme controller that cannot do DMA says so after 62 s.
@@ -20,6 +20,12 @@ impl Operation<'_> {
         loop {
             self.nothing_went_wrong()?;
             let waited = began.elapsed();
+            // It only looks: there is nothing to wait for.
+            if self.signals.came() {
+                (self.progress)(&Progress::Interrupted(None));
+                return Err(Trouble::interrupted());
+            }
+            (self.progress)(&Progress::Waits(waited, LONGEST_WAIT));
             let sign = match look(&self.sources.sysfs, self.function) {
                 Evidence::Found(sign) => Some(sign),
                 Evidence::NothingAttached(words) if waited >= Duration::from_secs(10) => {

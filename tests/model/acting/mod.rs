@@ -223,6 +223,11 @@ impl Machine {
         self.state().besides = Some((at, Box::new(send)));
     }
 
+    /// This goes wrong at the write after so many of the next run.
+    pub fn arm_write(&self, passing: usize, fault: Fault) {
+        self.state().later_write = Some((passing, fault));
+    }
+
     /// The program is killed after so many more writes, and one.
     pub fn kill_after_writes(&self, passing: usize) {
         self.state().later_write = Some((passing, Fault::KilledAfter));
