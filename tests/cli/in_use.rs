@@ -74,7 +74,7 @@ fn a_stub_domain_that_is_gone_while_its_qube_runs_is_still_in_use() {
     dom0.store().remove("/local/domain/0/backend/pci/8");
     dom0.store().remove("/libxl/pci/0000-00-07-0/domid");
     refused(&dom0, "windows");
-    dom0.run(&["list"]).says("Xen's owner d7, qube windows");
+    dom0.run(&["show", NIC]).says("Xen's owner d7, qube windows");
 }
 
 #[test]

@@ -338,7 +338,7 @@ fn one_look_is_of_one_moment_though_qubesd_answers_only_after_a_start() {
         during.xen_prints(&format!("(XEN) ==== PCI devices ====\n(XEN) {NIC} - d7 - node -1 \n"));
         during.qube_has(7, "work", NIC);
     });
-    dom0.run(&["list", "--all"])
+    dom0.run(&["show", NIC])
         .exits(0)
         .says("driver pciback, slot listed; Xen's owner d7, qube work")
         .says("state in use by work");

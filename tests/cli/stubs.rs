@@ -37,7 +37,8 @@ fn a_stub_domain_that_died_does_not_turn_into_a_qube() {
     recorder.stop();
     assert_eq!(count(&dom0, "stay", ""), 2, "{}", log(&dom0));
     assert_eq!(exposures(&dom0), ["exposed:hvm"]);
-    dom0.run(&["list"]).exits(0).says("had by hvm, ").says("a stale backend node of hvm (gone)");
+    dom0.run(&["list"]).exits(0).says("hvm").never_says("hvm-dm");
+    dom0.run(&["show", NIC]).exits(0).says("a stale backend node of hvm (gone)");
 }
 
 #[test]
