@@ -20,11 +20,12 @@ mod report;
 mod run;
 mod system;
 
-use clap::Parser;
-use cli::{Cli, Command, When};
+use clap::{CommandFactory, Parser};
+use cli::{Cli, Command, PolicyCommand, StatusArgs, When};
 use commands::Context;
 use error::{Exit, Failure};
 use report::Colours;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use system::root::Sysroot;
 
@@ -48,21 +49,11 @@ fn main() -> ExitCode {
         When::Never => Colours::Never,
     });
     report::keep_quiet(cli.quiet);
-    let (name, result) = match &cli.command {
-        Command::List(args) => ("list", commands::list::run(&context, args)),
-        Command::Show(devices) => ("show", commands::show::run(&context, devices)),
-        Command::Plan(args) => ("plan", commands::plan::run(&context, args)),
-        Command::Reattach(args) => ("reattach", commands::reattach::run(&context, args)),
-        Command::Rollback(args) => ("rollback", commands::rollback::run(&context, args)),
-        Command::Hold(args) => ("hold", commands::hold::run(&context, args)),
-        Command::NextBoot(args) => ("next-boot", commands::next_boot::run(&context, args)),
-        Command::Recover(args) => ("recover", commands::recover::run(&context, args)),
-        Command::Record(args) => ("record", commands::record::run(&context, args)),
-        Command::Audit { command } => commands::audit::run(&context, command),
-        Command::MoveJournal => ("move-journal", commands::move_journal::run(&context)),
-        Command::Complete { words } => ("complete", commands::complete::run(words)),
-        Command::Worker => return worker(&context),
-    };
+    let Some(command) = cli.command.as_ref().or_else(|| at_a_terminal(&cli)) else { return no_command(&cli) };
+    if matches!(command, Command::Worker) {
+        return worker(&context);
+    }
+    let (name, result) = run(&context, command);
     let exit = match result {
         Ok(exit) => exit,
         Err(failure) => {
@@ -71,6 +62,46 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit.status())
+}
+
+fn run(context: &Context, command: &Command) -> (&'static str, Result<Exit, Failure>) {
+    match command {
+        Command::Status(args) => ("status", commands::status::run(context, args)),
+        Command::List(args) => ("list", commands::list::run(context, args)),
+        Command::Show(devices) => ("show", commands::show::run(context, devices)),
+        Command::Plan(args) => ("plan", commands::plan::run(context, args)),
+        Command::Reattach(args) => ("reattach", commands::reattach::run(context, args)),
+        Command::Rollback(args) => ("rollback", commands::rollback::run(context, args)),
+        Command::Hold(args) => ("hold", commands::hold::run(context, args)),
+        Command::NextBoot(args) => ("next-boot", commands::next_boot::run(context, args)),
+        Command::Recover(args) => ("recover", commands::recover::run(context, args)),
+        Command::Record(args) => ("record", commands::record::run(context, args)),
+        Command::Policy { command: PolicyCommand::Check { file } } => {
+            ("policy-check", commands::policy::run(context, file.as_deref()))
+        }
+        Command::Audit { command } => commands::audit::run(context, command),
+        Command::MoveJournal => ("move-journal", commands::move_journal::run(context)),
+        Command::Complete { words } => ("complete", commands::complete::run(words)),
+        Command::Worker => ("worker", Ok(Exit::Done)),
+    }
+}
+
+/// What the bare command does: on a terminal it shows how things stand.
+fn at_a_terminal(cli: &Cli) -> Option<&'static Command> {
+    let shows = !cli.json && !cli.quiet && std::io::stdout().is_terminal();
+    shows.then_some(&Command::Status(StatusArgs { redact: false }))
+}
+
+/// Nothing was said, and nobody is there to be shown how things stand.
+fn no_command(cli: &Cli) -> ExitCode {
+    if cli.json {
+        let failure = Failure::usage("a command is missing", "see --help");
+        report_failure(true, "usage", &failure);
+    } else {
+        let help = Cli::command().render_help().to_string();
+        let _ = std::io::Write::write_all(&mut std::io::stderr().lock(), help.as_bytes());
+    }
+    ExitCode::from(Exit::Usage.status())
 }
 
 fn report_failure(as_json: bool, command: &str, failure: &Failure) {

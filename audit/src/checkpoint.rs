@@ -160,6 +160,35 @@ pub(crate) fn note(folder: &Folder, head: Head, place: &str) -> Result<()> {
     folder.append_checkpoint(&format!("{} {} {} {place}\n", clock::text(clock::now()), head.seq, head.hex()))
 }
 
+/// The checkpoint that was given out last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// When.
+    pub time: String,
+    /// Which head.
+    pub seq: u64,
+    /// Where it was going to be kept, escaped.
+    pub place: String,
+}
+
+/// The checkpoint that was given out last, by the file beside the journal; `None` where none was.
+///
+/// # Errors
+/// [`Kind::Io`], [`Kind::Permission`], [`Kind::Absent`].
+pub fn last_given(path: &Path) -> Result<Option<Given>> {
+    let text = Folder::open(path)?.read_checkpoints()?.text;
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.lines().rev().find_map(given))
+}
+
+fn given(line: &str) -> Option<Given> {
+    let mut words = line.splitn(4, ' ');
+    let (time, seq, hex) = (words.next()?, words.next()?, words.next()?);
+    let place = escape(words.next().unwrap_or_default().as_bytes());
+    let seq = seq.parse().ok().filter(|_| hex.len() == 64)?;
+    Some(Given { time: escape(time.as_bytes()), seq, place })
+}
+
 /// The checkpoints in the text of the file, and how many of its lines are none (a crash can leave one).
 pub(crate) fn remembered(text: &[u8]) -> (Vec<Checkpoint>, u64) {
     let mut found = Vec::new();

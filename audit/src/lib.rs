@@ -41,13 +41,13 @@ mod tail;
 mod unpack;
 mod verify;
 
-pub use checkpoint::{head, remember, Checkpoint, Statement};
+pub use checkpoint::{head, last_given, remember, Checkpoint, Given, Statement};
 pub use clock::text as time_text;
 pub use error::{Error, Kind, Result};
 pub use follow::{boots, numbered, Follow};
 pub use head::Head;
 pub use journal::{appendable, Journal, RESERVED_BYTES, SEGMENT_BYTES};
-pub use mend::{last_repair, prunable, prune, repair, Keep, Prune};
+pub use mend::{last_repair, prunable, prune, repair, repairable, Keep, Prune};
 pub use operations::{operations, Operation};
 pub use place::{doubt, Doubt};
 pub use query::{export, newest_first, select, Query, Skipped};

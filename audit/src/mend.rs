@@ -74,6 +74,23 @@ pub fn repair(path: &Path, boot: &str) -> Result<Option<Head>> {
     Ok(Some(head))
 }
 
+/// What a repair would accept, in words; `None` where nothing is broken. It only reads.
+///
+/// # Errors
+/// As [`verify`].
+pub fn repairable(path: &Path) -> Result<Option<String>> {
+    let against = Against { from: last_repair(path)?, ..Against::default() };
+    let report = verify(path, &against, &|_, _| {})?;
+    let why = report.findings.first().map(|finding| finding.what.clone());
+    Ok(match locate(&Folder::open(path)?, None)? {
+        Place::Lost(lost) => Some(why.unwrap_or(lost.why)),
+        Place::End(_) if report.verdict() == Verdict::Altered => {
+            Some(why.unwrap_or_else(|| "a checkpoint is not met".to_owned()))
+        }
+        Place::End(_) | Place::Nothing => None,
+    })
+}
+
 /// The head that the last repair went on from: what follows it can be verified by
 /// itself, with [`Against::from`].
 ///

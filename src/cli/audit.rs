@@ -22,7 +22,7 @@ pub enum AuditCommand {
     Report(ReportArgs),
     /// Verify every record, and say what the journal was compared with.
     Verify(VerifyArgs),
-    /// Print the journal's head, to be kept where dom0 cannot reach it.
+    /// Verify the journal and print its head, to be kept where dom0 cannot reach it.
     Checkpoint {
         /// Where it is going to be kept; remembered beside the journal.
         #[arg(long, value_name = "WHERE", default_value = "printed")]
@@ -32,8 +32,12 @@ pub enum AuditCommand {
     Import(ImportArgs),
     /// Write all records to stdout, byte for byte.
     Export,
-    /// Accept a break: go on behind it, and record that there is one.
-    Repair,
+    /// Accept damage and go on behind it; the damage stays on record.
+    Repair {
+        /// Do it; without this, only say what would be accepted.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Remove old segments, after recording which.
     Prune(PruneArgs),
 }

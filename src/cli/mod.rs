@@ -41,14 +41,16 @@ pub struct Cli {
     /// tar of several journals, or - for stdin [default: /var/lib/qubes-dom0-pci/journal].
     #[arg(long, global = true, value_name = "DIR")]
     pub journal: Option<PathBuf>,
-    /// What to do.
+    /// What to do; on a terminal `status` where nothing is said.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Show on one screen how this dom0 stands, and what to type next.
+    Status(StatusArgs),
     /// List the devices that dom0 does not drive: the state, who had each, and what can be done.
     List(ListArgs),
     /// Show devices: identity, owner, state, siblings, hazards.
@@ -67,6 +69,12 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Journal what happens to PCI devices until it is told to stop: the recorder.
     Record(RecordArgs),
+    /// Look after the policy file.
+    Policy {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Read, verify, mend and prune the journal.
     Audit {
         /// What to do with it.
@@ -97,6 +105,25 @@ pub enum When {
     Always,
     /// Not at all.
     Never,
+}
+
+/// What to do with the policy file.
+#[derive(Subcommand, Debug)]
+pub enum PolicyCommand {
+    /// Say whether the file is good, and what it forbids here.
+    Check {
+        /// A draft to check instead of the file that counts [default: /etc/qubes/dom0-pci.conf].
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
+/// Arguments of `status`.
+#[derive(Args, Debug, Default)]
+pub struct StatusArgs {
+    /// With --json: write qube-1, qube-2 for the names of qubes, for a bug report.
+    #[arg(long)]
+    pub redact: bool,
 }
 
 /// Arguments of `list`.

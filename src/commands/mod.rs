@@ -9,11 +9,13 @@ pub mod list;
 pub mod move_journal;
 pub mod next_boot;
 pub mod plan;
+pub mod policy;
 pub mod reattach;
 pub mod record;
 pub mod recover;
 pub mod rollback;
 pub mod show;
+pub mod status;
 
 use crate::assess::Case;
 use crate::cli::{FORMER_JOURNAL, JOURNAL};

@@ -17,6 +17,7 @@ pub mod journals;
 pub mod kernel_lines;
 pub mod neighbours;
 pub mod next_boot;
+pub mod overview;
 mod owners;
 mod past;
 mod policy;
@@ -48,7 +49,7 @@ pub use claims::{Claim, Claims, Taken, TakenBy};
 pub use functions::{reset_method_in_force, usb_defaults, Function, Storage};
 pub use owners::Owners;
 pub use past::past_of;
-pub use policy::{Policy, Rule, Says};
+pub use policy::{check as check_policy, Policy, Problem, Rule, Says, POLICY};
 pub use qubes::Qubes;
 pub use starting::Starting;
 pub use subject::{gone, Subject};
@@ -365,6 +366,25 @@ impl Sources {
             ));
         }
         Ok(Some(driver))
+    }
+
+    /// The functions of this vendor and device.
+    ///
+    /// # Errors
+    /// sysfs cannot be read.
+    pub fn of_kind(root: &Sysroot, vendor: u16, device: u16) -> Result<Vec<Sbdf>, Failure> {
+        let sysfs = PciSysfs::new(root);
+        let mut found = Vec::new();
+        for sbdf in sysfs.functions()? {
+            let is = |name: &str, wanted: u16| {
+                let text = sysfs.attribute(sbdf, name)?;
+                Ok::<bool, Failure>(text.is_some_and(|text| text.trim() == format!("0x{wanted:04x}")))
+            };
+            if is("vendor", vendor)? && is("device", device)? {
+                found.push(sbdf);
+            }
+        }
+        Ok(found)
     }
 
     /// The function a person named.

@@ -1,6 +1,6 @@
 //! What this machine's admin forbids beyond what the program forbids: the policy file.
 //!
-//! Each line is one rule of two words. A rule can only make the verdict stricter; a line that is no rule
+//! Each line is one rule of two words. A rule can only make the verdict stricter; a line that is not a rule
 //! makes the whole file an error, because a rule that was meant and is not understood would be a rule that
 //! does not hold.
 
@@ -50,6 +50,19 @@ pub enum Says {
     Stop(String),
 }
 
+impl Says {
+    /// The rule, as it is written.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::UntrustedLabel(label) => format!("untrusted-label {label}"),
+            Self::NeverReturnAddress(sbdf) => format!("never-return {sbdf}"),
+            Self::NeverReturnKind { vendor, device } => format!("never-return {vendor:04x}:{device:04x}"),
+            Self::Stop(id) => format!("stop {id}"),
+        }
+    }
+}
+
 /// Reads the file.
 pub fn read(root: &Sysroot) -> Reading<Policy> {
     match read_guarded(root, POLICY) {
@@ -59,26 +72,73 @@ pub fn read(root: &Sysroot) -> Reading<Policy> {
     }
 }
 
+/// A line that is not a rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// The number, from 1.
+    pub line: usize,
+    /// The line, escaped.
+    pub text: String,
+    /// The word that was meant, perhaps.
+    pub meant: Option<&'static str>,
+}
+
 /// Parses the file's bytes.
 ///
 /// # Errors
-/// The first line that is no rule, by its number.
+/// The first line that is not a rule, by its number.
 pub fn parse(untrusted_bytes: &[u8]) -> Reading<Policy> {
-    let mut rules = Vec::new();
+    let (policy, problems) = check(untrusted_bytes);
+    match problems.first() {
+        Some(Problem { line, text, .. }) => Err(format!("{POLICY}: line {line} is not a rule: `{text}`")),
+        None => Ok(policy),
+    }
+}
+
+/// The rules of the file, and every line that is not one.
+#[must_use]
+pub fn check(untrusted_bytes: &[u8]) -> (Policy, Vec<Problem>) {
+    let (mut rules, mut problems) = (Vec::new(), Vec::new());
     for (number, untrusted_line) in untrusted_bytes.split(|&byte| byte == b'\n').enumerate() {
         let line = number + 1;
         let untrusted_line = untrusted_line.trim_ascii();
         if untrusted_line.is_empty() || untrusted_line.starts_with(b"#") {
             continue;
         }
-        let says = std::str::from_utf8(untrusted_line).ok().and_then(rule).ok_or_else(|| {
-            let shown: String = escape(untrusted_line).chars().take(60).collect();
-            format!("{POLICY}: line {line} is no rule: `{shown}`")
-        })?;
-        rules.push(Rule { line, says });
+        match std::str::from_utf8(untrusted_line).ok().and_then(rule) {
+            Some(says) => rules.push(Rule { line, says }),
+            None => {
+                let text = escape(untrusted_line).chars().take(60).collect();
+                problems.push(Problem { line, text, meant: meant(untrusted_line) });
+            }
+        }
     }
-    let digest = hex(&Sha256::digest(untrusted_bytes));
-    Ok(Policy { rules, digest })
+    (Policy { rules, digest: hex(&Sha256::digest(untrusted_bytes)) }, problems)
+}
+
+/// The verb that is one or two letters away from what stands there.
+fn meant(untrusted_line: &[u8]) -> Option<&'static str> {
+    let word = untrusted_line.split(u8::is_ascii_whitespace).next()?;
+    let near =
+        |verb: &&str| *word != *verb.as_bytes() && word.len() <= 64 && distance(word, verb.as_bytes()) <= 2;
+    ["untrusted-label", "never-return", "stop"].into_iter().find(near)
+}
+
+/// How many letters have to be changed, added or left out.
+fn distance(one: &[u8], other: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.iter().enumerate() {
+        let mut before = at;
+        let mut left = at + 1;
+        let mut next = vec![left];
+        for (cell, letter_there) in row.iter().skip(1).zip(other) {
+            left = (before + usize::from(letter != letter_there)).min(cell + 1).min(left + 1);
+            before = *cell;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 fn rule(untrusted_line: &str) -> Option<Says> {
@@ -161,7 +221,7 @@ mod tests {
             "stop=usb",
         ] {
             let why = parse(format!("# head\n{line}\n").as_bytes()).unwrap_err();
-            assert!(why.contains("line 2 is no rule"), "{line:?}: {why}");
+            assert!(why.contains("line 2 is not a rule"), "{line:?}: {why}");
             assert!(!why.contains(char::is_control), "{why:?}");
         }
         assert!(parse(b"\xff\n").is_err());

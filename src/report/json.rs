@@ -59,7 +59,9 @@ pub fn device(case: &Case) -> Value {
     })
 }
 
-fn verdict(verdict: &Verdict) -> Value {
+/// The verdict, by a word of a fixed set.
+#[must_use]
+pub fn verdict(verdict: &Verdict) -> Value {
     match verdict {
         Verdict::Nothing => json!({ "word": "nothing" }),
         Verdict::Refused(ids) => {

@@ -6,6 +6,7 @@ use crate::journal::Moment;
 use crate::names::{to_the_minute, QubeName, Sbdf};
 use crate::observe::exposure::Ended;
 use console::{style, Style};
+use serde_json::{json, Value};
 use std::cmp::Reverse;
 
 /// The order of a list.
@@ -132,6 +133,22 @@ fn brief(description: &str) -> String {
     } else {
         format!("{class}: {name}")
     }
+}
+
+/// A device in few members, for `status`.
+#[must_use]
+pub fn device_status(case: &Case) -> Value {
+    let had: Vec<String> = case.had().into_iter().map(|one| one.name).collect();
+    json!({
+        "bdf": case.sbdf().to_string(),
+        "description": case.subject.description,
+        "state": case.state.words(),
+        "state_word": case.state.word().word(),
+        "qube": case.qube(),
+        "had_by": had,
+        "verdict": super::json::verdict(&case.verdict),
+        "action": action(case),
+    })
 }
 
 /// A line of the table; the first is its head.

@@ -156,7 +156,7 @@ fn a_timeout_below_70_seconds_is_refused() {
 fn a_command_line_that_is_none_is_usage() {
     let dom0 = unreadable();
     for (arguments, what) in [
-        (&["--json"][..], "requires a subcommand"),
+        (&["--json"][..], "a command is missing"),
         (&["--json", "no-such-command"], "no-such-command"),
         (&["--json", "list", "--no-such-option"], "--no-such-option"),
         (&["--json", "plan"], "not provided: <BDF>"),

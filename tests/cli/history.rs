@@ -380,7 +380,7 @@ fn a_broken_journal_stops_a_plan_as_it_stops_a_return_and_a_repair_leaves_a_haza
     }
     let unseen = dom0.run(&["--json", "show", NIC]).exits(0).json()["unseen"].clone();
     assert!(unseen[0].as_str().unwrap().starts_with("the journal: "), "{unseen}");
-    dom0.run(&["--json", "audit", "repair"]).exits(0);
+    dom0.run(&["--json", "audit", "repair", "--yes"]).exits(0);
     assert_eq!(hazard(&dom0, "journal-broken")["severity"], "warn");
 }
 

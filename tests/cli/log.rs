@@ -79,7 +79,17 @@ fn what_the_journal_says_of_itself_has_its_sentences_and_what_was_accepted_stays
         .says("record 2 is not there as it was written")
         .says("`audit verify` says what is wrong");
     dom0.run(&["audit", "show", "9"]).exits(2).says("there is no operation and no record 9");
-    let behind = dom0.run(&["audit", "repair"]).exits(0).says("verification keeps failing at that point");
+    dom0.run_changing_nothing(&["audit", "repair"])
+        .exits(4)
+        .says("would accept this break, for good, and go on behind it: record 2")
+        .says("sudo qubes-dom0-pci audit repair --yes");
+    let why = dom0.run_changing_nothing(&["--json", "audit", "repair"]).exits(4).json();
+    assert!(why["why"].is_string() && why["repaired"] == false, "{why}");
+    dom0.run_changing_nothing(&["audit", "checkpoint"])
+        .exits(7)
+        .says("a checkpoint of it would be worth nothing");
+    let behind =
+        dom0.run(&["audit", "repair", "--yes"]).exits(0).says("verification keeps failing at that point");
     let from =
         behind.out.split_once("audit verify --from ").unwrap().1.split_once('\n').unwrap().0.to_owned();
     dom0.run(&["audit", "repair"])
@@ -87,6 +97,7 @@ fn what_the_journal_says_of_itself_has_its_sentences_and_what_was_accepted_stays
         .says("nothing is broken behind the last repair")
         .says(&format!("audit verify --from {from}"));
     dom0.run(&["audit", "verify", "--from", &from]).exits(0);
+    dom0.run(&["audit", "checkpoint"]).exits(0).says(&format!("audit verify --from {from}"));
     dom0.run(&["audit", "log", "-n", "0"])
         .exits(0)
         .says("the journal begins")

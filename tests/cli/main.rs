@@ -47,6 +47,7 @@ mod schemas;
 mod several;
 mod source;
 mod states;
+mod status;
 mod streams;
 mod stubs;
 mod timeline;

@@ -38,7 +38,7 @@ fn refused(dom0: &Dom0, doubt: &str, remedy: &str) {
         &["--json", "recover"],
         &["--json", "rollback", "--last"],
         &["--json", "record", "--once"],
-        &["--json", "audit", "repair"],
+        &["--json", "audit", "repair", "--yes"],
         &["--json", "audit", "prune", "--before", "9", "--yes"],
         &import,
     ] {

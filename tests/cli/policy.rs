@@ -87,12 +87,12 @@ fn a_label_is_the_same_in_any_letters() {
 #[test]
 fn a_policy_that_cannot_be_followed_is_a_stop_and_no_default() {
     for (policy, why) in [
-        ("stop network\nallow usb\n", "line 2 is no rule: `allow usb`"),
-        ("never-return\n", "line 1 is no rule"),
+        ("stop network\nallow usb\n", "line 2 is not a rule: `allow usb`"),
+        ("never-return\n", "line 1 is not a rule"),
         ("stop netwrok\n", "line 1 of the policy: stop netwrok: no warning has that id"),
         ("stop in-use\n", "no warning has that id"),
         ("stop never-exposed\n", "no warning has that id"),
-        ("stop \x1b[2J\n", "line 1 is no rule: `stop \\x1b[2J`"),
+        ("stop \x1b[2J\n", "line 1 is not a rule: `stop \\x1b[2J`"),
     ] {
         stopped(&under(policy), "policy", why);
     }

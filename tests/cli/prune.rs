@@ -208,7 +208,7 @@ fn where_nothing_can_be_settled_before_a_repair_it_is_not_refused() {
     let cut = text.trim_end().rfind('\n').map_or(0, |at| at + 1);
     std::fs::write(&last, &text[..cut]).unwrap();
     dom0.run_changing_nothing(&["--json", "recover"]).fails(7, "journal-broken");
-    dom0.run_changing_nothing(&["--json", "audit", "repair"]).exits(0);
+    dom0.run_changing_nothing(&["--json", "audit", "repair", "--yes"]).exits(0);
     dom0.run(&["recover"]).exits(0);
 }
 

@@ -65,7 +65,7 @@ fn what_reads_and_what_mends_the_journal_keeps_to_its_schema() {
     std::fs::write(&segment, text).unwrap();
     let said = dom0.run(&["--json", "audit", "verify"]).exits(7).json();
     assert_eq!(said["verdict"], "altered");
-    assert_eq!(dom0.json(&["audit", "repair"])["repaired"], true);
+    assert_eq!(dom0.json(&["audit", "repair", "--yes"])["repaired"], true);
 }
 
 #[test]

@@ -245,6 +245,9 @@ const OTHER_MEANINGS: &[(&str, &str)] = &[
     ("src/system/sysfs.rs", "permissive"),
     // Where a boot leaves a function.
     ("src/assess/next_boot/predict.rs", "no-driver"),
+    // The policy file.
+    ("src/commands/status.rs", "policy"),
+    ("src/report/status.rs", "policy"),
     // What state a device is in.
     ("src/assess/state.rs", "in-use"),
     ("src/assess/state.rs", "no-driver"),

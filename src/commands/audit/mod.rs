@@ -85,7 +85,7 @@ fn one(context: &Context, command: &AuditCommand) -> Result<Exit, Failure> {
         AuditCommand::Checkpoint { to } => checkpoint::run(context, to),
         AuditCommand::Import(args) => import::run(context, args),
         AuditCommand::Export => export::run(context),
-        AuditCommand::Repair => repair::run(context),
+        AuditCommand::Repair { yes } => repair::run(context, *yes),
         AuditCommand::Prune(args) => prune::run(context, args),
     }
 }
@@ -139,7 +139,10 @@ fn shown(path: &Path) -> String {
 
 /// What takes records away, or accepts that they are gone, does so beside no operation.
 fn lock(context: &Context, command: &AuditCommand) -> Result<Option<OperationLock>, Failure> {
-    let takes = matches!(command, AuditCommand::Repair | AuditCommand::Prune(PruneArgs { yes: true, .. }));
+    let takes = matches!(
+        command,
+        AuditCommand::Repair { yes: true } | AuditCommand::Prune(PruneArgs { yes: true, .. })
+    );
     // A copy is nobody's.
     let own = context.journal == context.root.path(JOURNAL) && context.journal.exists();
     (takes && own).then(|| OperationLock::take(&context.root, name(command))).transpose()
@@ -155,7 +158,7 @@ fn name(command: &AuditCommand) -> &'static str {
         AuditCommand::Checkpoint { .. } => "audit-checkpoint",
         AuditCommand::Import(_) => "audit-import",
         AuditCommand::Export => "audit-export",
-        AuditCommand::Repair => "audit-repair",
+        AuditCommand::Repair { .. } => "audit-repair",
         AuditCommand::Prune(_) => "audit-prune",
     }
 }
@@ -164,7 +167,7 @@ fn name(command: &AuditCommand) -> &'static str {
 fn needs(context: &Context, command: &AuditCommand, room: Option<&Scratch>) -> Needs {
     let mut needs = match command {
         AuditCommand::Checkpoint { .. }
-        | AuditCommand::Repair
+        | AuditCommand::Repair { .. }
         | AuditCommand::Prune(PruneArgs { yes: true, .. }) => Needs::writing(&context.journal),
         AuditCommand::Import(args) => {
             let reading = if args.dry_run { Needs::reading() } else { Needs::writing(&context.journal) };
