@@ -118,10 +118,15 @@ fn short(sbdf: Sbdf) -> String {
 impl Size {
     /// The head, as many hazards as have room, the reboot, and how to choose.
     fn page(self, head: Vec<String>, hazards: &[(&Hazard, String)], cases: &[&Case]) -> String {
-        let tail = [vec![String::new()], self.recommended(cases)].concat();
-        let taken: usize = head.iter().chain(&tail).map(|line| self.rows_of(line)).sum();
-        let room = self.rows.saturating_sub(taken + 1 + CHOICE);
-        let shown = self.fitted(cases, hazards, room);
+        let with_commands = [vec![String::new()], self.recommended(cases)].concat();
+        let room = |tail: &[String]| {
+            let taken: usize = head.iter().chain(tail).map(|line| self.rows_of(line)).sum();
+            self.rows.saturating_sub(taken + 1 + CHOICE)
+        };
+        let wanted: usize = hazards.iter().map(|(hazard, whose)| self.block(hazard, whose).len()).sum();
+        // The hazards come first; the choice of the reboot shows its commands.
+        let tail = if wanted > room(&with_commands) { self.briefly(cases) } else { with_commands };
+        let shown = self.fitted(cases, hazards, room(&tail));
         let lines = head.into_iter().chain(shown).chain(tail).chain([HOW.to_owned()]);
         lines.fold(String::new(), |text, line| text + &line + "\n")
     }
@@ -190,6 +195,16 @@ impl Size {
         }
         lines.push(format!("  {command}"));
         lines
+    }
+
+    /// The reboot, where the hazards take the room of its commands.
+    fn briefly(self, cases: &[&Case]) -> Vec<String> {
+        let reboot = Instead::of(cases);
+        let title = style("Recommended:").for_stderr().green().bold();
+        let first =
+            if reboot.obstacles.is_empty() { "" } else { "; its choice below shows what to run first" };
+        let text = format!("{} ({}){first}.", reboot.verb, reboot.command);
+        wrapped_to(self.columns, &format!("{title} "), &text).lines().map(str::to_owned).collect()
     }
 
     /// Rows a line takes on the screen: a command is not broken, the terminal does it.

@@ -1,4 +1,5 @@
-//! The steps of an operation as they go: a line for each that is over, and on a terminal one for the step that runs.
+//! The steps of an operation as they go: a line for each that is over, and on a terminal one for the step
+//! that runs.
 
 use super::{is_quiet, note, step_line};
 use crate::names::Step;

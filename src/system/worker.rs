@@ -154,8 +154,8 @@ impl Worker {
         self.carry_out_watched(act, &mut |_, _| {})
     }
 
-    /// Carries out one change and says how it went; some times a second it tells how long it has waited, and for how
-    /// long at most.
+    /// Carries out one change and says how it went; some times a second it tells how long it has waited, and
+    /// for how long at most.
     pub fn carry_out_watched(&mut self, act: &Act, waits: &mut dyn FnMut(Duration, Duration)) -> Answer {
         if self.hung {
             return Answer::Hung;

@@ -1,7 +1,7 @@
 //! `rollback`: what it takes for one act, and everything it refuses. That it brings devices back is shown where writes
 //! are answered, on the real Xen.
 
-use crate::model::terminal::{Answer, GO_ON};
+use crate::model::terminal::{Answer, Session, GO_ON};
 use crate::model::{Dom0, Function, Qubesd, QUBES_43};
 use audit::{Draft, Journal};
 
@@ -444,4 +444,56 @@ fn without_qubesd_no_assignment_is_said_to_be_taken_back() {
     let (dom0, qubesd) = back_but_assigned();
     qubesd.fails(crate::model::QubesdFault::Refuses);
     dom0.run_changing_nothing(&["--json", "rollback", ONE, "--unassign"]).fails(10, "no-qubesd");
+}
+
+/// Five devices that were taken for work in one act, with names as long as they come.
+fn five() -> Dom0 {
+    let all = ["0000:03:00.0", "0000:03:00.1", "0000:04:00.0", "0000:05:00.0", "0000:06:00.0"];
+    let mut dom0 = Dom0::with(Function::nic(all[0]).held().quarantined());
+    dom0.add(Function::nic(all[1]).held().quarantined());
+    dom0.add(Function::nic(all[2]).held().quarantined());
+    dom0.add(Function::usb(all[3]).held().quarantined());
+    dom0.add(Function::usb(all[4]).held().quarantined());
+    dom0.write("etc/qubes-release", "Qubes release 4.3.0 (R4.3)\n");
+    dom0.write("etc/default/grub", "GRUB_CMDLINE_LINUX=\"rhgb quiet\"\n");
+    let taken = all.iter().map(|bdf| {
+        let driver = if *bdf < "0000:05" { "e1000e" } else { "xhci_hcd" };
+        seized(bdf, driver)
+    });
+    let had = all.iter().map(|bdf| given(bdf, "work"));
+    recorded(&dom0, &taken.chain(had).collect::<Vec<_>>());
+    dom0
+}
+
+#[test]
+fn the_review_of_five_devices_fits_the_screen_it_asks_on() {
+    let dom0 = five();
+    let all = ["0000:03:00.0", "0000:03:00.1", "0000:04:00.0", "0000:05:00.0", "0000:06:00.0"];
+    let reattach: Vec<&str> = std::iter::once("reattach").chain(all).collect();
+    for arguments in [&["rollback", "--last"][..], &reattach] {
+        for (rows, columns) in [(24, 80), (24, 60), (30, 120), (50, 200)] {
+            let mut session = Session::begin(&dom0.command(arguments), (rows, columns), "");
+            assert!(session.until_question(), "{}", session.shown());
+            session.press("\x1b");
+            let (shown, status) = session.end();
+            assert_eq!(status.code(), Some(4), "{shown}");
+            let plain = console::strip_ansi_codes(&shown).replace('\r', "");
+            let end = plain.find("return them now").unwrap_or_else(|| panic!("{plain}"));
+            let lines: Vec<&str> = plain[..end].lines().collect();
+            let width = usize::from(columns);
+            let taken: usize = lines.iter().map(|line| line.chars().count().div_ceil(width).max(1)).sum();
+            assert!(taken < usize::from(rows), "{taken} rows of {rows}:\n{plain}");
+            for line in &lines {
+                let is_command = line.starts_with("  qubes-dom0-pci") || line.starts_with("  qvm-");
+                assert!(is_command || line.chars().count() <= width, "{columns}: {line}");
+            }
+            for bdf in all {
+                let short = bdf.strip_prefix("0000:").unwrap();
+                let named = lines.iter().filter(|line| line.starts_with(&format!("  {short}  "))).count();
+                assert_eq!(named, 1, "{bdf}:\n{plain}");
+            }
+            // What is common to all is said once.
+            assert_eq!(plain[..end].matches("exposed:work: ").count(), 1, "{plain}");
+        }
+    }
 }
