@@ -1,6 +1,7 @@
 //! One edit of the boot configuration for all devices asked for, as pure functions of the facts.
 
 mod commands;
+mod companions;
 mod diff;
 mod draft;
 mod give;
@@ -333,6 +334,15 @@ fn check(machine: &Machine<'_>, goal: &Goal, before: &Prediction, after: &Predic
                 &format!("no change of the files gets it there; it would be: {place} ({why})"),
             ));
         }
+    }
+    if let Some((one, other)) = companions::parted(machine, before, after) {
+        return Err(Refusal {
+            why: format!(
+                "{one} would be dom0's and {other} beside it would not: the kernel crashes where \
+                 companion USB controllers are parted"
+            ),
+            hint: format!("name {other} too, or leave both"),
+        });
     }
     if before.stops.is_some() {
         return Ok(());

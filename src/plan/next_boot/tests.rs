@@ -172,6 +172,19 @@ fn lists_of_xen_pciback_ids_and_blacklists_are_edited_too() {
 }
 
 #[test]
+fn companion_usb_controllers_go_together() {
+    let mut facts = facts(Q43, b"GRUB_CMDLINE_LINUX=rd.qubes.hide_all_usb\n");
+    for (address, class) in [("0000:00:1d.0", 0x0c_0300), ("0000:00:1d.7", 0x0c_0320)] {
+        facts.devices.insert(at(address), device(address, class, "usb"));
+    }
+    for one in ["0000:00:1d.0", "0000:00:1d.7"] {
+        assert!(propose(&facts, &goal(&[one], &[])).unwrap_err().why.contains("parted"), "{one}");
+    }
+    assert!(propose(&facts, &goal(&["0000:00:1d.0", "0000:00:1d.7"], &[])).is_ok());
+    assert!(propose(&facts, &goal(&["0000:00:1a.0"], &[])).is_ok());
+}
+
+#[test]
 fn a_source_that_is_not_understood_and_others_who_decide_are_refused() {
     let usb = goal(&["0000:00:14.3"], &[]);
     for grub in [

@@ -21,7 +21,7 @@ for pair in 00:02.0=hidden 00:03.0=stub 00:04.0=hidden 00:05.0=no-driver 00:0e.0
 done
 
 step "one edit for all"
-goal=(--return 00:02.0 00:03.0 00:04.0 00:0e.7 00:05.0 --keep-away 02:00.1 00:0a.0)
+goal=(--return 00:02.0 00:03.0 00:04.0 00:0e.0 00:0e.7 00:05.0 --keep-away 02:00.1 00:0a.0)
 in_root qubes-dom0-pci --json next-boot "${goal[@]}" >/tmp/edit || jq . /tmp/edit | indent
 in_root qubes-dom0-pci next-boot "${goal[@]}" --diff >/tmp/diff
 indent </tmp/diff
