@@ -93,7 +93,8 @@ hazards! {
         "remove its virtual functions first (sriov_numvfs)";
     Dead "dead" Stop
         "Its configuration space reads all ones, or other ids than the kernel found."
-        "switch the machine off and on";
+        "switch the machine off and on: this tool can neither wake a device that a suspend left dead, nor \
+         remove it and scan for it again";
     NoDriver "no-driver" Stop
         "No module of this kernel drives it; or none that does can be loaded, by an `install` line of \
          `modprobe.d`(5) or the kernel's `module_blacklist=`; or what is loaded registers no PCI driver."

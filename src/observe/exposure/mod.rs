@@ -367,8 +367,8 @@ impl Fold {
             (false, ..) => written_now,
             (true, ..) if !told.of_boot.is_empty() => told.of_boot == self.boot,
             (true, Some(at), Some(began)) => written_now && at.after(slack) >= began,
-            (true, Some(_), None) => written_now,
-            (true, None, _) => false,
+            // One that tells no time may be of this boot: that is the worse case.
+            (true, Some(_), None) | (true, None, _) => written_now,
         };
         let boot = if imported { "" } else { &told.boot };
         for (sbdf, concern) in self.concerned(now, it.bdf, &it.id) {

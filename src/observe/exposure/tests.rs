@@ -500,8 +500,11 @@ fn imports_add_stays_and_cover_nothing() {
     ];
     let exposure = past(&story, true);
     let before: Vec<_> = exposure.before.iter().map(|one| (one.qube.as_str(), one.imported)).collect();
-    assert_eq!(before, [("untimed", true), ("old", true)]);
-    assert_eq!(exposure.stays.iter().map(|one| one.stay.qube.as_str()).collect::<Vec<_>>(), ["now"]);
+    assert_eq!(before, [("old", true)]);
+    assert_eq!(
+        exposure.stays.iter().map(|one| one.stay.qube.as_str()).collect::<Vec<_>>(),
+        ["untimed", "now"]
+    );
     assert!(exposure.nobody_recorded());
 }
 
@@ -518,7 +521,8 @@ fn an_import_is_of_the_boot_that_its_source_names_and_else_of_that_of_its_time()
         ("a0a0a0a0", at(700).to_string(), false, false),
         ("", before(hour), true, true),
         ("", before(2 * day), true, false),
-        ("", String::new(), true, false),
+        // Without a time it is of this boot or of an earlier one.
+        ("", String::new(), true, true),
     ];
     for (of_boot, time, approximate, now) in cases {
         let named = vec![IdentifiedFunction { sbdf: nic(), id: ID.to_owned() }];
