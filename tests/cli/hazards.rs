@@ -265,3 +265,11 @@ fn a_function_with_firmware_of_its_own() {
     warned(&Dom0::with(function), "firmware");
     not_warned(&Dom0::with(Function::nic(NIC).held()), "firmware");
 }
+
+#[test]
+fn a_dead_device_is_said_to_be_beyond_this_tool() {
+    let dom0 = Dom0::with(Function::nic("0000:00:07.0").held().dead());
+    let said = dom0.run(&["--json", "reattach", "0000:00:07.0"]).fails(3, "dead");
+    let hint = said.json()["error"]["hint"].as_str().unwrap().to_owned();
+    assert!(hint.contains("can neither wake a device that a suspend left dead, nor remove it"), "{hint}");
+}
