@@ -8,6 +8,7 @@ mod case;
 mod hazards;
 pub mod next_boot;
 mod reboot;
+mod remedy;
 mod state;
 #[cfg(test)]
 pub mod tests;

@@ -11,8 +11,8 @@ use crate::observe::Sources;
 use crate::plan::{id_of_all, Proposal};
 use crate::report::text::wrapped;
 use crate::report::{
-    self, device_block, emit, hazards_block, json, no_qubes, plan_block, qubes_asked, reboot_block,
-    unseen_block,
+    self, device_block, emit, hazards_block, json, next_block, no_qubes, plan_block, qubes_asked,
+    reboot_block, unseen_block,
 };
 use crate::run::{takes_records, Unsettled};
 use serde_json::{json, Value};
@@ -199,5 +199,5 @@ fn refused(case: &Case, ids: &[HazardId]) -> String {
     if !ids.contains(&HazardId::InUse) {
         refused.push_str(&format!(" What a reboot would do: {}.", case.reboot.words()));
     }
-    wrapped("", &refused) + &reboot_block(&case.reboot)
+    wrapped("", &refused) + &reboot_block(&case.reboot) + &next_block(std::slice::from_ref(case))
 }

@@ -23,20 +23,32 @@ pub fn refused(cases: &[&Case], called: &Invocation) -> Result<(), Failure> {
         |message: String, hint: String| Err(Failure::new(Exit::Refused, code, message, hint).untouched());
     if cases.len() == 1 {
         let message = format!("refused ({}): {}", HazardId::list(ids), why(first));
-        return failure(message, hint(first, ids, called.command));
+        return failure(message, hint(first, ids, called));
     }
     let all: Vec<String> = bad.iter().map(|case| format!("{}: {}", case.sbdf(), why(case))).collect();
     let message = format!("refused ({}): {}", HazardId::list(ids), all.join("; "));
     let left: Vec<Sbdf> = good.iter().map(|case| case.sbdf()).collect();
     if left.is_empty() {
-        return failure(message, hint(first, ids, called.command));
+        return failure(message, hint(first, ids, called));
     }
     let without = called.of(left).line(called.command);
     failure(message, format!("without what is refused: `qubes-dom0-pci {without}`"))
 }
 
-fn hint(case: &Case, ids: &[HazardId], command: &str) -> String {
+fn hint(case: &Case, ids: &[HazardId], called: &Invocation) -> String {
+    let command = called.command;
     match ids.first() {
+        Some(id @ HazardId::InUse) if case.way_out(*id) == id.way_out() && case.shut_down().is_some() => {
+            let (first, again) = (case.shut_down().unwrap_or_default(), called.line(command));
+            format!("{}: {first} && sudo qubes-dom0-pci {again}", case.way_out(*id))
+        }
+        Some(HazardId::Policy) => {
+            format!(
+                "{}: sudo qubes-dom0-pci policy check; {}",
+                case.way_out(HazardId::Policy),
+                case.reboot.words()
+            )
+        }
         Some(id) if command == "hold" => case.way_out(*id).to_owned(),
         Some(id @ HazardId::InUse) => format!("{}; then run `plan`", case.way_out(*id)),
         Some(id) => {

@@ -1,39 +1,14 @@
 //! The commands to type next: what leads on from an answer or from a refusal.
 
 use super::text::width;
-use crate::assess::{Case, HazardId, Kind, Verdict};
-use crate::names::QubeName;
-use crate::observe::qubes::Qube;
-
-/// The command that shuts down the qubes that have a device; `None` where no name of theirs is one that a
-/// shell may see.
-#[must_use]
-pub fn shut_down(case: &Case) -> Option<String> {
-    let Some(known) = case.dom0.qubes_said() else {
-        let Kind::InUse(who) = &case.state.kind else { return None };
-        return QubeName::parse(who).map(|name| format!("xl shutdown -w {name}"));
-    };
-    let mut names: Vec<QubeName> = Vec::new();
-    if let Kind::InUse(who) = &case.state.kind {
-        let qube = known.qubes.iter().find(|qube| qube.name.to_string() == *who);
-        names.extend(qube.and_then(Qube::known_name));
-    }
-    for (qube, _) in known.assigned(&case.subject.function) {
-        if let Some(name) = qube.known_name().filter(|name| qube.state.is_live() && !names.contains(name)) {
-            names.push(name);
-        }
-    }
-    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    (!names.is_empty()).then(|| format!("qvm-shutdown --wait {}", names.join(" ")))
-}
+use crate::assess::{Case, HazardId, Verdict};
 
 /// What to type where a return is refused for this stop; `again` is the command that was refused.
 #[must_use]
 pub fn remedy(case: &Case, stop: HazardId, again: &str) -> Vec<String> {
     let again = format!("sudo qubes-dom0-pci {again}");
     match stop {
-        HazardId::InUse => match shut_down(case) {
-            Some(first) if first.starts_with("xl") => vec![format!("sudo {first} && {again}")],
+        HazardId::InUse => match case.shut_down() {
             Some(first) => vec![format!("{first} && {again}")],
             None => Vec::new(),
         },

@@ -14,6 +14,10 @@ fn refused(dom0: &Dom0, qube: &str) {
         let error = &said.json()["error"];
         assert!(error["message"].as_str().unwrap().contains(&format!("{qube} has it")), "{error}");
         assert!(error["hint"].as_str().unwrap().starts_with("shut the qube down first"), "{error}");
+        if qube != "domain 7" && qube.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            let typed = format!("sudo xl shutdown -w {qube} && sudo qubes-dom0-pci {command} {NIC}");
+            assert!(error["hint"].as_str().unwrap().ends_with(&typed), "{error}");
+        }
     }
 }
 

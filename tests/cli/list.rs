@@ -1,6 +1,6 @@
 //! `list`: one line per device, what can be acted on first, as wide as the terminal.
 
-use crate::model::{Dom0, Function};
+use crate::model::{Dom0, Function, QUBES_43};
 use serde_json::Value;
 
 const NIC: &str = "0000:00:1f.6";
@@ -131,4 +131,21 @@ fn a_state_in_a_table_has_its_colour() {
     let shown = dom0.run_on_terminal(&["list"], &[]);
     assert!(shown.contains("\x1b[33min quarantine\x1b[0m"), "{shown:?}");
     assert!(shown.contains("\x1b[31min use: sys-usb\x1b[0m"), "{shown:?}");
+}
+
+#[test]
+fn a_refusal_ends_with_the_commands_to_type() {
+    let mut dom0 = Dom0::with(Function::usb(USB).held().owned_by("d5"));
+    dom0.add(Function::nic(NIC).held().quarantined());
+    let _qubesd = dom0.qubes(QUBES_43);
+    dom0.qube_has(5, "sys-usb", USB);
+    let typed = |command: &str| format!("qvm-shutdown --wait sys-usb && sudo qubes-dom0-pci {command} {USB}");
+    for command in ["reattach", "hold"] {
+        dom0.run_changing_nothing(&[command, USB]).exits(3).says(&typed(command));
+    }
+    dom0.run_changing_nothing(&["plan", USB]).says(&typed("plan"));
+    dom0.write("etc/qubes/dom0-pci.conf", format!("never-return {NIC}\n"));
+    let rights = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(dom0.path("etc/qubes/dom0-pci.conf"), rights).unwrap();
+    dom0.run_changing_nothing(&["reattach", NIC]).exits(3).says("sudo qubes-dom0-pci policy check");
 }

@@ -41,6 +41,8 @@ impl Said {
                     || line.starts_with("  DRIVER=")
                     || line.starts_with("  BEFORE=")
                     || line.starts_with("  xl ")
+                    || line.starts_with("  sudo ")
+                    || line.starts_with("  qvm-shutdown ")
                     || line.starts_with("  dmesg ")
                     || line.starts_with("  audit verify --from ")
                     || line.starts_with("  sed -i ")
