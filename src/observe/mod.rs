@@ -46,6 +46,7 @@ pub use crate::system::modprobe::Barred;
 #[cfg(test)]
 pub use claims::Named;
 pub use claims::{Claim, Claims, Taken, TakenBy};
+pub use dom0_use::disks_of;
 pub use functions::{reset_method_in_force, usb_defaults, Function, Storage};
 pub use owners::Owners;
 pub use past::past_of;

@@ -173,7 +173,8 @@ impl Course<'_> {
             ),
             Guarded::Storage => Planned::run(
                 Step::Guard,
-                "have the kernel and udev read no partitions and file systems from it, where they offer that",
+                "have udev leave its disks alone, and the kernel read no partition tables, where it offers \
+                 that",
                 vec![format!("[ ! -e {setting} ] || echo 1 > {setting}")],
             ),
         }
@@ -223,7 +224,8 @@ impl Course<'_> {
             ),
             Guarded::Storage => Planned::run(
                 Step::Unguard,
-                "partitions of other disks are read as before",
+                "the kernel reads partition tables as before, those of its later disks too; udev leaves its \
+                 disks alone until allowed",
                 vec![format!("[ ! -e {setting} ] || echo 0 > {setting}")],
             ),
         }

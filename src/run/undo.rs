@@ -107,9 +107,17 @@ impl Operation<'_> {
         // mutant: reset-not-widened
         troubles.extend(self.widen_reset().err().map(|trouble| trouble.message()));
 
-        // The guard stays until its driver is off.
+        // The rule for its disks stays until its driver is off; what is set for all devices does not.
         let mut message = message.to_owned();
-        match self.guard_undone() {
+        let driven = self
+            .sources
+            .standing(self.plan.sbdf)
+            .map_or(true, |now| now.driver.as_ref().is_some_and(|driver| !driver.is_holder()));
+        let unguarded = match driven && goal.driver.as_ref().is_none_or(DriverName::is_holder) {
+            true => self.restore_settings(), // mutant: guard-off-under-driver
+            false => self.guard_undone(),
+        };
+        match unguarded {
             // What another set is no trouble: it is left alone.
             Ok(note) => message.extend(note.map(|note| format!("; {note}"))),
             Err(trouble) => troubles.push(trouble.message()),

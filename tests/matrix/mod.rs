@@ -2,6 +2,7 @@
 
 mod calls;
 mod case;
+mod disks;
 mod drivers;
 mod ends;
 mod others;

@@ -115,8 +115,8 @@ impl Scenario {
             ("nvme", "pci:v00001B36d00000010", &[("nvme/nvme0/nvme0n1/size", "8")]),
             ("uio_pci_generic", "pci:none", &[]),
         ];
-        let drivers =
-            drivers.map(|(name, takes, sign)| (name.to_owned(), Driver { takes, sign, fails: None }));
+        let drivers = drivers
+            .map(|(name, takes, sign)| (name.to_owned(), Driver { takes, sign, fails: None, clings: false }));
         let drivers = BTreeMap::from(drivers);
         if driver == Some(self.kind.driver()) {
             let sign = drivers[self.kind.driver()].sign.iter();

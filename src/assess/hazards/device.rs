@@ -74,7 +74,9 @@ pub fn class(function: &Function) -> Option<Hazard> {
             "it sees and draws what dom0 shows, passphrases and the colours of windows among it",
             evidence,
         )),
-        _ => function.storage().map(|storage| Hazard::new(HazardId::Storage, brings(storage), evidence)),
+        _ => function.storage().map(|storage| {
+            Hazard::new(HazardId::Storage, format!("{}; {GUARDED}", brings(storage)), evidence)
+        }),
     }
 }
 
@@ -91,6 +93,10 @@ fn plugged(function: &Function) -> &'static str {
          allowed, but not those of a bus that it makes later"
     }
 }
+
+/// What the guard of disks keeps away, and what it does not.
+const GUARDED: &str = "udev leaves its disks alone until allowed; not guarded are the kernel's look at the \
+    partition tables of disks that come late, and programs that look at every disk, such as LVM's commands";
 
 fn brings(storage: Storage) -> &'static str {
     match storage {

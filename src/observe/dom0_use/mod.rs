@@ -4,7 +4,7 @@ mod blocks;
 
 use super::Function;
 use crate::error::Failure;
-use crate::names::escape;
+use crate::names::{escape, Sbdf};
 use crate::system::root::{names_in, read_optional, read_text, Sysroot};
 use crate::system::sysfs::PciSysfs;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,27 @@ fn of_class(root: &Sysroot, class: &str, folder: &Path) -> Result<Vec<(String, P
         }
     }
     Ok(found)
+}
+
+/// A disk or partition of a function that has a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Disk {
+    /// As in `/sys/class/block`.
+    pub name: String,
+    /// `major:minor`.
+    pub number: String,
+}
+
+/// The disks and partitions of a function that are there now, with multipath too. A path of such a disk has
+/// no node.
+#[must_use]
+pub fn disks_of(root: &Sysroot, sysfs: &PciSysfs, sbdf: Sbdf) -> Vec<Disk> {
+    let Ok(folder) = std::fs::canonicalize(sysfs.folder(sbdf)) else { return Vec::new() };
+    let found = of_class(root, "block", &folder).unwrap_or_default();
+    found
+        .into_iter()
+        .filter_map(|(name, real)| read_text(&real.join("dev")).ok().map(|number| Disk { name, number }))
+        .collect()
 }
 
 /// With multipath an NVMe disk hangs below a virtual subsystem

@@ -1,6 +1,7 @@
 //! guard and unguard: dom0 does not act on what a returned device brings. What is set for all devices is put
-//! back; the buses that came up and the rule for the disks stay until the admin allows them.
+//! back; the buses that came up and the rule for the disks (`disks`) stay until the admin allows them.
 
+use super::disks::rule_path;
 use crate::error::Failure;
 use crate::journal::Details;
 use crate::names::{escape, Sbdf};
@@ -11,24 +12,7 @@ use crate::run::operation::Operation;
 use crate::run::outcome::Trouble;
 use crate::system::root::{read_text, Sysroot};
 use crate::system::worker::Act;
-use std::path::{Path, PathBuf};
-
-const UDEV: &str = "/run/udev";
-
-fn udev_rule(sbdf: Sbdf) -> String {
-    format!(
-        "# Written by qubes-dom0-pci: nobody reads the disks of {sbdf} until the admin\n\
-         # removes this file. It is gone after a reboot.\n\
-         SUBSYSTEM==\"block\", KERNELS==\"{sbdf}\", ENV{{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}}=\"1\", \
-         ENV{{DM_UDEV_DISABLE_OTHER_RULES_FLAG}}=\"1\", \
-         ENV{{SYSTEMD_READY}}=\"0\", ENV{{UDISKS_IGNORE}}=\"1\"\n"
-    )
-}
-
-fn rule_path(root: &Sysroot, sbdf: Sbdf) -> PathBuf {
-    let name = sbdf.to_string().replace([':', '.'], "-");
-    root.path(&format!("{UDEV}/rules.d/10-qubes-dom0-pci-{name}.rules"))
-}
+use std::path::Path;
 
 fn read(path: &Path) -> Result<String, Failure> {
     read_text(path).map_err(|error| Failure::unreadable(path, &error))
@@ -103,31 +87,9 @@ impl Operation<'_> {
         }
     }
 
-    fn guard_disks(&mut self) -> Result<String, Trouble> {
-        let mut said = Vec::new();
-        if self.sources.root.path(Guarded::Storage.setting()).exists() {
-            self.set_for_all(Guarded::Storage)?;
-            said.push("the kernel reads no partitions");
-        } else {
-            said.push("this kernel cannot leave partitions unread");
-        }
-        if self.sources.root.path(UDEV).exists() {
-            let rule = rule_path(&self.sources.root, self.plan.sbdf);
-            self.act(&Act::Create(rule.clone(), udev_rule(self.plan.sbdf)))?;
-            self.act(&Act::ReloadUdev)?;
-            if read_text(&rule).is_err() {
-                return Err(Trouble::failed("the udev rule is not there after it was written", "check /run"));
-            }
-            said.push("udev leaves its disks alone");
-        } else {
-            said.push("there is no udev");
-        }
-        Ok(said.join("; "))
-    }
-
     /// Changes the setting for all devices. What it held is in the intent;
     /// without that it cannot be put back.
-    fn set_for_all(&mut self, guarded: Guarded) -> Result<(), Trouble> {
+    pub(super) fn set_for_all(&mut self, guarded: Guarded) -> Result<(), Trouble> {
         let path = self.sources.root.path(guarded.setting());
         if self.expected.guard.as_ref().is_none_or(|guard| guard.before.is_none()) {
             read(&path)?;
@@ -157,10 +119,11 @@ impl Operation<'_> {
                 }
             }
         }
+        let scanned = if usb { None } else { self.wait_for_disks() };
         let note = self.restore_settings()?.map(|note| format!("; {note}")).unwrap_or_default();
         let proof = match usb {
-            true => "its USB devices stay unauthorized until allowed",
-            false => "partitions of other disks are read as before",
+            true => "its USB devices stay unauthorized until allowed".to_owned(),
+            false => self.disks_guarded(scanned),
         };
         Ok(format!("{proof}{note}"))
     }
@@ -170,7 +133,8 @@ impl Operation<'_> {
         self.restore_settings().unwrap_or_else(|trouble| Some(trouble.message()))
     }
 
-    fn restore_settings(&mut self) -> Result<Option<String>, Trouble> {
+    /// Puts the setting for all devices back; the rule for the disks stays.
+    pub(in crate::run) fn restore_settings(&mut self) -> Result<Option<String>, Trouble> {
         let root = self.sources.root.clone();
         self.guarded(|guard, act| restore(guard, &root, act))
     }
@@ -206,19 +170,15 @@ impl Operation<'_> {
     /// What the admin may do next about what stays guarded.
     pub(in crate::run) fn guard_advice(&self) -> Option<String> {
         let guard = self.expected.guard.as_ref()?;
-        if guard.guarded == Guarded::Usb {
-            // Below what is no host controller itself its buses are deeper.
-            let at = format!("/sys/bus/pci/devices/{}", self.plan.sbdf);
-            let devices = match self.function.is_usb_host() {
-                true => format!("{at}/usb*/*-*/authorized"),
-                false => format!("$(find {at}/ -path '*/usb*/*-*/authorized')"),
-            };
-            return Some(format!("allow a USB device:  for i in {devices}; do echo 1 > $i; done"));
+        if guard.guarded == Guarded::Storage {
+            return guard.rule.then(|| self.disks_advice()).flatten();
         }
-        let rule = rule_path(&self.sources.root, self.plan.sbdf);
-        (guard.rule && rule.exists()).then(|| {
-            let rule = rule.display();
-            format!("let udev read the disks:  rm {rule}; udevadm control --reload; udevadm trigger")
-        })
+        // Below what is no host controller itself its buses are deeper.
+        let at = format!("/sys/bus/pci/devices/{}", self.plan.sbdf);
+        let devices = match self.function.is_usb_host() {
+            true => format!("{at}/usb*/*-*/authorized"),
+            false => format!("$(find {at}/ -path '*/usb*/*-*/authorized')"),
+        };
+        Some(format!("allow a USB device:  for i in {devices}; do echo 1 > $i; done"))
     }
 }

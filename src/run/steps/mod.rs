@@ -1,6 +1,7 @@
 //! The steps: what each waits for, does, proves, and how it is undone. A step and its undo stand in one file.
 
 mod assignment;
+mod disks;
 mod driver;
 mod guard;
 mod modules;

@@ -28,6 +28,8 @@ pub struct Driver {
     pub sign: &'static [(&'static str, &'static str)],
     /// The errno of its probe, where it fails.
     pub fails: Option<i32>,
+    /// Whether it cannot be taken off its devices.
+    pub clings: bool,
 }
 
 /// A module, loaded or not.
@@ -258,6 +260,9 @@ impl World {
     }
 
     fn unbind(&mut self, driver: &str, bdf: &str) -> Result<(), i32> {
+        if self.drivers.get(driver).is_some_and(|driver| driver.clings) {
+            return Err(EIO);
+        }
         let device =
             self.devices.get_mut(bdf).filter(|it| it.driver.as_deref() == Some(driver)).ok_or(ENODEV)?;
         device.driver = None;
