@@ -18,7 +18,8 @@ enum Alias {
 
 /// Devices that are known to do so, by vendor and device: the kernel's `drivers/pci/quirks.c`
 /// (`quirk_dma_func0_alias`, `quirk_dma_func1_alias`, `quirk_fixed_dma_alias`, `quirk_mic_x200_dma_alias`,
-/// `quirk_pex_vca_alias`). Xen has no such list.
+/// `quirk_pex_vca_alias`, `quirk_plx_ntb_dma_alias`, and `quirk_switchtec_ntb_dma_alias` of the third
+/// generation). Xen has no such list.
 const ALIASES: &[(u16, &[u16], &[Alias])] = &[
     (0x1180, &[0xe832, 0xe476], &[Alias::Function(0)]),
     (0x6766, &[0x3d40, 0x3d41], &[Alias::Function(0)]),
@@ -35,7 +36,17 @@ const ALIASES: &[(u16, &[u16], &[Alias])] = &[
     (0x1c28, &[0x0122], &[Alias::Function(1)]),
     (0x9005, &[0x0285], &[Alias::Of(1, 0)]),
     (0x8086, &[0x2260, 0x2264], &[Alias::Of(0x10, 0), Alias::Of(0x11, 0), Alias::Of(0x12, 3)]),
-    (0x8086, &[0x2954, 0x2955, 0x2956, 0x2958, 0x2959], &[Alias::Any]),
+    (0x8086, &[0x2954, 0x2955, 0x2956, 0x2958, 0x2959, 0x295a], &[Alias::Any]),
+    (0x10b5, &[0x87b0, 0x87b1], &[Alias::Any]),
+    (
+        0x11f8,
+        &[
+            0x8531, 0x8532, 0x8533, 0x8534, 0x8535, 0x8536, 0x8541, 0x8542, 0x8543, 0x8544, 0x8545, 0x8546,
+            0x8551, 0x8552, 0x8553, 0x8554, 0x8555, 0x8556, 0x8561, 0x8562, 0x8563, 0x8564, 0x8565, 0x8566,
+            0x8571, 0x8572, 0x8573, 0x8574, 0x8575, 0x8576,
+        ],
+        &[Alias::Any],
+    ),
 ];
 
 /// Ids under which a function may do DMA.

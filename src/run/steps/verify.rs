@@ -97,11 +97,40 @@ impl Operation<'_> {
     }
 }
 
-/// VT-d: `[VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr ...`;
-/// AMD: `AMD-Vi: IO_PAGE_FAULT: 0000:00:03.0 ...`.
+/// What Xen calls a fault that VT-d reports, in `[VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr ...`
+/// (`iommu_page_fault_do_one`).
+const VTD: [&str; 3] = ["[VT-D]DMAR:", "[VT-D]INTR-REMAP:", "[VT-D]UNKNOWN:"];
+
+/// Events of AMD's IOMMU that name a device (`parse_event_log_entry`).
+const AMD: [&str; 5] = [
+    "IO_PAGE_FAULT",
+    "ILLEGAL_DEV_TABLE_ENTRY",
+    "DEV_TABLE_HW_ERROR",
+    "PAGE_TABLE_HW_ERROR",
+    "INVALID_DEV_REQUEST",
+];
+
+/// Whether a line of Xen's log tells of a fault that the function caused.
 fn is_dma_fault(line: &str, sbdf: Sbdf) -> bool {
-    let of_iommu = line.contains("DMAR") || line.contains("IO_PAGE_FAULT") || line.contains("INVALID_DEV");
-    of_iommu && line.starts_with("(XEN)") && line.contains(&sbdf.to_string())
+    if !line.starts_with("(XEN)") {
+        return false;
+    }
+    let named = line.contains(&sbdf.to_string());
+    if VTD.iter().any(|words| line.contains(words)) {
+        return named;
+    }
+    let Some((_, event)) = line.split_once("AMD-Vi:") else { return false };
+    AMD.iter().any(|word| event.contains(word)) && (named || has_raw_id(event, sbdf))
+}
+
+/// All events but IO_PAGE_FAULT are printed as `AMD-Vi: Error: INVALID_DEV_REQUEST 80000300 ...`: four words of the
+/// entry, the id in the lower half of the first. Which segment, nobody says.
+fn has_raw_id(event: &str, sbdf: Sbdf) -> bool {
+    let (bus, device, number) = sbdf.below_segment();
+    let id = u32::from(bus) << 8 | u32::from(device) << 3 | u32::from(number);
+    let mut words = event.split_whitespace().filter(|word| word.len() == 8);
+    let entry = words.find_map(|word| u32::from_str_radix(word, 16).ok());
+    entry.is_some_and(|entry| entry & 0xffff == id)
 }
 
 #[cfg(test)]
@@ -112,7 +141,27 @@ mod tests {
     #[test]
     fn errors_of_another_function_do_not_count() {
         let sbdf = Sbdf::from_sysfs("0000:00:03.0").unwrap();
-        assert!(is_dma_fault("(XEN) [VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr 0", sbdf));
-        assert!(!is_dma_fault("(d1) [VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr 0", sbdf));
+        let other = Sbdf::from_sysfs("0000:00:04.0").unwrap();
+        for line in [
+            "(XEN) [VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr 0",
+            "(XEN) [2026-12-01 10:00:00] [VT-D]DMAR:[DMA Write] Request device [0000:00:03.0] fault addr fe",
+            "(XEN) [VT-D]INTR-REMAP: Request device [0000:00:03.0] fault index 0",
+            "(XEN) [VT-D]UNKNOWN: Request device [0000:00:03.0] fault addr 0",
+            "(XEN) AMD-Vi: IO_PAGE_FAULT: 0000:00:03.0 d0 addr 00000000fffffff0 flags 0x20 PR",
+            "(XEN) AMD-Vi: Error: ILLEGAL_DEV_TABLE_ENTRY 00000018 10000000 fee00000 00000000",
+            "(XEN) AMD-Vi: Error: DEV_TABLE_HW_ERROR 00000018 30000000 fee00000 00000000",
+            "(XEN) AMD-Vi: PAGE_TABLE_HW_ERROR 00000018 40000000 fee00000 00000000",
+            "(XEN) AMD-Vi: Error: INVALID_DEV_REQUEST 80000018 80000000 fee00000 00000000",
+        ] {
+            assert!(is_dma_fault(line, sbdf), "{line}");
+            assert!(!is_dma_fault(line, other), "{line}");
+            assert!(!is_dma_fault(&line.replace("(XEN)", "(d1)"), sbdf), "{line}");
+        }
+        for line in [
+            "(XEN) AMD-Vi: Error: COMMAND_HW_ERROR 00000018 60000000 fee00000 00000000",
+            "(XEN) [VT-D]d0:PCIe: map 0000:00:03.0",
+        ] {
+            assert!(!is_dma_fault(line, sbdf), "{line}");
+        }
     }
 }
