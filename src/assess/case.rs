@@ -4,7 +4,7 @@
 use super::hazards::{of_hold, of_return};
 use super::{advice, seen, state_of, Hazard, HazardId, Kind, Reboot, Severity, State, StateWord, Verdict};
 use crate::names::{DriverName, Owner, Sbdf};
-use crate::observe::exposure::{had, Exposure, Had, Past};
+use crate::observe::exposure::{holders, Exposure, Past, PastHolder};
 use crate::observe::neighbours::siblings;
 use crate::observe::{Claim, Dom0, Subject};
 use std::rc::Rc;
@@ -117,8 +117,8 @@ impl Case {
 
     /// The qubes that had it in this boot, the latest first.
     #[must_use]
-    pub fn had(&self) -> Vec<Had> {
-        had(&self.dom0, self.sbdf(), self.exposure())
+    pub fn had(&self) -> Vec<PastHolder> {
+        holders(&self.dom0, self.sbdf(), self.exposure())
     }
 
     /// Whether nothing says that it was ever taken from dom0 and nothing could drive it there: a chipset's

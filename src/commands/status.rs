@@ -106,7 +106,7 @@ fn names(dom0: &Dom0, cases: &[Case]) -> BTreeSet<String> {
     for case in cases {
         names.extend(case.qube());
         names.extend(case.had().into_iter().flat_map(|one| [one.name, one.who]));
-        names.extend(case.exposure().into_iter().flat_map(|it| &it.before).map(|one| one.qube.clone()));
+        names.extend(case.exposure().into_iter().flat_map(|it| &it.before).map(|one| one.had.qube.clone()));
     }
     names.retain(|name| !name.is_empty() && name != "dom0" && !name.starts_with("domain "));
     names

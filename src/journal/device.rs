@@ -2,7 +2,7 @@
 //!
 //! Members: `event`, `bdf`, the identity, `driver`, `before`, `way`, `owner`, `source`, `at`.
 
-use super::shown::{address, known, moment, source};
+use super::members::{address, known, moment, source};
 use super::{Identity, Moment, Source};
 use crate::names::{DriverName, Owner, Sbdf};
 use audit::{Draft, Record};

@@ -107,7 +107,7 @@ impl Entry {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::journal::shown::tests::{line, read_back};
+    use crate::journal::members::tests::{line, read_back};
     use crate::journal::{DeviceEvent, Identity, Log, LossCause, QubeEvent, RecorderPhase, StayEvent, Way};
     use crate::names::{DriverName, Owner};
 

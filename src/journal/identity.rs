@@ -1,6 +1,6 @@
 //! What a function is, as its records have it; and is it still the same device?
 
-use super::shown::{known, list, text};
+use super::members::{known, list, text};
 use audit::{Draft, Record};
 use std::borrow::Cow;
 

@@ -2,7 +2,7 @@
 //!
 //! Members: `source`, `count`, `qube`, `why`, `since`.
 
-use super::shown::{known, moment, source, text};
+use super::members::{known, moment, source, text};
 use super::{Moment, Source};
 use audit::{Draft, Record};
 

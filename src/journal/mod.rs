@@ -21,24 +21,26 @@ macro_rules! words {
 }
 
 pub mod account;
-mod carried;
 pub mod coverage;
 mod device;
+mod earlier_identity;
+mod earlier_stays;
 mod entry;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod fuzz;
 pub mod identity;
 mod loss;
+mod members;
 mod misattachments;
 mod moment;
 mod operation;
 mod past_record;
 mod place;
+mod prune;
 mod qube;
 mod reading;
 mod recorder;
-mod shown;
 mod source;
 mod stay;
 pub mod stays;
@@ -47,8 +49,9 @@ mod sum;
 pub mod timeline;
 mod uptime;
 
-pub use carried::{Carried, Prune, Recorded};
 pub use device::{DeviceEvent, DeviceRecord, Way};
+pub use earlier_identity::EarlierIdentity;
+pub use earlier_stays::{EarlierStays, EarlierStaysRecord};
 pub use entry::Entry;
 pub use identity::Identity;
 pub use loss::{LossCause, LossRecord};
@@ -57,6 +60,7 @@ pub use moment::Moment;
 pub use operation::{Consent, OperationPhase, OperationRecord, Start};
 pub use past_record::{journal_boot, PastEvent, PastRecord};
 pub use place::Place;
+pub use prune::PruneRecord;
 pub use qube::{QubeEvent, QubeRecord};
 pub use reading::{
     is_safe, records_at, records_of_boot, records_of_functions, IdentifiedFunction, JournalReading,

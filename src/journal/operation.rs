@@ -10,7 +10,7 @@
 //! Each names the function, `bdf`. Texts are kept escaped, as the journal shows them. What is not understood
 //! is `Other` or `None`: a journal of a newer version, or of another's making, stays readable.
 
-use super::shown::{address, flag, list, text, whole};
+use super::members::{address, flag, list, text, whole};
 use crate::names::{unescape, DriverName, Owner, Sbdf, Standing};
 use crate::system::who::Who;
 use audit::{Draft, Record};
@@ -173,7 +173,7 @@ fn standing(record: &Record) -> Option<Standing> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::journal::shown::tests::{line, read_back};
+    use crate::journal::members::tests::{line, read_back};
 
     fn of(bdf: Option<&str>, phase: OperationPhase) -> OperationRecord {
         OperationRecord { id: "9616d76e".into(), bdf: bdf.and_then(Sbdf::from_sysfs), phase }

@@ -1,8 +1,7 @@
 //! One record, as everything that looks back reads it.
 
-use super::carried::{Carried, Prune, Recorded};
-use super::shown::{moment, text};
-use super::{Entry, OperationRecord, Place, Uptime};
+use super::members::{moment, text};
+use super::{EarlierIdentity, EarlierStaysRecord, Entry, OperationRecord, Place, PruneRecord, Uptime};
 use audit::Record;
 
 /// What a record tells of the past.
@@ -17,11 +16,11 @@ pub enum PastEvent {
     /// A repair accepted that records are gone or altered here.
     Gap,
     /// Older records were removed on purpose.
-    Pruned(Prune),
+    Pruned(PruneRecord),
     /// A qube had a device, say records that were removed.
-    Carried(Carried),
+    EarlierStays(EarlierStaysRecord),
     /// What a device was, say records that were removed.
-    Recorded(Recorded),
+    EarlierIdentity(EarlierIdentity),
 }
 
 /// A record with its place.
@@ -45,9 +44,9 @@ impl PastRecord {
     pub fn read(record: &Record) -> Option<Self> {
         let what = match record.kind() {
             "gap" => PastEvent::Gap,
-            "pruned" => PastEvent::Pruned(Prune::read(record)),
-            "had" => PastEvent::Carried(Carried::read(record)?),
-            "known" => PastEvent::Recorded(Recorded::read(record)?),
+            "pruned" => PastEvent::Pruned(PruneRecord::read(record)),
+            "had" => PastEvent::EarlierStays(EarlierStaysRecord::read(record)?),
+            "known" => PastEvent::EarlierIdentity(EarlierIdentity::read(record)?),
             // It was where others could have written it, or did not verify there.
             "moved" if record.text("why").is_some() => PastEvent::Gap,
             "op" => PastEvent::Operation(OperationRecord::read(record)?),

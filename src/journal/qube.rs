@@ -2,7 +2,7 @@
 //!
 //! Members: `event`, `qube`, `uuid`, `label`, `before`, `port`, `bdf`, `options`, `reason`, `source`, `at`.
 
-use super::shown::{address, known, moment, source, text};
+use super::members::{address, known, moment, source, text};
 use super::{Moment, Source};
 use crate::names::{unescape, Sbdf};
 use audit::{Draft, Record};

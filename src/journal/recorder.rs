@@ -5,7 +5,7 @@
 //! | `start` | `run`, `sources`, `missing`, `first`, `interval` |
 //! | `heartbeat`, `source`, `stop` | `run`, `sources`, `missing`, `first`, `interval` |
 
-use super::shown::{flag, list, text};
+use super::members::{flag, list, text};
 use audit::{Draft, Record};
 
 /// What the recorder says of itself.

@@ -3,7 +3,7 @@
 //! Members: `event`, `bdf`, `id`, `qube`, `uuid`, `label`, `class`, `options`, `source`,
 //! `at`, `network`, `domain`, `stub`.
 
-use super::shown::{address, flag, known, moment, source, text};
+use super::members::{address, flag, known, moment, source, text};
 use super::{Moment, Source};
 use crate::names::Sbdf;
 use audit::{Draft, Record};

@@ -9,7 +9,7 @@
 //!
 //! Texts are kept escaped, as the journal shows them.
 
-use super::shown::{text, whole};
+use super::members::{text, whole};
 use crate::names::{escape, unescape, DriverName, Sbdf, Step};
 use crate::system::xen::LogMark;
 use audit::{Draft, Record};
@@ -260,7 +260,7 @@ impl Details {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::journal::shown::tests::{line, read_back};
+    use crate::journal::members::tests::{line, read_back};
 
     fn record(step: Step, phase: StepPhase) -> StepRecord {
         StepRecord::new("9616d76e", step, phase, Sbdf::from_sysfs("0000:03:00.0").unwrap(), "said \x1b\\ so")

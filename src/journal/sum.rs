@@ -1,9 +1,11 @@
 //! What the records that a prune removes tell of devices, added up: a pure fold. What goes on from it makes
 //! no device look cleaner than the records did.
 
-use super::carried::{Carried, Prune, Recorded};
-use super::stays::{Ended, Stayed, Stays};
-use super::{DeviceRecord, Entry, PastEvent, PastRecord, Place, QubeEvent, StayRecord};
+use super::stays::{Stayed, Stays};
+use super::{
+    DeviceRecord, EarlierIdentity, EarlierStays, EarlierStaysRecord, Entry, PastEvent, PastRecord, Place,
+    PruneRecord, QubeEvent, StayRecord,
+};
 use crate::names::Sbdf;
 use audit::Draft;
 use std::collections::BTreeMap;
@@ -19,9 +21,9 @@ pub struct Sum {
     boot: String,
     earlier: Stays,
     imported: Stays,
-    had: BTreeMap<(String, Sbdf, String), Carried>,
-    known: BTreeMap<(Sbdf, String), Recorded>,
-    prune: Prune,
+    had: BTreeMap<(String, Sbdf, String), EarlierStaysRecord>,
+    known: BTreeMap<(Sbdf, String), EarlierIdentity>,
+    prune: PruneRecord,
 }
 
 impl Sum {
@@ -33,8 +35,8 @@ impl Sum {
                 self.prune.repairs += before.repairs;
                 self.prune.forgotten |= before.forgotten;
             }
-            PastEvent::Carried(it) => self.carried(it),
-            PastEvent::Recorded(it) => {
+            PastEvent::EarlierStays(it) => self.carried(it),
+            PastEvent::EarlierIdentity(it) => {
                 let key = (it.bdf, it.identity.id.clone());
                 if self.has_room(self.known.contains_key(&key), self.known.len()) {
                     self.known.entry(key).or_insert_with(|| it.clone());
@@ -46,7 +48,7 @@ impl Sum {
                 for stays in [&mut self.earlier, &mut self.imported] {
                     stays.relabelled(&it.qube, &it.label);
                 }
-                let of_it = self.had.values_mut().filter(|one| one.qube == it.qube);
+                let of_it = self.had.values_mut().map(|one| &mut one.stays).filter(|one| one.qube == it.qube);
                 of_it.filter(|_| !it.label.is_empty()).for_each(|one| {
                     one.labels.insert(it.label.clone());
                 });
@@ -60,10 +62,10 @@ impl Sum {
     pub fn finish(mut self) -> (Vec<Draft>, [(&'static str, u64); 3]) {
         self.flush();
         self.imported.finish().into_iter().for_each(|stayed| self.stayed(stayed));
-        let had = self.had.values().map(Carried::draft);
-        let drafts: Vec<Draft> = had.chain(self.known.values().map(Recorded::draft)).collect();
+        let had = self.had.values().map(EarlierStaysRecord::draft);
+        let drafts: Vec<Draft> = had.chain(self.known.values().map(EarlierIdentity::draft)).collect();
         let kept = u64::try_from(drafts.len()).unwrap_or(u64::MAX);
-        let Prune { forgotten, repairs } = self.prune;
+        let PruneRecord { forgotten, repairs } = self.prune;
         (drafts, [("kept", kept), ("repairs", repairs), ("forgotten", u64::from(forgotten))])
     }
 
@@ -73,10 +75,13 @@ impl Sum {
         room
     }
 
-    fn carried(&mut self, it: &Carried) {
-        let key = (it.id.clone(), it.bdf, it.qube.clone());
-        if let Some(one) = self.had.get_mut(&key) {
-            one.add(it);
+    fn carried(&mut self, it: &EarlierStaysRecord) {
+        let key = (it.id.clone(), it.bdf, it.stays.qube.clone());
+        if let Some(EarlierStaysRecord { stays, .. }) = self.had.get_mut(&key) {
+            if it.stays.last >= stays.last {
+                stays.boot.clone_from(&it.stays.boot);
+            }
+            stays.add(&it.stays, usize::MAX);
         } else if self.has_room(false, self.had.len()) {
             self.had.insert(key, it.clone());
         }
@@ -102,28 +107,8 @@ impl Sum {
 
     /// A stay that no later record adds to.
     fn stayed(&mut self, stayed: Stayed) {
-        let imported = stayed.is_imported();
-        let Stayed { stay, relabelled, from, to, boot, latest, .. } = stayed;
-        let end = match to {
-            Ended::At(time) => time,
-            Ended::By(_) | Ended::Open => None,
-        };
-        let times = || from.into_iter().chain(latest.1).chain(end);
-        let labels = std::iter::once(stay.label.clone()).chain(relabelled);
-        self.carried(&Carried {
-            bdf: stay.bdf,
-            id: stay.id,
-            unlabelled: stay.label.is_empty(),
-            labels: labels.filter(|label| !label.is_empty()).collect(),
-            network: stay.network,
-            options: stay.options.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect(),
-            stays: 1,
-            first: times().min(),
-            last: times().max(),
-            qube: stay.qube,
-            boot,
-            imported,
-        });
+        let stays = EarlierStays::of(&stayed);
+        self.carried(&EarlierStaysRecord { bdf: stayed.stay.bdf, id: stayed.stay.id, stays });
     }
 
     /// What it was last, with what only earlier records tell of it.
@@ -133,7 +118,7 @@ impl Sum {
         if it.identity.id.is_empty() || it.source.is_import() || !self.has_room(known, self.known.len()) {
             return;
         }
-        let now = Recorded {
+        let now = EarlierIdentity {
             bdf: it.bdf,
             identity: it.identity.clone(),
             time: told.place.time,

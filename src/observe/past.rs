@@ -1,6 +1,6 @@
 //! The past of functions, as the journal tells it.
 
-use super::exposure::{Candidate, Fold, Past};
+use super::exposure::{Fold, MoveCandidate, Past};
 use super::neighbours::share_a_past;
 use super::{boot_began, identity, Dom0, Sources};
 use crate::journal::identity::same;
@@ -59,7 +59,7 @@ pub fn past_of(sources: &Sources, folder: &Path, dom0: &Dom0, wanted: &[Sbdf]) -
 }
 
 /// What may have moved, with its serial number and with what the journal tells of where it stands now.
-fn candidates(sources: &Sources, folder: &Path, dom0: &Dom0, fold: &mut Fold) -> Vec<Candidate> {
+fn candidates(sources: &Sources, folder: &Path, dom0: &Dom0, fold: &mut Fold) -> Vec<MoveCandidate> {
     let mut candidates = fold.candidates();
     if candidates.is_empty() {
         return candidates;

@@ -3,7 +3,9 @@
 use super::text::wrapped;
 use crate::assess::{gap_words, span, when, Case};
 use crate::journal::{Identity, Moment, Way};
-use crate::observe::exposure::{Before, Change, Done, Ended, Exposure, Gap, Had, Known, Seizure, Stayed};
+use crate::observe::exposure::{
+    Change, Done, EarlierQube, Ended, Exposure, Gap, Known, PastHolder, Seizure, Stayed,
+};
 use serde_json::{json, Value};
 
 /// How many lines of one sort are shown to people; JSON has all that is kept.
@@ -27,9 +29,9 @@ pub fn latest(case: &Case) -> Option<String> {
         let time = one.stays.last().map(|(from, to)| format!(", {}", span(*from, *to))).unwrap_or_default();
         return Some(format!("{}{}{time}", one.who, about(&one.labels.join(", "), &one.class, one.network)));
     }
-    let before = case.exposure()?.before.first()?;
-    let last = before.last.map(|last| format!(", {}", when(last))).unwrap_or_default();
-    Some(format!("{} in an earlier boot{last}", before.qube))
+    let before = case.exposure()?.before.had.first()?;
+    let last = before.had.last.map(|last| format!(", {}", when(last))).unwrap_or_default();
+    Some(format!("{} in an earlier boot{last}", before.had.qube))
 }
 
 /// The block `show` adds.
@@ -139,20 +141,20 @@ impl HistoryBlock {
 }
 
 /// What a qube of earlier boots did with it, in words.
-fn earlier(before: &Before) -> String {
-    let labels: Vec<&str> = before.labels.iter().map(String::as_str).collect();
-    let qube = format!("{}{}", before.qube, about(&labels.join(", "), "", before.network));
-    let times = if before.stays == 1 { "once".to_owned() } else { format!("{} times", before.stays) };
-    let time = match (before.first, before.last) {
+fn earlier(before: &EarlierQube) -> String {
+    let labels: Vec<&str> = before.had.labels.iter().map(String::as_str).collect();
+    let qube = format!("{}{}", before.had.qube, about(&labels.join(", "), "", before.had.network));
+    let times = if before.had.stays == 1 { "once".to_owned() } else { format!("{} times", before.had.stays) };
+    let time = match (before.had.first, before.had.last) {
         (Some(first), Some(last)) if first != last => format!("{} to {}", when(first), when(last)),
         (_, Some(last)) => when(last),
         _ => "when is not known".to_owned(),
     };
-    let boot = match before.boot.as_str() {
+    let boot = match before.had.boot.as_str() {
         "" => "imported".to_owned(),
         boot => format!("last in boot {boot}"),
     };
-    let options: String = before.options.iter().map(|option| format!(", {option}")).collect();
+    let options: String = before.had.options.iter().map(|option| format!(", {option}")).collect();
     let place = if before.moved { ", at another address" } else { "" };
     let twin = if before.perhaps { ", it or a device like it" } else { "" };
     format!("{qube} {times}, {time}, {boot}{options}{place}{twin}")
@@ -210,19 +212,19 @@ fn stay(stayed: &Stayed) -> Value {
     })
 }
 
-fn before(one: &Before) -> Value {
+fn before(one: &EarlierQube) -> Value {
     json!({
-        "qube": one.qube,
-        "labels": one.labels,
-        "network": one.network,
-        "options": one.options,
-        "stays": one.stays,
-        "first": time(one.first),
-        "last": time(one.last),
-        "boot": one.boot,
+        "qube": one.had.qube,
+        "labels": one.had.labels,
+        "network": one.had.network,
+        "options": one.had.options,
+        "stays": one.had.stays,
+        "first": time(one.had.first),
+        "last": time(one.had.last),
+        "boot": one.had.boot,
         "moved": one.moved,
         "perhaps": one.perhaps,
-        "imported": one.imported,
+        "imported": one.had.imported,
     })
 }
 
@@ -264,7 +266,7 @@ fn list<T>(all: &[T], one: fn(&T) -> Value) -> Vec<Value> {
 #[must_use]
 pub fn history(case: &Case) -> Value {
     let had = case.had();
-    let names: Vec<&str> = had.iter().map(|one: &Had| one.name.as_str()).collect();
+    let names: Vec<&str> = had.iter().map(|one: &PastHolder| one.name.as_str()).collect();
     let Some(exposure) = case.exposure() else { return json!({ "qubes": names }) };
     let twins: Vec<String> = exposure.twins.iter().map(ToString::to_string).collect();
     json!({

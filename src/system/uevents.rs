@@ -309,15 +309,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_members_make_the_parser_panic(
-            head in "(bind|add|x)?@?(/devices/)?(0000:03:00.0)?",
-            members in proptest::collection::vec("(ACTION|DEVPATH|SUBSYSTEM|PCI_SLOT_NAME|DRIVER|SEQNUM)?=?\\PC{0,12}", 0..8),
-        ) {
-            let members: Vec<&str> = members.iter().map(String::as_str).collect();
-            let _ = parse(&message(&head, &members));
-        }
-
-        #[test]
         fn a_message_cut_anywhere_names_no_other_function(cut in 0usize..140) {
             let whole = bind(&["PCI_SLOT_NAME=0000:03:00.0"]);
             let cut = cut.min(whole.len());

@@ -6,7 +6,7 @@ use super::past::{few, is_unexplained, present, with_present};
 use super::{owner, Hazard, HazardId};
 use crate::assess::state::state_of;
 use crate::names::{Owner, Sbdf};
-use crate::observe::exposure::{had, Past};
+use crate::observe::exposure::{holders, Past};
 use crate::observe::neighbours::{reach_each_other, share_a_past, siblings};
 use crate::observe::{Dom0, Function};
 
@@ -24,7 +24,7 @@ struct Beside {
 /// Who has, or had, what is beside it. `known`: who had the function itself is known; where it is not, that
 /// says it all.
 pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Option<Hazard> {
-    let own = holders(dom0, function.sbdf, past);
+    let own = neighbours_holders(dom0, function.sbdf, past);
     let mut all = Vec::new();
     let reached = dom0.functions.values().filter(|other| reach_each_other(dom0, function, other));
     let mut others = siblings(dom0, function);
@@ -64,7 +64,7 @@ pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Opt
 fn of_sibling(dom0: &Dom0, other: &Function, past: &Past, own: Option<&[Holder]>) -> Vec<Beside> {
     let sbdf = other.sbdf;
     let (live, former): (Vec<_>, Vec<_>) =
-        holders(dom0, sbdf, past).into_iter().partition(|holder| holder.live);
+        neighbours_holders(dom0, sbdf, past).into_iter().partition(|holder| holder.live);
     let mut all = Vec::new();
     if !live.is_empty() {
         all.push(Beside {
@@ -111,11 +111,11 @@ impl Holder {
     }
 }
 
-fn holders(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<Holder> {
+fn neighbours_holders(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<Holder> {
     let exposure = past.of.get(&sbdf);
     let uses: Vec<_> = dom0.uses.iter().flat_map(|uses| uses.of(sbdf)).filter(|use_| use_.alive).collect();
     let mut all: Vec<Holder> = Vec::new();
-    for one in had(dom0, sbdf, exposure) {
+    for one in holders(dom0, sbdf, exposure) {
         let live = uses.iter().any(|use_| one.nodes.contains(&use_.node));
         // What it is called now it was called when it got it, where that is all there is to know.
         let labels = match (one.stays.is_empty(), live) {
@@ -125,13 +125,13 @@ fn holders(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<Holder> {
         all.push(Holder { name: one.name, who: one.who, labels, live, earlier: false });
     }
     for one in exposure.map(|it| it.before.as_slice()).unwrap_or_default() {
-        let then = if one.unlabelled { Vec::new() } else { one.labels.iter().cloned().collect() };
-        let then = with_present(dom0, [one.qube.as_str()], then);
-        match all.iter_mut().find(|known| known.name == one.qube) {
+        let then = if one.had.unlabelled { Vec::new() } else { one.had.labels.iter().cloned().collect() };
+        let then = with_present(dom0, [one.had.qube.as_str()], then);
+        match all.iter_mut().find(|known| known.name == one.had.qube) {
             Some(known) => known.labels = together(vec![std::mem::take(&mut known.labels), then]),
             None => all.push(Holder {
-                name: one.qube.clone(),
-                who: format!("{} in an earlier boot", one.qube),
+                name: one.had.qube.clone(),
+                who: format!("{} in an earlier boot", one.had.qube),
                 labels: then,
                 live: false,
                 earlier: true,
@@ -182,6 +182,6 @@ fn is_unknown(dom0: &Dom0, other: &Function, past: &Past) -> bool {
         return false;
     }
     let Some(exposure) = past.of.get(&other.sbdf) else { return true };
-    let nobody = had(dom0, other.sbdf, Some(exposure)).is_empty();
+    let nobody = holders(dom0, other.sbdf, Some(exposure)).is_empty();
     !exposure.uncovered.is_empty() || nobody && is_unexplained(&state, Some(exposure))
 }

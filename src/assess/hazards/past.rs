@@ -6,7 +6,7 @@ use crate::assess::state::State;
 use crate::assess::words::{gap_words, span, when};
 use crate::journal::JournalReading;
 use crate::journal::Way;
-use crate::observe::exposure::{had, Before, Change, Exposure, Had, Past};
+use crate::observe::exposure::{holders, Change, EarlierQube, Exposure, Past, PastHolder};
 use crate::observe::{Dom0, Function};
 
 /// How many qubes, gaps and changes a sentence names.
@@ -17,7 +17,7 @@ const NO_RECORD: &str = "no record covers the time since it was taken from dom0"
 /// Who had it, with which options, what is not known, and whether it is still the same.
 pub fn past(dom0: &Dom0, function: &Function, state: &State, past: &Past) -> Vec<Hazard> {
     let exposure = past.of.get(&function.sbdf);
-    let had = had(dom0, function.sbdf, exposure);
+    let had = holders(dom0, function.sbdf, exposure);
     let mut hazards: Vec<Hazard> = had.iter().map(|one| exposed(dom0, one)).collect();
     let option = |wanted: &[&str]| {
         let who = had.iter().filter(|one| one.options.iter().any(|option| wanted.contains(&option.as_str())));
@@ -55,7 +55,7 @@ pub fn past(dom0: &Dom0, function: &Function, state: &State, past: &Past) -> Vec
 }
 
 /// A qube of this boot. Every qube is less trusted than dom0: its label only says how loudly.
-fn exposed(dom0: &Dom0, had: &Had) -> Hazard {
+fn exposed(dom0: &Dom0, had: &PastHolder) -> Hazard {
     let mut details: Vec<&str> = had.labels.iter().map(String::as_str).collect();
     if !had.class.is_empty() {
         details.push(&had.class);
@@ -92,12 +92,12 @@ fn before(dom0: &Dom0, exposure: &Exposure, forgotten: bool) -> Option<Hazard> {
     if exposure.before.is_empty() && exposure.more_before == 0 && !forgotten {
         return None;
     }
-    let words = |one: &Before| {
-        let times = if one.stays > 1 { format!(" {} times,", one.stays) } else { String::new() };
-        let last = one.last.map_or("when is not known".to_owned(), |last| format!("last {}", when(last)));
+    let words = |one: &EarlierQube| {
+        let times = if one.had.stays > 1 { format!(" {} times,", one.had.stays) } else { String::new() };
+        let last = one.had.last.map_or("when is not known".to_owned(), |last| format!("last {}", when(last)));
         let mut more = String::new();
         for (holds, text) in [
-            (one.imported, ", imported"),
+            (one.had.imported, ", imported"),
             (one.moved, ", at another address"),
             (one.perhaps, ", or its twin"),
         ] {
@@ -105,8 +105,8 @@ fn before(dom0: &Dom0, exposure: &Exposure, forgotten: bool) -> Option<Hazard> {
                 more.push_str(text);
             }
         }
-        let options: String = one.options.iter().map(|option| format!(", {option}")).collect();
-        format!("{}{times} {last}{options}{more}", one.qube)
+        let options: String = one.had.options.iter().map(|option| format!(", {option}")).collect();
+        format!("{}{times} {last}{options}{more}", one.had.qube)
     };
     let mut all: Vec<String> = exposure.before.iter().take(NAMED).map(words).collect();
     let rest = exposure.before.len().saturating_sub(NAMED);
@@ -116,7 +116,7 @@ fn before(dom0: &Dom0, exposure: &Exposure, forgotten: bool) -> Option<Hazard> {
     if forgotten {
         all.push("records were pruned, and which qubes they told of was not kept".to_owned());
     }
-    let unknown = |one: &Before| one.unlabelled || one.labels.is_empty();
+    let unknown = |one: &EarlierQube| one.had.unlabelled || one.had.labels.is_empty();
     let unlabelled = forgotten || exposure.more_before > 0 || exposure.before.iter().any(unknown);
     let mut hazard = Hazard::new(
         HazardId::ExposedBefore,
@@ -124,8 +124,8 @@ fn before(dom0: &Dom0, exposure: &Exposure, forgotten: bool) -> Option<Hazard> {
         all.join("; "),
     );
     if !unlabelled {
-        let labels = exposure.before.iter().flat_map(|one| one.labels.iter().cloned()).collect();
-        hazard.labels = with_present(dom0, exposure.before.iter().map(|one| one.qube.as_str()), labels);
+        let labels = exposure.before.iter().flat_map(|one| one.had.labels.iter().cloned()).collect();
+        hazard.labels = with_present(dom0, exposure.before.iter().map(|one| one.had.qube.as_str()), labels);
     }
     Some(hazard)
 }
@@ -164,7 +164,7 @@ fn known(
     state: &State,
     past: &Past,
     exposure: Option<&Exposure>,
-    had: &[Had],
+    had: &[PastHolder],
 ) -> Option<Hazard> {
     let mut missing = Vec::new();
     let mut unseen = 0;

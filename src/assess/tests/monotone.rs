@@ -8,7 +8,7 @@ use crate::assess::Verdict;
 use crate::journal::Identity;
 use crate::journal::JournalReading;
 use crate::names::Owner;
-use crate::observe::exposure::{Before, Change, Known};
+use crate::observe::exposure::{Change, EarlierQube, Known};
 use crate::observe::exposure::{Gap, Why};
 use crate::observe::Says;
 use proptest::prelude::*;
@@ -41,7 +41,7 @@ const BAD: &[Alteration] = &[
         one.but(|one| one.claims.by_alias.iter_mut().for_each(|claim| claim.blacklisted = true))
     }),
     ("a gap", |one| one.past(|past| past.uncovered.push(Gap { from: None, to: None, why: Why::NoRecorder }))),
-    ("an earlier qube", |one| one.past(|past| past.before.push(Before::default()))),
+    ("an earlier qube", |one| one.past(|past| past.before.push(EarlierQube::default()))),
     ("altered", |one| {
         let known = Known { identity: Identity::default(), sbdf: sbdf(NIC), time: None, boot: String::new() };
         one.past(|past| past.changes.push(Change { known, fields: vec!["revision".to_owned()] }))

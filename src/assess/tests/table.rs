@@ -4,7 +4,7 @@ use super::situation::{failed, function, sbdf, Situation, NIC};
 use crate::journal::JournalReading;
 use crate::journal::{Identity, Source, StayEvent, StayRecord, Way};
 use crate::names::{DriverName, ModuleName, Owner, Untrusted};
-use crate::observe::exposure::{Before, Change, Ended, Gap, Known, Seizure, Stayed, Why};
+use crate::observe::exposure::{Change, EarlierQube, Ended, Gap, Known, Seizure, Stayed, Why};
 use crate::observe::qubes::{Qube, QubeState, Qubes, QubesSource};
 use crate::observe::{Barred, Claim, Named, Says, Taken, TakenBy};
 use crate::system::modprobe::Bar;
@@ -109,11 +109,11 @@ fn gap() -> Gap {
     Gap { from: None, to: None, why: Why::NoRecorder }
 }
 
-fn earlier(qube: &str, label: &str) -> Before {
-    let mut before = Before::default();
-    before.qube = qube.to_owned();
-    before.stays = 1;
-    before.labels.extend((!label.is_empty()).then(|| label.to_owned()));
+fn earlier(qube: &str, label: &str) -> EarlierQube {
+    let mut before = EarlierQube::default();
+    before.had.qube = qube.to_owned();
+    before.had.stays = 1;
+    before.had.labels.extend((!label.is_empty()).then(|| label.to_owned()));
     before
 }
 
@@ -677,7 +677,7 @@ fn rows() -> Vec<(&'static str, Situation, &'static str)> {
             plain()
                 .past(|past| {
                     past.before.push(earlier("vault", "black"));
-                    past.before[0].unlabelled = true;
+                    past.before[0].had.unlabelled = true;
                 })
                 .rule(Says::UntrustedLabel("red".to_owned())),
             "!exposed-before ~never-exposed -> refused",

@@ -10,24 +10,24 @@
 //!
 //! What was imported adds stays; it covers nothing.
 
-mod carried;
-mod had;
-mod moved;
+mod holders;
+mod moves;
 mod past;
+mod prune;
 mod stays;
 
 pub use crate::journal::coverage::{Gap, Why};
 pub use crate::journal::stays::{Ended, Stayed};
-pub use had::{had, Had};
-pub use moved::Candidate;
+pub use holders::{holders, PastHolder};
+pub use moves::MoveCandidate;
 pub use past::{is_for_root_alone, Past};
-pub use stays::Before;
+pub use stays::EarlierQube;
 
 use crate::journal::coverage::{Coverage, Covered};
 use crate::journal::identity::{differences, fill, same};
 use crate::journal::{
     DeviceEvent, DeviceRecord, Entry, Identity, Moment, OperationPhase, OperationRecord, PastEvent,
-    PastRecord, Place, Prune, QubeEvent, RecorderPhase, Source, StayRecord, Uptime, Way,
+    PastRecord, Place, PruneRecord, QubeEvent, RecorderPhase, Source, StayRecord, Uptime, Way,
 };
 use crate::journal::{IdentifiedFunction, JournalReading};
 use crate::names::{Owner, Sbdf};
@@ -94,7 +94,7 @@ pub struct Exposure {
     /// Stays of this boot that are not kept.
     pub more_stays: u64,
     /// Earlier boots, by qube.
-    pub before: Vec<Before>,
+    pub before: Vec<EarlierQube>,
     /// Earlier stays of qubes that are not kept.
     pub more_before: u64,
     /// What of the time since the seizure (of this boot, where that is not known) is not covered.
@@ -131,7 +131,7 @@ pub struct Fold {
     of: BTreeMap<Sbdf, One>,
     coverage: Coverage,
     repairs: u64,
-    pruned: Option<Prune>,
+    pruned: Option<PruneRecord>,
 }
 
 /// What is gathered of one function.
@@ -200,10 +200,10 @@ impl Fold {
             PastEvent::Pruned(prune) => {
                 self.repairs += prune.repairs;
                 let forgotten = self.pruned.is_some_and(|earlier| earlier.forgotten) || prune.forgotten;
-                self.pruned = Some(Prune { forgotten, ..*prune });
+                self.pruned = Some(PruneRecord { forgotten, ..*prune });
             }
-            PastEvent::Carried(it) => self.carried(it),
-            PastEvent::Recorded(it) => self.recorded(it),
+            PastEvent::EarlierStays(it) => self.earlier_stays(it),
+            PastEvent::EarlierIdentity(it) => self.earlier_identity(it),
             PastEvent::Operation(OperationRecord { phase: OperationPhase::Start(start), bdf, .. }) if now => {
                 if let Some(one) = bdf.and_then(|bdf| self.of.get_mut(&bdf)) {
                     if one.operations.len() >= MOST_OPERATIONS {
@@ -244,9 +244,9 @@ impl Fold {
     /// The functions that may be what stood at an address that was asked for. The journal tells of each where
     /// it stood.
     #[must_use]
-    pub fn candidates(&self) -> Vec<Candidate> {
+    pub fn candidates(&self) -> Vec<MoveCandidate> {
         let known = self.of.iter().filter_map(|(sbdf, one)| one.another().map(|known| (*sbdf, known)));
-        known.flat_map(|(sbdf, known)| Candidate::all(sbdf, known, &self.present)).collect()
+        known.flat_map(|(sbdf, known)| MoveCandidate::all(sbdf, known, &self.present)).collect()
     }
 
     /// What a function is, with the serial number that was not asked for before.
@@ -264,7 +264,7 @@ impl Fold {
         now: Option<Uptime>,
         holder: Option<&str>,
         journal: JournalReading,
-        candidates: &[Candidate],
+        candidates: &[MoveCandidate],
     ) -> Past {
         let now = Place { seq: u64::MAX, time: None, up: now };
         let Covered { gaps, dropped, .. } = self.coverage.finish(Some(now), holder);

@@ -2,7 +2,7 @@
 
 use super::Exposure;
 use crate::error::{Exit, Failure};
-use crate::journal::{JournalReading, Prune};
+use crate::journal::{JournalReading, PruneRecord};
 use crate::names::Sbdf;
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub struct Past {
     /// Repairs that accepted a loss.
     pub repairs: u64,
     /// What is left of older records that were removed on purpose; `None` where none were.
-    pub pruned: Option<Prune>,
+    pub pruned: Option<PruneRecord>,
     /// By function.
     pub of: BTreeMap<Sbdf, Exposure>,
 }

@@ -1,49 +1,24 @@
 //! The stays of one function: those of this boot one by one, those of earlier boots by qube.
 
-use crate::journal::stays::{add, Ended, Stayed, Stays};
-use crate::journal::{Carried, DeviceRecord, Moment, Place, StayRecord};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::journal::stays::{Stayed, Stays};
+use crate::journal::{DeviceRecord, EarlierStays, Place, StayRecord};
+use std::collections::BTreeMap;
 
 /// How many qubes of earlier boots are kept.
-pub(super) const MOST_QUBES: usize = 256;
+const MOST_QUBES: usize = 256;
+/// How many labels are kept of one.
+const MOST_LABELS: usize = 8;
 
-/// What a qube of earlier boots did with it.
+/// A qube that had it in earlier boots.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Before {
-    /// The qube, escaped.
-    pub qube: String,
-    /// The labels it had then, and those it got later.
-    pub labels: BTreeSet<String>,
-    /// Of a stay of it no label was recorded, or more than are kept.
-    pub unlabelled: bool,
-    /// Whether it once provided network; `None` where that was never recorded.
-    pub network: Option<bool>,
-    /// Options other than the defaults.
-    pub options: BTreeSet<String>,
-    /// How many stays.
-    pub stays: u64,
-    /// The first and the last time that is recorded.
-    pub first: Option<Moment>,
-    /// The last.
-    pub last: Option<Moment>,
-    /// The last boot, as the journal names it; empty where an import does not tell.
-    pub boot: String,
+pub struct EarlierQube {
+    /// What it did with it.
+    pub had: EarlierStays,
     /// It stood at another address then.
     pub moved: bool,
     /// It may have been a twin of this device.
     pub perhaps: bool,
-    /// All of it was imported.
-    pub imported: bool,
     place: u64,
-}
-
-impl Before {
-    /// Of records that were removed: older than all that is told one by one. What it adds up to is added by
-    /// the caller.
-    pub(super) fn kept(it: &Carried, moved: bool, perhaps: bool) -> Self {
-        let (qube, boot) = (it.qube.clone(), it.boot.clone());
-        Self { qube, boot, moved, perhaps, imported: it.imported, ..Self::default() }
-    }
 }
 
 /// Whether a record of an earlier boot is surely of this function, and stood at its address then.
@@ -66,8 +41,8 @@ pub struct Lives {
     earlier: Stays,
     imported: Stays,
     flags: BTreeMap<u64, Earlier>,
-    pub(super) before: BTreeMap<String, Before>,
-    pub(super) more_before: u64,
+    before: BTreeMap<String, EarlierQube>,
+    more_before: u64,
 }
 
 impl Lives {
@@ -96,54 +71,38 @@ impl Lives {
             flags.moved &= how.moved;
             flags.perhaps &= how.perhaps;
         }
-        dropped.into_iter().for_each(|stayed| self.add(stayed));
+        dropped.into_iter().for_each(|stayed| self.add(&stayed));
     }
 
     fn flush(&mut self) {
-        self.earlier.finish().into_iter().for_each(|stayed| self.add(stayed));
+        self.earlier.finish().into_iter().for_each(|stayed| self.add(&stayed));
     }
 
-    fn add(&mut self, stayed: Stayed) {
+    fn add(&mut self, stayed: &Stayed) {
         let how = self.flags.remove(&stayed.seq).unwrap_or(Earlier { moved: false, perhaps: false });
-        let imported = stayed.is_imported();
-        let Stayed { stay, relabelled, from, to, boot, latest, .. } = stayed;
-        if self.before.len() >= MOST_QUBES && !self.before.contains_key(&stay.qube) {
+        let Some(one) = self.adds(&EarlierStays::of(stayed), how) else { return };
+        if stayed.latest.0 >= one.place {
+            one.place = stayed.latest.0;
+            one.had.boot.clone_from(&stayed.boot);
+        }
+    }
+
+    /// Adds stays to those of their qube; `None` where it is not kept.
+    pub(super) fn adds(&mut self, more: &EarlierStays, how: Earlier) -> Option<&mut EarlierQube> {
+        if self.before.len() >= MOST_QUBES && !self.before.contains_key(&more.qube) {
             self.more_before += 1;
-            return;
+            return None;
         }
-        let one = self.before.entry(stay.qube.clone()).or_insert_with(|| Before {
-            qube: stay.qube.clone(),
-            imported: true,
-            perhaps: true,
-            moved: true,
-            ..Before::default()
+        let one = self.before.entry(more.qube.clone()).or_insert_with(|| {
+            let (qube, boot) = (more.qube.clone(), more.boot.clone());
+            let had = EarlierStays { qube, boot, imported: true, ..EarlierStays::default() };
+            EarlierQube { had, moved: true, perhaps: true, place: 0 }
         });
-        let end = match to {
-            Ended::At(time) => time,
-            Ended::By(_) | Ended::Open => None,
-        };
-        let times = || from.into_iter().chain(latest.1).chain(end);
-        one.first = one.first.into_iter().chain(times()).min();
-        one.last = one.last.into_iter().chain(times()).max();
-        one.stays += 1;
-        if latest.0 >= one.place {
-            one.place = latest.0;
-            one.boot = boot;
-        }
-        one.imported &= imported;
-        one.perhaps &= how.perhaps;
+        one.had.add(more, MOST_LABELS);
+        one.had.options.retain(|option| is_loose(option));
         one.moved &= how.moved;
-        one.network = match (one.network, stay.network) {
-            (Some(was), Some(is)) => Some(was || is),
-            (was, is) => was.or(is),
-        };
-        one.unlabelled |= stay.label.is_empty();
-        for label in std::iter::once(&stay.label).chain(&relabelled) {
-            one.unlabelled |= !add(&mut one.labels, label);
-        }
-        for option in stay.options.split(',').filter(|option| is_loose(option)) {
-            add(&mut one.options, option);
-        }
+        one.perhaps &= how.perhaps;
+        Some(one)
     }
 
     /// A qube got another label: those of its stays that were told are of one that has it.
@@ -152,15 +111,15 @@ impl Lives {
             stays.relabelled(qube, label);
         }
         if let Some(one) = self.before.get_mut(qube) {
-            one.unlabelled |= !add(&mut one.labels, label);
+            one.had.label(label, MOST_LABELS);
         }
     }
 
     /// Stays of this boot, those not kept, earlier boots with the latest first, and stays not kept there.
-    pub fn finish(mut self) -> (Vec<Stayed>, u64, Vec<Before>, u64) {
+    pub fn finish(mut self) -> (Vec<Stayed>, u64, Vec<EarlierQube>, u64) {
         self.flush();
-        self.imported.finish().into_iter().for_each(|stayed| self.add(stayed));
-        let mut before: Vec<Before> = self.before.into_values().collect();
+        self.imported.finish().into_iter().for_each(|stayed| self.add(&stayed));
+        let mut before: Vec<EarlierQube> = self.before.into_values().collect();
         before.sort_by_key(|one| std::cmp::Reverse(one.place));
         (self.now.finish(), self.more, before, self.more_before)
     }

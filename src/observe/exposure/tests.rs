@@ -421,10 +421,10 @@ fn of_a_qube_every_label_counts_and_one_stay_without_any_makes_it_unknown() {
         };
         let earlier = of("a0a0a0a0");
         let before = &earlier.before[0];
-        assert_eq!(before.labels.iter().collect::<Vec<_>>(), labels, "{entries:?}");
-        assert_eq!(before.unlabelled, !known, "{entries:?}");
+        assert_eq!(before.had.labels.iter().collect::<Vec<_>>(), labels, "{entries:?}");
+        assert_eq!(before.had.unlabelled, !known, "{entries:?}");
         let of_now = of(BOOT);
-        let had = had(&crate::assess::tests::situation::Situation::driven(0).dom0, nic(), Some(&of_now));
+        let had = holders(&crate::assess::tests::situation::Situation::driven(0).dom0, nic(), Some(&of_now));
         let mut now = had[0].labels.clone();
         now.sort();
         assert_eq!(now, if known { labels } else { &[] }, "{entries:?}");
@@ -463,10 +463,10 @@ fn earlier_boots_follow_the_identity_wherever_it_stood() {
     assert_eq!(exposure.before.len(), 1);
     let before = &exposure.before[0];
     assert_eq!(
-        (before.qube.as_str(), before.stays, before.moved, before.perhaps),
+        (before.had.qube.as_str(), before.had.stays, before.moved, before.perhaps),
         ("sys-net", 2, true, false)
     );
-    assert_eq!((before.first, before.last), (Some(at(1)), Some(at(3))));
+    assert_eq!((before.had.first, before.had.last), (Some(at(1)), Some(at(3))));
 }
 
 #[test]
@@ -499,7 +499,8 @@ fn imports_add_stays_and_cover_nothing() {
         (900, BOOT, imported(StayEvent::Begin, "now", &at(700).to_string())),
     ];
     let exposure = past(&story, true);
-    let before: Vec<_> = exposure.before.iter().map(|one| (one.qube.as_str(), one.imported)).collect();
+    let before: Vec<_> =
+        exposure.before.iter().map(|one| (one.had.qube.as_str(), one.had.imported)).collect();
     assert_eq!(before, [("old", true)]);
     assert_eq!(
         exposure.stays.iter().map(|one| one.stay.qube.as_str()).collect::<Vec<_>>(),

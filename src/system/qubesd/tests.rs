@@ -8,7 +8,6 @@ use super::wire::{answer, request, Feed, EVENT_MAX};
 use super::{Event, Qubesd, Refusal};
 use crate::error::{Code, Exit};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
-use proptest::prelude::*;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -194,17 +193,4 @@ fn an_exception_with_a_traceback_is_read_too() {
     let Err(Refusal::Exception(kind, message)) = answer(&bytes) else { panic!("{bytes:?}") };
     assert_eq!((kind.to_string(), message.to_string()), ("QubesException".into(), "it broke".into()));
     assert_eq!(answer(b"2\0x"), Err(Refusal::Nonsense));
-}
-
-proptest! {
-    #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), few in proptest::collection::vec(0u8..3, 0..100)) {
-        let _ = answer(&bytes);
-        for bytes in [bytes, few.iter().map(|byte| [0, b'1', b'a'][usize::from(*byte)]).collect()] {
-            let mut feed = Feed::default();
-            let whole = Feed::default().take(&bytes);
-            let pieces: Result<Vec<_>, _> = bytes.chunks(1).map(|byte| feed.take(byte)).collect();
-            prop_assert_eq!(whole, pieces.map(|events| events.concat()));
-        }
-    }
 }

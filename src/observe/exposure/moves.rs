@@ -11,7 +11,7 @@ use crate::names::Sbdf;
 
 /// A function that may be what was recorded at another one's address in an earlier boot.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Candidate {
+pub struct MoveCandidate {
     /// Where it stands now.
     pub sbdf: Sbdf,
     /// Whose address that was recorded at.
@@ -26,7 +26,7 @@ pub struct Candidate {
     stood: bool,
 }
 
-impl Candidate {
+impl MoveCandidate {
     /// The functions among these that may have been this one, which was recorded at the address of `of`.
     /// Functions of one slot do not take each other's place.
     pub fn all(of: Sbdf, known: &Known, present: &[IdentifiedFunction]) -> Vec<Self> {

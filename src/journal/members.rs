@@ -51,6 +51,12 @@ pub fn known(draft: Draft, members: &[(&str, &str)]) -> Draft {
     known.fold(draft, |draft, (key, value)| draft.bytes(key, &unescape(value)))
 }
 
+/// Adds the times that are known.
+pub fn with_times(draft: Draft, times: &[(&str, Option<Moment>)]) -> Draft {
+    let known = times.iter().filter_map(|(key, time)| time.map(|time| (key, time)));
+    known.fold(draft, |draft, (key, time)| draft.text(key, &time.to_string()))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub mod tests {

@@ -8,7 +8,7 @@ use crate::observe::{Dom0, Use};
 
 /// A qube that had it in this boot.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Had {
+pub struct PastHolder {
     /// What it is accepted by.
     pub name: String,
     /// What people call it, escaped.
@@ -29,7 +29,7 @@ pub struct Had {
     domains: Vec<u16>,
 }
 
-impl Had {
+impl PastHolder {
     fn of(name: String, who: String, domain: Option<u16>) -> Self {
         Self {
             name,
@@ -74,13 +74,13 @@ impl Had {
 
 /// The qubes that had it, the latest first.
 #[must_use]
-pub fn had(dom0: &Dom0, sbdf: Sbdf, exposure: Option<&Exposure>) -> Vec<Had> {
-    let mut all: Vec<Had> = Vec::new();
+pub fn holders(dom0: &Dom0, sbdf: Sbdf, exposure: Option<&Exposure>) -> Vec<PastHolder> {
+    let mut all: Vec<PastHolder> = Vec::new();
     // The journal's order: the latest first.
     for stayed in exposure.iter().flat_map(|exposure| exposure.stays.iter().rev()) {
         let name = stayed.name();
         let at = all.iter().position(|one| one.name == name).unwrap_or_else(|| {
-            all.push(Had::of(name, stayed.stay.qube.clone(), stayed.stay.domain));
+            all.push(PastHolder::of(name, stayed.stay.qube.clone(), stayed.stay.domain));
             all.len() - 1
         });
         if let Some(one) = all.get_mut(at) {
@@ -101,7 +101,7 @@ pub fn had(dom0: &Dom0, sbdf: Sbdf, exposure: Option<&Exposure>) -> Vec<Had> {
         let typable = use_.qube.as_ref().and_then(|name| name.as_qube_name());
         let name = typable.as_ref().map_or_else(|| format!("domain-{}", use_.domain), ToString::to_string);
         let of_domain =
-            |one: &Had| one.domains.contains(&use_.domain) || one.domains.contains(&use_.frontend);
+            |one: &PastHolder| one.domains.contains(&use_.domain) || one.domains.contains(&use_.frontend);
         // What the journal knows a domain to be counts more than the name that a node has.
         let known = all
             .iter()
@@ -113,7 +113,7 @@ pub fn had(dom0: &Dom0, sbdf: Sbdf, exposure: Option<&Exposure>) -> Vec<Had> {
                 .iter()
                 .position(|one| one.domains.first().is_none_or(|one| *one < use_.domain))
                 .unwrap_or(all.len());
-            all.insert(at, Had::of(name, use_.who(), Some(use_.domain)));
+            all.insert(at, PastHolder::of(name, use_.who(), Some(use_.domain)));
             at
         });
         if let Some(one) = all.get_mut(at) {
