@@ -1,6 +1,6 @@
 //! The command by which an assignment is made again.
 
-use crate::observe::qubes::{Assignment, Identity, Mode, Port, Qube, Qubes};
+use crate::observe::qubes::{Assignment, Mode, Port, PortIdentity, Qube, Qubes};
 use crate::observe::Function;
 
 /// The command that assigns it again as it was; `None` where the qube's name or an option is none that a
@@ -40,8 +40,11 @@ fn by_hand(
         return Some(format!("qvm-pci {verb} {qube} dom0:{port}"));
     }
     Some(match (&assignment.port, &assignment.identity) {
-        (Port::At(port), Identity::Any) => format!("qvm-pci {verb} --port {qube} dom0:{port}"),
-        (Port::At(port), Identity::Is { vendor: Some(vendor), device: Some(device), class: Some(class) }) => {
+        (Port::At(port), PortIdentity::Any) => format!("qvm-pci {verb} --port {qube} dom0:{port}"),
+        (
+            Port::At(port),
+            PortIdentity::Is { vendor: Some(vendor), device: Some(device), class: Some(class) },
+        ) => {
             format!("qvm-pci {verb} {qube} dom0:{port}:0x{vendor:04x}:0x{device:04x}::p{class:06x}")
         }
         (Port::At(port), _) => format!("qvm-pci {verb} {qube} dom0:{port}"),

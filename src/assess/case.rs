@@ -146,7 +146,7 @@ impl Case {
         let assigned = self.dom0.qubes_said().map(|known| known.assigned(&self.subject.function));
         self.qube().as_deref() == Some(name)
             || self.had().iter().any(|one| one.name == name || one.who == name)
-            || self.exposure().is_some_and(|it| it.before.iter().any(|one| one.qube == name))
+            || self.exposure().is_some_and(|it| it.before.iter().any(|one| one.had.qube == name))
             || assigned.is_some_and(|all| all.iter().any(|(qube, _)| qube.name.to_string() == name))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::journal::Moment;
 use crate::names::to_the_second;
-use crate::observe::exposure::{Ended, Gap};
+use crate::observe::exposure::{Gap, StayEnd};
 
 /// `2026-11-22 13:47:51 UTC`.
 #[must_use]
@@ -16,13 +16,13 @@ fn second(moment: Moment) -> String {
 
 /// From when to when: `2026-11-22 13:47:51 to 14:02:11 UTC`. What was not recorded is said to be so.
 #[must_use]
-pub fn span(from: Option<Moment>, to: Ended) -> String {
+pub fn span(from: Option<Moment>, to: StayEnd) -> String {
     let begin = from.map(second);
     let end = match to {
-        Ended::Open => return begin.map_or("now".to_owned(), |begin| format!("since {begin} UTC")),
-        Ended::At(end) => end.map(second),
-        Ended::By(None) => None,
-        Ended::By(Some(end)) => {
+        StayEnd::Open => return begin.map_or("now".to_owned(), |begin| format!("since {begin} UTC")),
+        StayEnd::At(end) => end.map(second),
+        StayEnd::By(None) => None,
+        StayEnd::By(Some(end)) => {
             return match begin {
                 Some(begin) => format!("from {begin} until at the latest {} UTC", clock(&begin, second(end))),
                 None => format!("until at the latest {} UTC", second(end)),
@@ -68,18 +68,18 @@ mod tests {
     fn the_day_is_said_once() {
         let at = |text: &str| Some(Moment::parse(text).unwrap());
         let (from, to) = (at("2026-11-22T13:47:51.5"), at("2026-11-22T14:02:11"));
-        assert_eq!(span(from, Ended::At(to)), "2026-11-22 13:47:51 to 14:02:11 UTC");
+        assert_eq!(span(from, StayEnd::At(to)), "2026-11-22 13:47:51 to 14:02:11 UTC");
         assert_eq!(
-            span(from, Ended::At(at("2026-11-23T00:00:00"))),
+            span(from, StayEnd::At(at("2026-11-23T00:00:00"))),
             "2026-11-22 13:47:51 to 2026-11-23 00:00:00 UTC"
         );
-        let by = Ended::By(to);
+        let by = StayEnd::By(to);
         assert_eq!(span(from, by), "from 2026-11-22 13:47:51 until at the latest 14:02:11 UTC");
         assert_eq!(span(None, by), "until at the latest 2026-11-22 14:02:11 UTC");
-        assert_eq!(span(from, Ended::By(None)), "from 2026-11-22 13:47:51 UTC, its end was not recorded");
-        assert_eq!(span(from, Ended::Open), "since 2026-11-22 13:47:51 UTC");
+        assert_eq!(span(from, StayEnd::By(None)), "from 2026-11-22 13:47:51 UTC, its end was not recorded");
+        assert_eq!(span(from, StayEnd::Open), "since 2026-11-22 13:47:51 UTC");
         assert_eq!(
-            span(None, Ended::At(to)),
+            span(None, StayEnd::At(to)),
             "until 2026-11-22 14:02:11 UTC, its beginning was not recorded"
         );
     }

@@ -54,7 +54,7 @@ pub enum Command {
     /// List the devices that dom0 does not drive: the state, who had each, and what can be done.
     List(ListArgs),
     /// Show devices: identity, owner, state, siblings, hazards.
-    Show(Devices),
+    Show(DeviceArgs),
     /// Show the verdict, the steps and the equal shell commands; change nothing.
     Plan(PlanArgs),
     /// Bring functions back into dom0's use, each step proved; several are one operation.
@@ -181,7 +181,7 @@ impl ValueEnum for StateWord {
 
 /// The functions that a command is about.
 #[derive(Args, Debug)]
-pub struct Devices {
+pub struct DeviceArgs {
     /// The functions, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6.
     #[arg(value_name = "BDF", required = true)]
     pub device: Vec<String>,
@@ -209,7 +209,7 @@ impl Timeout {
 pub struct PlanArgs {
     /// The devices.
     #[command(flatten)]
-    pub devices: Devices,
+    pub devices: DeviceArgs,
     /// Hazards accepted, by their ids; `plan` tells what is still asked.
     #[arg(long, value_name = "ID[:QUBE],...", value_delimiter = ',')]
     pub accept: Vec<String>,
@@ -274,7 +274,7 @@ pub struct RollbackArgs {
 pub struct HoldArgs {
     /// The devices.
     #[command(flatten)]
-    pub devices: Devices,
+    pub devices: DeviceArgs,
     /// How long a step may take.
     #[command(flatten)]
     pub timeout: Timeout,

@@ -8,7 +8,7 @@ use crate::names::escape;
 use crate::observe::{Dom0, Sources};
 use crate::report::text::wrapped;
 use crate::report::{
-    self, device_block, emit, json, next_block, no_qubes, qubes_asked, table, unseen_block, Order,
+    self, device_block, emit, json, next_block, no_qubes, qubes_asked, table, unseen_block, ListOrder,
 };
 use crate::run::Unsettled;
 use serde_json::json;
@@ -132,13 +132,13 @@ pub fn hidden_line(hidden: usize) -> String {
     }
 }
 
-fn order(sort: Sort) -> Order {
+fn order(sort: Sort) -> ListOrder {
     match sort {
-        Sort::Action => Order::Action,
-        Sort::Address => Order::Address,
-        Sort::State => Order::State,
-        Sort::Qube => Order::Qube,
-        Sort::Time => Order::Time,
+        Sort::Action => ListOrder::Action,
+        Sort::Address => ListOrder::Address,
+        Sort::State => ListOrder::State,
+        Sort::Qube => ListOrder::Qube,
+        Sort::Time => ListOrder::Time,
     }
 }
 

@@ -84,7 +84,7 @@ fn advise(dom0: &Dom0, cases: &mut [Case], together: &[Sbdf]) {
 }
 
 /// What speaks against going on with a function of several, asked just before its turn.
-type Against<'a> = &'a mut dyn FnMut(&mut Sources, Sbdf) -> Option<String>;
+type TurnCheck<'a> = &'a mut dyn FnMut(&mut Sources, Sbdf) -> Option<String>;
 
 impl Context {
     /// Whether nobody sits there to be asked, whatever the streams are.
@@ -197,7 +197,7 @@ impl Context {
         sources: &mut Sources,
         tasks: Vec<Task<'_>>,
         signals: &mut HeldSignals,
-        against: Against<'_>,
+        against: TurnCheck<'_>,
     ) -> Vec<(Sbdf, Ended)> {
         let json = self.json;
         let mut turn = |sbdf: Sbdf| {

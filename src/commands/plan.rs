@@ -46,7 +46,7 @@ pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let called = context.called("reattach", &wanted, args.driver.as_ref());
     let cases: Vec<&Case> = proposals.iter().map(|one| &one.case).collect();
     let review = Review::of(&cases, &accepted);
-    let answer = Answer {
+    let answer = PlanAnswer {
         id: id_of_all(&proposals),
         accept: to_accept(&accepted, &review.missing),
         exit: exit(lacking.as_ref(), &unsettled, &cases, &review),
@@ -107,7 +107,7 @@ fn exit(lacking: Option<&Failure>, unsettled: &Unsettled, cases: &[&Case], revie
     }
 }
 
-struct Answer<'a> {
+struct PlanAnswer<'a> {
     proposals: &'a [Proposal],
     id: String,
     review: Review<'a>,
@@ -117,7 +117,7 @@ struct Answer<'a> {
     exit: Exit,
 }
 
-impl Answer<'_> {
+impl PlanAnswer<'_> {
     fn members(&self) -> Value {
         let one = |proposal: &Proposal| {
             let Proposal { case, plan } = proposal;

@@ -19,7 +19,7 @@ use crate::report::{
 use crate::run::{can_unassign, new_operation_ids, sum, Aim, Ended, Order, Task, Turn, Writer};
 use crate::system::signals::HeldSignals;
 use consent::Consented;
-use member::{Fate, Member};
+use member::{Member, MemberFate};
 use serde_json::{json, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -45,7 +45,7 @@ pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     let undo = Undo { context, args, act: &act, id: &id };
     is_reviewed(args.plan_id.as_deref(), &id, ": run `rollback` without --plan")?;
     let is_to_do = members.iter().any(|member| undo.is_to_do(member));
-    if !is_to_do && members.iter().all(|member| member.fate == Fate::Back) {
+    if !is_to_do && members.iter().all(|member| member.fate == MemberFate::Back) {
         return undo.answer(&members, &[]);
     }
     if !is_to_do {
@@ -96,7 +96,7 @@ pub fn undoes_more(context: &Context, boot_id: &str, cases: &[&Case]) -> String 
 
 /// All that can be given back.
 fn open(members: &[Member]) -> impl Iterator<Item = &Member> {
-    members.iter().filter(|member| member.fate == Fate::Open)
+    members.iter().filter(|member| member.fate == MemberFate::Open)
 }
 
 fn nothing_known(wanted: Option<Sbdf>) -> Failure {
@@ -131,7 +131,7 @@ struct Undo<'a> {
 impl Undo<'_> {
     /// Whether it can be given back, or is back and its assignment is to be taken back.
     fn is_to_do(&self, member: &Member) -> bool {
-        member.fate == Fate::Open || (self.args.unassign && member.is_back_but_assigned(self.act))
+        member.fate == MemberFate::Open || (self.args.unassign && member.is_back_but_assigned(self.act))
     }
 
     /// Every function of it is refused.
@@ -176,8 +176,11 @@ impl Undo<'_> {
         for member in members {
             note(&member.line());
         }
-        let cases: Vec<&Case> =
-            members.iter().filter(|member| member.fate != Fate::Back).filter_map(Member::case).collect();
+        let cases: Vec<&Case> = members
+            .iter()
+            .filter(|member| member.fate != MemberFate::Back)
+            .filter_map(Member::case)
+            .collect();
         note(common_hazards(&cases).trim_end());
         note(&reboots(&cases));
         note(&format!("Plan {}", self.id));
@@ -224,7 +227,7 @@ impl Undo<'_> {
     fn aim(&self, member: &Member) -> Aim<'_> {
         let only = self.act.qube.as_deref();
         match (&member.fate, self.args.unassign) {
-            (Fate::Back, _) => Aim::Unassign(only),
+            (MemberFate::Back, _) => Aim::Unassign(only),
             (_, true) => Aim::ReturnUnassigned(only),
             (_, false) => Aim::Return,
         }
@@ -237,10 +240,10 @@ impl Undo<'_> {
             Err(failure) => return Some(failure.message),
         };
         let member = now.into_iter().find(|member| member.taken.bdf == sbdf)?;
-        if let Fate::Left(why) = &member.fate {
+        if let MemberFate::Left(why) = &member.fate {
             return Some(why.clone());
         }
-        let hazards = member.case().filter(|_| member.fate == Fate::Open)?;
+        let hazards = member.case().filter(|_| member.fate == MemberFate::Open)?;
         let missing: Vec<String> =
             accepted.missing(&hazards.hazards).iter().map(|hazard| hazard.acceptance()).collect();
         (!missing.is_empty()).then(|| format!("new since it was reviewed: {}", missing.join(", ")))
@@ -285,14 +288,16 @@ impl Undo<'_> {
     /// What the next start of the qube would do.
     fn warnings(&self, members: &[Member]) -> Vec<String> {
         let mut takers = BTreeSet::new();
-        for member in members.iter().filter(|member| matches!(member.fate, Fate::Back | Fate::Returned)) {
+        for member in
+            members.iter().filter(|member| matches!(member.fate, MemberFate::Back | MemberFate::Returned))
+        {
             match member.assigned() {
                 // As it was before this run.
                 Some(assigned) => {
                     let stays = |qube: &String| !(member.unassigned && self.act.may_be_for(qube));
                     takers.extend(assigned.into_iter().filter(stays));
                 }
-                None if member.fate == Fate::Returned && !member.unassigned => {
+                None if member.fate == MemberFate::Returned && !member.unassigned => {
                     takers.insert(self.act.qube.clone().unwrap_or_else(|| "the qube".to_owned()));
                 }
                 None => {}

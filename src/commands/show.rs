@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::assess::Case;
-use crate::cli::Devices;
+use crate::cli::DeviceArgs;
 use crate::error::{Exit, Failure};
 use crate::names::escape;
 use crate::observe::Sources;
@@ -18,7 +18,7 @@ use std::rc::Rc;
 ///
 /// # Errors
 /// There is no such device, this is no dom0, or something cannot be read.
-pub fn run(context: &Context, devices: &Devices) -> Result<Exit, Failure> {
+pub fn run(context: &Context, devices: &DeviceArgs) -> Result<Exit, Failure> {
     let wanted = context.find(&devices.device)?;
     let mut sources = Sources::open(&context.root)?;
     let dom0 = Rc::new(sources.observe()?);

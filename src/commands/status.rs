@@ -11,7 +11,7 @@ use crate::observe::qubes::Mode;
 use crate::observe::{Dom0, Sources};
 use crate::plan::next_boot::unassigning;
 use crate::report::status::{journal, policy, recorder, redacted, screen, Screen, Taking};
-use crate::report::{self, device_status, emit, json, qubes_asked, Order};
+use crate::report::{self, device_status, emit, json, qubes_asked, ListOrder};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ pub fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Failure> {
     let dom0 = Rc::new(sources.observe()?);
     let unsettled = context.unsettled(&dom0);
     let mut away = Away::read(context, &mut sources, &dom0, &unsettled, false)?;
-    Order::Action.sort(&mut away.cases);
+    ListOrder::Action.sort(&mut away.cases);
     let taking = taking(&mut sources, &dom0)?;
     let system = System::read(&context.root);
     let recorder_state = RecorderState::read(&context.root, &context.journal, &dom0);

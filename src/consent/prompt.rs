@@ -6,7 +6,7 @@
 //! that nothing changed.
 
 use crate::system::choice::{can_choose, choose, Choice};
-use crate::system::terminal::{ask, say, Line};
+use crate::system::terminal::{ask, say, TypedLine};
 
 /// What came of asking.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,12 +89,12 @@ fn types(word: &str) -> bool {
     let question = format!("To go on, type {word}\nEnter alone leaves everything as it is: ");
     for last in [false, true] {
         match ask(&question) {
-            Line::Typed(answer) if answer == word => return true,
-            Line::Typed(answer) if !answer.is_empty() => {
+            TypedLine::Typed(answer) if answer == word => return true,
+            TypedLine::Typed(answer) if !answer.is_empty() => {
                 let again = if last { "" } else { "; once more" };
                 say(&format!("\"{}\" is not {word}{again}.\n", crate::names::escape(answer.as_bytes())));
             }
-            Line::Typed(_) | Line::Ended => return false,
+            TypedLine::Typed(_) | TypedLine::Ended => return false,
         }
     }
     false

@@ -16,7 +16,7 @@ const MOST_OPEN: usize = 4096;
 const MOST_WORDS: usize = 64;
 
 /// An operation's id, and the device.
-type Key = (String, Option<Sbdf>);
+type OperationKey = (String, Option<Sbdf>);
 
 /// One operation on one device.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,7 +89,7 @@ pub struct Account {
     pub latest: VecDeque<Ran>,
     /// How many came before these.
     pub earlier: u64,
-    open: BTreeMap<Key, Ran>,
+    open: BTreeMap<OperationKey, Ran>,
 }
 
 impl Account {
@@ -120,7 +120,7 @@ impl Account {
     }
 
     /// The operation that a record of its end is of. Older versions named the device at the start only.
-    fn key(&self, id: String, bdf: Option<Sbdf>) -> Option<Key> {
+    fn key(&self, id: String, bdf: Option<Sbdf>) -> Option<OperationKey> {
         let key = (id, bdf);
         if self.open.contains_key(&key) {
             return Some(key);
@@ -130,7 +130,7 @@ impl Account {
         found.filter(|open| bdf.is_none() && open.0 == first.0).cloned()
     }
 
-    fn begins(&mut self, key: Key, seq: u64, time: Option<Moment>, start: Start) -> Option<Ran> {
+    fn begins(&mut self, key: OperationKey, seq: u64, time: Option<Moment>, start: Start) -> Option<Ran> {
         let ran = Ran {
             id: key.0.clone(),
             seq,
@@ -154,7 +154,7 @@ impl Account {
 
     /// Waits no longer for the older half: a forger's journal begins more than any run would.
     fn gives_up(&mut self) {
-        let mut all: Vec<(Key, Ran)> = std::mem::take(&mut self.open).into_iter().collect();
+        let mut all: Vec<(OperationKey, Ran)> = std::mem::take(&mut self.open).into_iter().collect();
         all.sort_by_key(|(_, ran)| ran.seq);
         let kept = all.split_off(all.len() / 2);
         all.iter().for_each(|(_, ran)| self.counts(ran));

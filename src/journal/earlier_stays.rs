@@ -6,7 +6,7 @@
 //! They are told behind records that are younger than what they are of: they only add to them.
 
 use super::members::{address, flag, moment, text, with_times};
-use super::stays::{Ended, Stayed};
+use super::stays::{StayEnd, Stayed};
 use super::Moment;
 use crate::names::{unescape, Sbdf};
 use audit::{Draft, Record};
@@ -48,7 +48,8 @@ pub struct EarlierStaysRecord {
     pub stays: EarlierStays,
 }
 
-/// The words of a list; `None` where they are not all there: what is too long for a record is counted and left out.
+/// The words of a list; `None` where they are not all there: what is too long for a record is counted and
+/// left out.
 fn words(record: &Record, key: &str) -> Option<BTreeSet<String>> {
     let words = record.get(key)?.as_array()?;
     let whole = |word: &str| (!word.contains("\\[")).then(|| word.to_owned());
@@ -66,8 +67,8 @@ impl EarlierStays {
     pub fn of(stayed: &Stayed) -> Self {
         let Stayed { stay, relabelled, from, to, boot, latest, .. } = stayed;
         let end = match to {
-            Ended::At(time) => *time,
-            Ended::By(_) | Ended::Open => None,
+            StayEnd::At(time) => *time,
+            StayEnd::By(_) | StayEnd::Open => None,
         };
         let times = || from.iter().copied().chain(latest.1).chain(end);
         let labels = std::iter::once(&stay.label).chain(relabelled);

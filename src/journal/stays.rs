@@ -19,7 +19,7 @@ const MOST_WORDS: usize = 8;
 
 /// How a stay ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ended {
+pub enum StayEnd {
     /// It has not, as far as is recorded.
     Open,
     /// Then; `None` where the record tells no time.
@@ -40,7 +40,7 @@ pub struct Stayed {
     /// The beginning was recorded, not only that it was there.
     pub begun: bool,
     /// When it ended.
-    pub to: Ended,
+    pub to: StayEnd,
     /// The boot, as the journal names it; empty where an import does not tell.
     pub boot: String,
     /// Where the journal tells of it first.
@@ -72,8 +72,8 @@ impl Stayed {
 
     /// Ends it by this time, where it is still open.
     fn over_by(&mut self, time: Option<Moment>) {
-        if self.to == Ended::Open {
-            self.to = Ended::By(time);
+        if self.to == StayEnd::Open {
+            self.to = StayEnd::By(time);
         }
     }
 }
@@ -105,7 +105,7 @@ impl Stays {
         let ends = it.event == StayEvent::End;
         let first = self.stays.len().saturating_sub(MOST_STAYS);
         // The end of a domain is told by several sources.
-        let fits = |one: &Stayed| (ends || one.to == Ended::Open) && is_same(&one.stay, it);
+        let fits = |one: &Stayed| (ends || one.to == StayEnd::Open) && is_same(&one.stay, it);
         let known = self.stays.iter().skip(first).rposition(fits).map(|at| at + first);
         if let Some(at) = known {
             let one = self.stays.get_mut(at);
@@ -116,7 +116,7 @@ impl Stays {
             relabelled: BTreeSet::new(),
             from: if ends { None } else { place.time },
             begun: it.event == StayEvent::Begin,
-            to: if ends { Ended::At(place.time) } else { Ended::Open },
+            to: if ends { StayEnd::At(place.time) } else { StayEnd::Open },
             boot: boot.to_owned(),
             seq: place.seq,
             latest: (place.seq, place.time),
@@ -192,7 +192,7 @@ impl Stays {
     }
 
     fn open(&mut self) -> impl Iterator<Item = &mut Stayed> {
-        self.stays.iter_mut().rev().take(MOST_STAYS).filter(|one| one.to == Ended::Open)
+        self.stays.iter_mut().rev().take(MOST_STAYS).filter(|one| one.to == StayEnd::Open)
     }
 
     /// The boot is over: its stays, in the order in which they were told of first.
@@ -208,9 +208,9 @@ impl Stayed {
         merge(&mut self.stay, it);
         self.latest = (place.seq, place.time);
         self.seen_to = None;
-        let late = self.is_imported() && matches!(self.to, Ended::By(_));
-        if it.event == StayEvent::End && (self.to == Ended::Open || late) {
-            self.to = Ended::At(place.time);
+        let late = self.is_imported() && matches!(self.to, StayEnd::By(_));
+        if it.event == StayEvent::End && (self.to == StayEnd::Open || late) {
+            self.to = StayEnd::At(place.time);
         }
         self
     }
@@ -295,7 +295,7 @@ mod tests {
         stays.take(Place { seq: second, time: at(second), up: None }, "b", it);
     }
 
-    fn told(stays: &mut Stays) -> Vec<(String, bool, Ended)> {
+    fn told(stays: &mut Stays) -> Vec<(String, bool, StayEnd)> {
         stays.finish().into_iter().map(|one| (one.stay.qube, one.begun, one.to)).collect()
     }
 
@@ -306,7 +306,7 @@ mod tests {
         take(&mut stays, 2, &stay(StayEvent::Present, "sys-net", 7));
         take(&mut stays, 5, &stay(StayEvent::End, "sys-net", 7));
         take(&mut stays, 6, &stay(StayEvent::End, "domain-7", 7));
-        assert_eq!(told(&mut stays), [("sys-net".to_owned(), true, Ended::At(at(5)))]);
+        assert_eq!(told(&mut stays), [("sys-net".to_owned(), true, StayEnd::At(at(5)))]);
     }
 
     #[test]
@@ -336,7 +336,7 @@ mod tests {
             let mut stays = Stays::default();
             take(&mut stays, 1, &stay(StayEvent::Begin, "sys-net", 7));
             stays.device(at(9), &record);
-            let to = if ends { Ended::By(at(9)) } else { Ended::Open };
+            let to = if ends { StayEnd::By(at(9)) } else { StayEnd::Open };
             assert_eq!(told(&mut stays), [("sys-net".to_owned(), true, to)], "{record:?}");
         }
     }
@@ -349,10 +349,10 @@ mod tests {
         let late = StayRecord::new(StayEvent::Begin, bdf(), "work", Source::Import(Log::Libvirt));
         take(&mut stays, 3, &late);
         // The import speaks of a time before, and the journal's order is not that of what it tells.
-        let ends: Vec<Ended> = stays.finish().into_iter().map(|one| one.to).collect();
-        assert_eq!(ends, [Ended::Open, Ended::By(at(10))]);
+        let ends: Vec<StayEnd> = stays.finish().into_iter().map(|one| one.to).collect();
+        assert_eq!(ends, [StayEnd::Open, StayEnd::By(at(10))]);
         stays.device(at(9), &device(DeviceEvent::Bound, "e1000e", "pciback", "dom0"));
         take(&mut stays, 3, &late);
-        assert_eq!(stays.finish()[0].to, Ended::By(at(9)));
+        assert_eq!(stays.finish()[0].to, StayEnd::By(at(9)));
     }
 }

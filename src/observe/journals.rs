@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// One of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Journal {
+pub struct FoundJournal {
     /// What a tar calls it, escaped; `None` where it is the only one.
     pub name: Option<String>,
     /// The folder that holds it.
@@ -39,7 +39,7 @@ pub fn room() -> Result<Scratch, Failure> {
 ///
 /// # Errors
 /// It cannot be read, it holds no journal, or there is no room for it.
-pub fn unpacked(path: &Path, room: &Scratch) -> Result<Vec<Journal>, Failure> {
+pub fn unpacked(path: &Path, room: &Scratch) -> Result<Vec<FoundJournal>, Failure> {
     let mut input: Box<dyn Read> = if path.as_os_str() == "-" {
         Box::new(std::io::stdin().lock())
     } else {
@@ -51,6 +51,6 @@ pub fn unpacked(path: &Path, room: &Scratch) -> Result<Vec<Journal>, Failure> {
     };
     let all = audit::unpack(&mut input, path, room.path()).map_err(|error| Failure::of_journal(&error))?;
     let several = all.len() > 1;
-    let named = |one: audit::Unpacked| Journal { name: several.then_some(one.name), folder: one.folder };
+    let named = |one: audit::Unpacked| FoundJournal { name: several.then_some(one.name), folder: one.folder };
     Ok(all.into_iter().map(named).collect())
 }

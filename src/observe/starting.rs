@@ -26,11 +26,11 @@ pub struct Starting {
     sysfs: PciSysfs,
     sbdf: Sbdf,
     /// Who is assigned the function, by what Qubes said last.
-    assigned: Vec<Assigned>,
+    assigned: Vec<AssignedToOther>,
 }
 
 #[derive(Debug)]
-struct Assigned {
+struct AssignedToOther {
     qube: Untrusted,
     port: String,
     /// The qube's state, where it is not halted.
@@ -140,9 +140,9 @@ impl Starting {
     }
 }
 
-fn assigned(known: &Qubes, function: &Function) -> Vec<Assigned> {
+fn assigned(known: &Qubes, function: &Function) -> Vec<AssignedToOther> {
     let all = known.assigned(function).into_iter();
-    let one = |(qube, assignment): (&qubes::Qube, &qubes::Assignment)| Assigned {
+    let one = |(qube, assignment): (&qubes::Qube, &qubes::Assignment)| AssignedToOther {
         qube: qube.name.clone(),
         port: assignment.port.text().to_owned(),
         live: qube.state.is_live().then(|| qube.state.word().to_owned()),

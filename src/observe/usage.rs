@@ -76,7 +76,7 @@ impl Uses {
 
     /// Reads what the domains are called that own functions in Xen.
     pub(super) fn name_owners(&mut self, store: &mut Xenstore, owners: &Owners) -> Result<(), String> {
-        let mut reader = Reader { store };
+        let mut reader = UseReader { store };
         let ids: BTreeSet<u16> = owners.values().filter_map(domain_of).collect();
         for id in ids {
             let of = reader.qube(id, None)?;
@@ -89,7 +89,7 @@ impl Uses {
 /// Reads them all. A node that makes no sense is an error: nobody can say then who
 /// has what.
 pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
-    let mut reader = Reader { store };
+    let mut reader = UseReader { store };
     let mut uses = Vec::new();
     for domain in reader.list(BACKENDS)? {
         let id = number(&domain, BACKENDS)?;
@@ -114,7 +114,7 @@ pub fn read(store: &mut Xenstore, xen: &Xen) -> Result<Uses, String> {
 
 /// What Xen alone says: a domain owns a function. A name that cannot be read is not known.
 pub fn owned(store: Option<&mut Xenstore>, sbdf: Sbdf, domain: u16) -> Use {
-    let of = store.and_then(|store| Reader { store }.qube(domain, None).ok());
+    let of = store.and_then(|store| UseReader { store }.qube(domain, None).ok());
     let of = of.unwrap_or(Of { name: None, domain, of_lost_stub: false });
     of.uses(sbdf, domain, String::new(), String::new())
 }
@@ -141,7 +141,7 @@ pub struct Live {
 /// Every such domain: running, paused, shut down or dying.
 pub fn live(store: &mut Xenstore, xen: &Xen) -> Result<Vec<Live>, String> {
     let domains = xen.domains().map_err(|error| format!("Xen does not list its domains: {error}"))?;
-    let mut reader = Reader { store };
+    let mut reader = UseReader { store };
     let others = domains.iter().map(|domain| domain.id).filter(|id| *id != 0);
     others.map(|domain| Ok(Live { domain, qube: reader.qube(domain, None)?.name })).collect()
 }
@@ -162,11 +162,11 @@ fn function_of_key(key: &str) -> Option<Sbdf> {
     Sbdf::from_sysfs(&format!("{segment}:{bus}:{device}.{function}"))
 }
 
-struct Reader<'a> {
+struct UseReader<'a> {
     store: &'a mut Xenstore,
 }
 
-impl Reader<'_> {
+impl UseReader<'_> {
     fn list(&mut self, path: &str) -> Result<Vec<String>, String> {
         self.store.list(path).map_err(|failure| failure.message)
     }

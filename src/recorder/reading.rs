@@ -2,7 +2,7 @@
 
 use super::backoff::Backoff;
 use super::sources::Connections;
-use super::story::{About, Place, Seen, Snapshot, Using};
+use super::story::{About, Occupancy, Seen, Snapshot, Using};
 use super::Recorder;
 use crate::journal::Moment;
 use crate::names::{Owner, Sbdf};
@@ -11,7 +11,7 @@ use crate::observe::{identity, traces, Function, Owners, Use};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was found: whether the domain is still there, and where.
-type Found = BTreeMap<(bool, Place), Using>;
+type FoundUse = BTreeMap<(bool, Occupancy), Using>;
 
 impl Recorder {
     /// Everything that is to be seen now. What cannot be read is left out, and its source counts as missing.
@@ -67,7 +67,7 @@ impl Recorder {
             let (count, first) = self.brief.unwrap_or((0, since));
             self.brief = Some((count + missed, first));
         }
-        let mut merged: Found = BTreeMap::new();
+        let mut merged: FoundUse = BTreeMap::new();
         for one in uses.iter() {
             let using = self.using(one);
             let known = merged.entry((one.alive, using.place)).or_insert_with(|| using.clone());
@@ -95,17 +95,17 @@ impl Recorder {
 
     /// A function that Xen owns to a domain is with it, whatever xenstore says: its stub domain may be gone,
     /// and their nodes with it. Such a stay lasts until Xen says otherwise, or the domain is gone.
-    fn add_owned(&mut self, found: &mut Found, owners: Option<Owners>) {
+    fn add_owned(&mut self, found: &mut FoundUse, owners: Option<Owners>) {
         let read = &self.connections.read;
         let listed = read.xen.as_ref().ok().and_then(|xen| xen.domains().ok()).unwrap_or_default();
-        let gone: Vec<Place> = self
+        let gone: Vec<Occupancy> = self
             .story
             .places()
             .filter(|place| !found.contains_key(&(true, *place)))
             .filter(|place| listed.iter().any(|domain| domain.id == place.1))
             .collect();
         let owners = owners.or_else(|| (!gone.is_empty()).then(|| read.owners().ok()).flatten());
-        let mut owned: BTreeSet<Place> = match &owners {
+        let mut owned: BTreeSet<Occupancy> = match &owners {
             Some(owners) => owners.iter().filter_map(place_of).collect(),
             // Nobody says that it was given back.
             None => gone.into_iter().collect(),
@@ -187,7 +187,7 @@ impl Recorder {
 }
 
 /// The function and the domain that Xen owns it to.
-fn place_of((sbdf, owner): (&Sbdf, &Owner)) -> Option<Place> {
+fn place_of((sbdf, owner): (&Sbdf, &Owner)) -> Option<Occupancy> {
     match owner {
         Owner::Domain(id) => Some((*sbdf, *id)),
         Owner::Dom0 | Owner::Quarantine | Owner::Xen => None,

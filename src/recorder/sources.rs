@@ -6,7 +6,7 @@ use crate::observe::qubes::{self, Happening, QubesSource};
 use crate::observe::{node_of_function, Qubes, Sources};
 use crate::system::folder_watch::FolderWatch;
 use crate::system::qubesd::{EventStream, Qubesd};
-use crate::system::uevents::{Heard, Uevent, Uevents};
+use crate::system::uevents::{Uevent, UeventHeard, Uevents};
 use crate::system::xen::Xen;
 use crate::system::xenstore::Xenstore;
 use crate::system::xenstore_watch::XenstoreWatch;
@@ -24,7 +24,7 @@ const UEVENTS_AT_ONCE: usize = 64;
 pub type Say = fn(&str);
 
 /// One source that may be missing.
-struct Line<T> {
+struct SourceLine<T> {
     say: Say,
     name: &'static str,
     open: Option<T>,
@@ -33,7 +33,7 @@ struct Line<T> {
     said: String,
 }
 
-impl<T> Line<T> {
+impl<T> SourceLine<T> {
     fn new(name: &'static str, say: Say, retry: Backoff) -> Self {
         Self { say, name, open: None, retry, said: String::new() }
     }
@@ -75,9 +75,9 @@ impl<T> Line<T> {
 pub struct Connections {
     /// What is read beside the news: sysfs, Xen, xenstore.
     pub read: Sources,
-    uevents: Line<Uevents>,
-    xenstore: Line<XenstoreWatch>,
-    qubesd: Line<EventStream>,
+    uevents: SourceLine<Uevents>,
+    xenstore: SourceLine<XenstoreWatch>,
+    qubesd: SourceLine<EventStream>,
     /// Word of a socket of qubesd that appears; `None` where the kernel gives none.
     socket: Option<FolderWatch>,
     /// Whether one appeared, and was not tried yet.
@@ -105,9 +105,9 @@ impl Connections {
         let retry = if socket.is_some() { Backoff::new() } else { Backoff::each_second() };
         Self {
             read,
-            uevents: Line::new("uevents", say, Backoff::new()),
-            xenstore: Line::new("xenstore", say, Backoff::new()),
-            qubesd: Line::new("qubesd", say, retry),
+            uevents: SourceLine::new("uevents", say, Backoff::new()),
+            xenstore: SourceLine::new("xenstore", say, Backoff::new()),
+            qubesd: SourceLine::new("qubesd", say, retry),
             socket,
             appeared: false,
             of_4_2: false,
@@ -195,9 +195,9 @@ impl Connections {
         for _ in 0..UEVENTS_AT_ONCE {
             match uevents.next() {
                 Ok(None) => return news,
-                Ok(Some(Heard::Event(event))) => news.events.push(event),
-                Ok(Some(Heard::Other)) => {}
-                Ok(Some(Heard::Overflow)) => news.overflow = true,
+                Ok(Some(UeventHeard::Event(event))) => news.events.push(event),
+                Ok(Some(UeventHeard::Other)) => {}
+                Ok(Some(UeventHeard::Overflow)) => news.overflow = true,
                 Err(error) => {
                     self.uevents.lose(clock, &error.to_string());
                     news.overflow = true;

@@ -4,7 +4,8 @@ use super::text::wrapped;
 use crate::assess::{gap_words, span, when, Case};
 use crate::journal::{Identity, Moment, Way};
 use crate::observe::exposure::{
-    Change, Done, EarlierQube, Ended, Exposure, Gap, Known, PastHolder, Seizure, Stayed,
+    EarlierQube, Exposure, Gap, IdentityChange, KnownIdentity, PastHolder, RecordedOperation, Seizure,
+    StayEnd, Stayed,
 };
 use serde_json::{json, Value};
 
@@ -29,7 +30,7 @@ pub fn latest(case: &Case) -> Option<String> {
         let time = one.stays.last().map(|(from, to)| format!(", {}", span(*from, *to))).unwrap_or_default();
         return Some(format!("{}{}{time}", one.who, about(&one.labels.join(", "), &one.class, one.network)));
     }
-    let before = case.exposure()?.before.had.first()?;
+    let before = case.exposure()?.before.first()?;
     let last = before.had.last.map(|last| format!(", {}", when(last))).unwrap_or_default();
     Some(format!("{} in an earlier boot{last}", before.had.qube))
 }
@@ -130,7 +131,7 @@ impl HistoryBlock {
             let twins = twins.join(", ");
             self.line(&format!("it cannot be told from {twins}: what either was through counts for both"));
         }
-        let time = |known: &Known| known.time.map_or("once".to_owned(), when);
+        let time = |known: &KnownIdentity| known.time.map_or("once".to_owned(), when);
         for change in &exposure.changes {
             self.line(&format!("changed since {}: {}", time(&change.known), change.fields.join("; ")));
         }
@@ -164,18 +165,18 @@ fn time(moment: Option<Moment>) -> Value {
     moment.map_or(Value::Null, |moment| Value::String(moment.to_string()))
 }
 
-fn end(to: Ended) -> Value {
+fn end(to: StayEnd) -> Value {
     match to {
-        Ended::At(moment) => time(moment),
-        Ended::Open | Ended::By(_) => Value::Null,
+        StayEnd::At(moment) => time(moment),
+        StayEnd::Open | StayEnd::By(_) => Value::Null,
     }
 }
 
 /// When it had ended by, where nobody saw it end.
-fn at_latest(to: Ended) -> Value {
+fn at_latest(to: StayEnd) -> Value {
     match to {
-        Ended::By(moment) => time(moment),
-        Ended::Open | Ended::At(_) => Value::Null,
+        StayEnd::By(moment) => time(moment),
+        StayEnd::Open | StayEnd::At(_) => Value::Null,
     }
 }
 
@@ -206,7 +207,7 @@ fn stay(stayed: &Stayed) -> Value {
         "begin_recorded": stayed.begun,
         "to": end(stayed.to),
         "to_at_latest": at_latest(stayed.to),
-        "open": stayed.to == Ended::Open,
+        "open": stayed.to == StayEnd::Open,
         "boot": stayed.boot,
         "record": stayed.seq,
     })
@@ -245,7 +246,7 @@ fn uncovered(gap: &Gap) -> Value {
     })
 }
 
-fn change(change: &Change) -> Value {
+fn change(change: &IdentityChange) -> Value {
     json!({
         "recorded": time(change.known.time),
         "boot": change.known.boot,
@@ -254,7 +255,7 @@ fn change(change: &Change) -> Value {
     })
 }
 
-fn operation(done: &Done) -> Value {
+fn operation(done: &RecordedOperation) -> Value {
     json!({ "command": done.command, "time": time(done.time) })
 }
 

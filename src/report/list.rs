@@ -4,14 +4,14 @@ use super::text::{cut, width};
 use crate::assess::{Case, HazardId, Kind, StateWord, Verdict};
 use crate::journal::Moment;
 use crate::names::{to_the_minute, QubeName, Sbdf};
-use crate::observe::exposure::Ended;
+use crate::observe::exposure::StayEnd;
 use console::{style, Style};
 use serde_json::{json, Value};
 use std::cmp::Reverse;
 
 /// The order of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Order {
+pub enum ListOrder {
     /// What can be acted on first.
     Action,
     /// By address.
@@ -24,7 +24,7 @@ pub enum Order {
     Time,
 }
 
-impl Order {
+impl ListOrder {
     /// Sorts devices that are in the order of their addresses.
     pub fn sort(self, cases: &mut [Case]) {
         match self {
@@ -66,11 +66,11 @@ struct Last {
 fn last_with(case: &Case) -> Last {
     let had = case.had();
     if let Some(one) = had.first() {
-        let (from, to) = one.stays.last().copied().unwrap_or((None, Ended::Open));
-        let open = to == Ended::Open;
+        let (from, to) = one.stays.last().copied().unwrap_or((None, StayEnd::Open));
+        let open = to == StayEnd::Open;
         let time = match to {
-            Ended::At(end) | Ended::By(end) => end.or(from),
-            Ended::Open => from,
+            StayEnd::At(end) | StayEnd::By(end) => end.or(from),
+            StayEnd::Open => from,
         };
         let labels =
             if one.labels.is_empty() { String::new() } else { format!(" ({})", one.labels.join(", ")) };
@@ -81,10 +81,10 @@ fn last_with(case: &Case) -> Last {
     let Some(before) = case.exposure().and_then(|exposure| exposure.before.first()) else {
         return Last::default();
     };
-    let labels: Vec<&str> = before.labels.iter().map(String::as_str).collect();
+    let labels: Vec<&str> = before.had.labels.iter().map(String::as_str).collect();
     let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
-    let more = before.last.map(|time| format!(" {}", to_the_minute(&time.to_string())));
-    Last { qube: before.qube.clone(), more: labels + &more.unwrap_or_default(), time: before.last }
+    let more = before.had.last.map(|time| format!(" {}", to_the_minute(&time.to_string())));
+    Last { qube: before.had.qube.clone(), more: labels + &more.unwrap_or_default(), time: before.had.last }
 }
 
 /// What can be done about it, in few words.

@@ -23,7 +23,7 @@ mod unsettled;
 pub use device::{device_block, hazard_line, hazards_block, plan_block, reboot_block};
 pub use dossier::{dossier, dossier_of, reboot_instead, Size};
 pub use history::history_block;
-pub use list::{device_status, table, Order};
+pub use list::{device_status, table, ListOrder};
 pub use operation::{closing, conclude, conclude_all, ending_block, step_line};
 pub use progress::Steps;
 pub use remedy::next_block;

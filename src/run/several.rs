@@ -152,7 +152,7 @@ fn opened<'a>(
     sources: &mut Sources,
     tasks: Vec<Task<'a>>,
     signals: &mut HeldSignals,
-) -> Result<Vec<Turn<'a>>, Vec<(Sbdf, Ended)>> {
+) -> Result<Vec<FunctionTurn<'a>>, Vec<(Sbdf, Ended)>> {
     let mut turns = Vec::new();
     let all: Vec<Sbdf> = tasks.iter().map(|task| task.order.plan.sbdf).collect();
     for Task { order, writer, aim } in tasks {
@@ -160,7 +160,7 @@ fn opened<'a>(
         match Operation::prepare(sources, order.clone(), writer, signals, &mut silent) {
             Ok(operation) => {
                 let paused = Some(operation.pause());
-                turns.push(Turn { order, aim, paused, ended: None });
+                turns.push(FunctionTurn { order, aim, paused, ended: None });
             }
             Err(failure) => {
                 let why = || Ended::NotBegun(format!("not begun: {}", failure.message));
@@ -175,7 +175,7 @@ fn opened<'a>(
 }
 
 /// All starts go to disk with the first intent: `recover` then knows of each.
-fn begin_together(turns: &mut [Turn<'_>]) {
+fn begin_together(turns: &mut [FunctionTurn<'_>]) {
     let Some((first, rest)) = turns.split_first_mut() else { return };
     let others = rest.iter_mut().filter_map(|turn| turn.paused.as_mut());
     let starts: Vec<_> = others.flat_map(|paused| paused.writer.take_waiting()).collect();
@@ -186,7 +186,7 @@ fn begin_together(turns: &mut [Turn<'_>]) {
 
 /// Pins all that are pinned before anything else; why no more is begun, where that is so.
 fn pin_all(
-    turns: &mut [Turn<'_>],
+    turns: &mut [FunctionTurn<'_>],
     sources: &mut Sources,
     signals: &mut HeldSignals,
     watch: &mut Watch<'_>,
@@ -210,7 +210,7 @@ fn pin_all(
 
 /// Nothing more is begun: what was pinned is let go again, unless the kernel hangs.
 fn given_up(
-    mut turns: Vec<Turn<'_>>,
+    mut turns: Vec<FunctionTurn<'_>>,
     why: &str,
     sources: &mut Sources,
     signals: &mut HeldSignals,
@@ -230,13 +230,13 @@ fn given_up(
     ended(turns)
 }
 
-fn ended(turns: Vec<Turn<'_>>) -> Vec<(Sbdf, Ended)> {
+fn ended(turns: Vec<FunctionTurn<'_>>) -> Vec<(Sbdf, Ended)> {
     let never = || Ended::NotBegun("not begun".to_owned());
     turns.into_iter().map(|turn| (turn.sbdf(), turn.ended.unwrap_or_else(never))).collect()
 }
 
 /// One function of the operation.
-struct Turn<'a> {
+struct FunctionTurn<'a> {
     order: Order<'a>,
     aim: Aim<'a>,
     /// Where it stands between its steps.
@@ -244,7 +244,7 @@ struct Turn<'a> {
     ended: Option<Ended>,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> FunctionTurn<'a> {
     fn sbdf(&self) -> Sbdf {
         self.order.plan.sbdf
     }

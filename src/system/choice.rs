@@ -110,7 +110,7 @@ fn round(heading: &str, page: &[String], first: usize, signals: &mut HeldSignals
     if err.write_all(heading.as_bytes()).and_then(|()| err.flush()).is_err() {
         return Round::Left;
     }
-    let screen = Screen { err, lines: page.len(), left: page.len(), signals: of_signals };
+    let screen = ChoiceScreen { err, lines: page.len(), left: page.len(), signals: of_signals };
     let term = Term::read_write_pair(io::stdin(), screen);
     let select = Select::with_theme(&Plain).items(page).default(first).report(false);
     match select.interact_on_opt(&term) {
@@ -204,7 +204,7 @@ impl Theme for Plain {
 }
 
 /// Where `Select` draws. It reads a key when its last line is drawn: there this waits, for a key or a signal.
-struct Screen {
+struct ChoiceScreen {
     err: Stderr,
     /// Lines of a picture.
     lines: usize,
@@ -213,7 +213,7 @@ struct Screen {
     signals: OwnedFd,
 }
 
-impl Screen {
+impl ChoiceScreen {
     fn wait(&self) -> io::Result<()> {
         let stdin = io::stdin();
         loop {
@@ -239,7 +239,7 @@ impl Screen {
     }
 }
 
-impl Write for Screen {
+impl Write for ChoiceScreen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.err.write(bytes)?;
         let lines = bytes.iter().take(written).filter(|byte| **byte == b'\n').count();
@@ -257,15 +257,15 @@ impl Write for Screen {
     }
 }
 
-impl AsRawFd for Screen {
+impl AsRawFd for ChoiceScreen {
     fn as_raw_fd(&self) -> RawFd {
         self.err.as_raw_fd()
     }
 }
 
-impl fmt::Debug for Screen {
+impl fmt::Debug for ChoiceScreen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Screen")
+        f.write_str("ChoiceScreen")
     }
 }
 

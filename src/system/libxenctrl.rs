@@ -75,9 +75,9 @@ pub struct Interface {
 
 /// A zeroed buffer, larger and stricter aligned than any version's structure.
 #[repr(C, align(16))]
-struct Scratch([u8; 4096]);
+struct DumpScratch([u8; 4096]);
 
-impl Scratch {
+impl DumpScratch {
     fn new() -> Box<Self> {
         Box::new(Self([0; 4096]))
     }
@@ -185,7 +185,7 @@ impl Interface {
     /// `capabilities` of `struct xen_sysctl_physinfo`: the eighth 32-bit member
     /// since Xen 4.13.
     pub fn physical_capabilities(&self) -> io::Result<u32> {
-        let mut info = Scratch::new();
+        let mut info = DumpScratch::new();
         // SAFETY: the structure is below 300 bytes in every version, the buffer
         // has 4096, aligned.
         check(unsafe { (self.physinfo)(self.handle, ptr::from_mut(&mut *info).cast()) })?;
@@ -195,7 +195,7 @@ impl Interface {
     /// `XENVER_commandline`: at most 1,024 bytes, with a NUL behind them.
     pub fn command_line(&self) -> io::Result<String> {
         const COMMAND_LINE: c_int = 9;
-        let mut text = Scratch::new();
+        let mut text = DumpScratch::new();
         // SAFETY: a `xen_commandline_t` is 1024 bytes in every version, the buffer has 4096.
         check(unsafe { (self.version)(self.handle, COMMAND_LINE, ptr::from_mut(&mut *text).cast()) })?;
         let bytes = text.0.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -205,7 +205,7 @@ impl Interface {
     /// The first domain whose id is `first` or above, with its `XEN_DOMINF` flags;
     /// `None` where there is none.
     pub fn domain_from(&self, first: u32) -> io::Result<Option<(u32, u32)>> {
-        let mut info = Scratch::new();
+        let mut info = DumpScratch::new();
         // SAFETY: one `xc_domaininfo_t` is below 300 bytes in every version, and
         // one is asked for.
         let count = unsafe { (self.getinfolist)(self.handle, first, 1, ptr::from_mut(&mut *info).cast()) };

@@ -20,13 +20,13 @@ pub const FOLDERS: [&str; 5] = [
 
 /// What it says, `depmod`'s soft dependencies among it.
 pub struct Configuration {
-    lines: Vec<Line>,
+    lines: Vec<ModprobeLine>,
     cmdline: String,
 }
 
 /// One command, its continuation lines joined.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Line {
+struct ModprobeLine {
     file: String,
     number: u32,
     words: Vec<String>,
@@ -100,7 +100,7 @@ impl Configuration {
         &'a self,
         command: &'a str,
         module: &'a ModuleName,
-    ) -> impl Iterator<Item = (&'a Line, &'a [String])> {
+    ) -> impl Iterator<Item = (&'a ModprobeLine, &'a [String])> {
         self.lines.iter().filter_map(move |line| match line.words.as_slice() {
             [first, name, rest @ ..] if first == command && may_name(name, module) => Some((line, rest)),
             _ => None,
@@ -150,7 +150,7 @@ fn may_name(name: &str, module: &ModuleName) -> bool {
 }
 
 /// The commands of a file. A backslash at its end joins a line with the next.
-fn lines(file: &str, text: &str) -> Vec<Line> {
+fn lines(file: &str, text: &str) -> Vec<ModprobeLine> {
     let mut lines = Vec::new();
     let mut begun: Option<(u32, String)> = None;
     for (number, part) in (1..).zip(text.lines().chain([""])) {
@@ -163,7 +163,7 @@ fn lines(file: &str, text: &str) -> Vec<Line> {
             None => {
                 whole.push_str(part);
                 let words: Vec<String> = whole.split_whitespace().map(str::to_owned).collect();
-                lines.push(Line { file: file.to_owned(), number, words });
+                lines.push(ModprobeLine { file: file.to_owned(), number, words });
             }
         }
     }

@@ -15,7 +15,7 @@ const LONGEST: usize = 4096;
 
 /// What came of waiting for a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Line {
+pub enum TypedLine {
     /// It was typed, and ended with Enter.
     Typed(String),
     /// Ctrl-D, Ctrl-C, a closed terminal, or a signal that asks the program to end.
@@ -55,14 +55,14 @@ pub fn say(text: &str) {
 /// Asks, and waits for one line, which the kernel edits. What was typed before the question could be read is
 /// thrown away: it answers something else. Where the program was stopped and goes on, it asks again.
 #[must_use]
-pub fn ask(question: &str) -> Line {
+pub fn ask(question: &str) -> TypedLine {
     let mut signals = HeldSignals::hold_but_stop();
     let stdin = io::stdin();
     let _ = tcflush(&stdin, FlushArg::TCIFLUSH);
     let line = loop {
         let mut err = io::stderr().lock();
         if write!(err, "{question}").and_then(|()| err.flush()).is_err() {
-            break Line::Ended;
+            break TypedLine::Ended;
         }
         drop(err);
         if let Some(line) = typed(&stdin, &mut signals) {
@@ -70,7 +70,7 @@ pub fn ask(question: &str) -> Line {
         }
     };
     let line = unless_ended(line, signals);
-    if line == Line::Ended {
+    if line == TypedLine::Ended {
         // What follows begins on a line of its own.
         say("\n");
     }
@@ -78,12 +78,12 @@ pub fn ask(question: &str) -> Line {
 }
 
 /// The line that was typed, unless a signal came after it.
-fn unless_ended(line: Line, mut signals: HeldSignals) -> Line {
-    if line == Line::Ended || signals.arrived() {
+fn unless_ended(line: TypedLine, mut signals: HeldSignals) -> TypedLine {
+    if line == TypedLine::Ended || signals.arrived() {
         // A terminal that closes is read as such before its SIGHUP comes: that must not keep the program from
         // saying so.
         signals.hold_on();
-        return Line::Ended;
+        return TypedLine::Ended;
     }
     // Nothing has begun yet: one that comes just now may end the program.
     signals.let_go();
@@ -91,11 +91,11 @@ fn unless_ended(line: Line, mut signals: HeldSignals) -> Line {
 }
 
 /// The line; `None` where the program was stopped and goes on, and the question may be gone from the screen.
-fn typed(stdin: &io::Stdin, signals: &mut HeldSignals) -> Option<Line> {
+fn typed(stdin: &io::Stdin, signals: &mut HeldSignals) -> Option<TypedLine> {
     let mut bytes = Vec::new();
     loop {
         match wait(stdin, signals) {
-            Some(Heard::End) => return Some(Line::Ended),
+            Some(Heard::End) => return Some(TypedLine::Ended),
             Some(_) => return None,
             None => {}
         }
@@ -103,15 +103,15 @@ fn typed(stdin: &io::Stdin, signals: &mut HeldSignals) -> Option<Line> {
         match nix::unistd::read(stdin, &mut some) {
             Err(Errno::EINTR | Errno::EAGAIN) => continue,
             // A terminal that was closed reads as its end or as EIO.
-            Ok(0) | Err(_) => return Some(Line::Ended),
+            Ok(0) | Err(_) => return Some(TypedLine::Ended),
             Ok(count) => bytes.extend_from_slice(some.get(..count).unwrap_or_default()),
         }
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
-            return Some(Line::Typed(String::from_utf8_lossy(&bytes).into_owned()));
+            return Some(TypedLine::Typed(String::from_utf8_lossy(&bytes).into_owned()));
         }
         if bytes.len() > LONGEST {
-            return Some(Line::Ended);
+            return Some(TypedLine::Ended);
         }
     }
 }
@@ -147,11 +147,11 @@ mod tests {
 
     #[test]
     fn a_signal_that_comes_right_behind_the_typed_line_takes_it_back() {
-        let line = || Line::Typed("sys-net".to_owned());
+        let line = || TypedLine::Typed("sys-net".to_owned());
         assert_eq!(unless_ended(line(), HeldSignals::hold_but_stop()), line());
         assert!(!SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM));
         let signals = HeldSignals::hold_but_stop();
         raise(Signal::SIGTERM).unwrap();
-        assert_eq!(unless_ended(line(), signals), Line::Ended);
+        assert_eq!(unless_ended(line(), signals), TypedLine::Ended);
     }
 }

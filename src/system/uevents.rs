@@ -51,7 +51,7 @@ pub struct Uevent {
 
 /// What came out of the socket.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Heard {
+pub enum UeventHeard {
     /// News of a PCI function.
     Event(Uevent),
     /// Something else, or from somebody else.
@@ -62,11 +62,11 @@ pub enum Heard {
 
 /// The open socket.
 pub struct Uevents {
-    link: Link,
+    link: UeventLink,
     buffer: Vec<u8>,
 }
 
-enum Link {
+enum UeventLink {
     Kernel(OwnedFd),
     Model(UnixDatagram),
 }
@@ -89,19 +89,19 @@ impl Uevents {
     ///
     /// # Errors
     /// The socket is of no more use.
-    pub fn next(&mut self) -> io::Result<Option<Heard>> {
+    pub fn next(&mut self) -> io::Result<Option<UeventHeard>> {
         let Self { link, buffer } = self;
         let (length, from_kernel) = match link {
-            Link::Kernel(socket) => match recvfrom::<NetlinkAddr>(socket.as_raw_fd(), buffer) {
+            UeventLink::Kernel(socket) => match recvfrom::<NetlinkAddr>(socket.as_raw_fd(), buffer) {
                 // Only the kernel has port 0; a process cannot pose as it.
                 Ok((length, sender)) => (length, sender.is_some_and(|sender| sender.pid() == 0)),
-                Err(nix::errno::Errno::ENOBUFS) => return Ok(Some(Heard::Overflow)),
+                Err(nix::errno::Errno::ENOBUFS) => return Ok(Some(UeventHeard::Overflow)),
                 Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => return Ok(None),
                 Err(error) => return Err(error.into()),
             },
-            Link::Model(socket) => match socket.recv(buffer) {
+            UeventLink::Model(socket) => match socket.recv(buffer) {
                 Ok(length) if buffer.get(..length) == Some(b"overflow".as_slice()) => {
-                    return Ok(Some(Heard::Overflow))
+                    return Ok(Some(UeventHeard::Overflow))
                 }
                 Ok(length) => (length, true),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
@@ -110,20 +110,20 @@ impl Uevents {
         };
         let message = buffer.get(..length).unwrap_or_default();
         let event = if from_kernel { parse(message) } else { None };
-        Ok(Some(event.map_or(Heard::Other, Heard::Event)))
+        Ok(Some(event.map_or(UeventHeard::Other, UeventHeard::Event)))
     }
 }
 
 impl AsFd for Uevents {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.link {
-            Link::Kernel(socket) => socket.as_fd(),
-            Link::Model(socket) => socket.as_fd(),
+            UeventLink::Kernel(socket) => socket.as_fd(),
+            UeventLink::Model(socket) => socket.as_fd(),
         }
     }
 }
 
-fn kernel() -> nix::Result<Link> {
+fn kernel() -> nix::Result<UeventLink> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let descriptor =
         socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkKObjectUEvent)?;
@@ -132,15 +132,15 @@ fn kernel() -> nix::Result<Link> {
         let _ = setsockopt(&descriptor, sockopt::RcvBuf, &RECEIVE_BUFFER);
     }
     bind(descriptor.as_raw_fd(), &NetlinkAddr::new(0, KERNEL_GROUP))?;
-    Ok(Link::Kernel(descriptor))
+    Ok(UeventLink::Kernel(descriptor))
 }
 
-fn model(root: &Sysroot) -> io::Result<Link> {
+fn model(root: &Sysroot) -> io::Result<UeventLink> {
     let path = root.path("/run/model/uevents");
     let _ = std::fs::remove_file(&path);
     let socket = UnixDatagram::bind(path)?;
     socket.set_nonblocking(true)?;
-    Ok(Link::Model(socket))
+    Ok(UeventLink::Model(socket))
 }
 
 /// Reads a message: `bind@/devices/...`, then `KEY=VALUE`, each ended by a NUL. `None` where it is about
@@ -273,8 +273,8 @@ mod tests {
     fn heard(uevents: &mut Uevents) -> (usize, usize) {
         let (mut events, mut overflows) = (0, 0);
         while let Some(heard) = uevents.next().unwrap() {
-            events += usize::from(matches!(heard, Heard::Event(_)));
-            overflows += usize::from(heard == Heard::Overflow);
+            events += usize::from(matches!(heard, UeventHeard::Event(_)));
+            overflows += usize::from(heard == UeventHeard::Overflow);
         }
         (events, overflows)
     }
@@ -296,13 +296,13 @@ mod tests {
     fn a_process_cannot_pose_as_the_kernel() {
         in_a_namespace(|| {
             let mut uevents = Uevents::open(&Sysroot::new(None)).unwrap();
-            let Link::Kernel(socket) = &uevents.link else { return };
+            let UeventLink::Kernel(socket) = &uevents.link else { return };
             let port = nix::sys::socket::getsockname::<NetlinkAddr>(socket.as_raw_fd()).unwrap().pid();
             let with_number = [whole(), b"SEQNUM=7\0".to_vec()].concat();
             let to_us = NetlinkAddr::new(port, 0);
             let flags = nix::sys::socket::MsgFlags::empty();
             nix::sys::socket::sendto(sender().as_raw_fd(), &with_number, &to_us, flags).unwrap();
-            assert_eq!(uevents.next().unwrap(), Some(Heard::Other));
+            assert_eq!(uevents.next().unwrap(), Some(UeventHeard::Other));
             assert_eq!(uevents.next().unwrap(), None);
         });
     }

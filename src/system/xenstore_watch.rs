@@ -22,12 +22,12 @@ const PAYLOAD_MAX: usize = 4096;
 
 /// A connection with watches on it.
 pub struct XenstoreWatch {
-    link: Link,
+    link: WatchLink,
     /// What was read and is no whole message yet.
     rest: Vec<u8>,
 }
 
-enum Link {
+enum WatchLink {
     Socket(UnixStream),
     Device(File),
 }
@@ -53,11 +53,11 @@ impl XenstoreWatch {
                 [XS_WATCH, 0, 0, length].iter().flat_map(|word| word.to_ne_bytes()).collect();
             message.extend(payload);
             match &mut self.link {
-                Link::Socket(stream) => stream.write_all(&message)?,
-                Link::Device(file) => file.write_all(&message)?,
+                WatchLink::Socket(stream) => stream.write_all(&message)?,
+                WatchLink::Device(file) => file.write_all(&message)?,
             }
         }
-        if let Link::Socket(stream) = &self.link {
+        if let WatchLink::Socket(stream) = &self.link {
             stream.set_nonblocking(true)?;
         }
         Ok(self)
@@ -72,8 +72,8 @@ impl XenstoreWatch {
         let mut buffer = [0; PAYLOAD_MAX + HEADER];
         loop {
             let read = match &mut self.link {
-                Link::Socket(stream) => stream.read(&mut buffer),
-                Link::Device(file) => file.read(&mut buffer),
+                WatchLink::Socket(stream) => stream.read(&mut buffer),
+                WatchLink::Device(file) => file.read(&mut buffer),
             };
             match read {
                 Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
@@ -101,17 +101,17 @@ impl XenstoreWatch {
 impl AsFd for XenstoreWatch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.link {
-            Link::Socket(stream) => stream.as_fd(),
-            Link::Device(file) => file.as_fd(),
+            WatchLink::Socket(stream) => stream.as_fd(),
+            WatchLink::Device(file) => file.as_fd(),
         }
     }
 }
 
-fn connect(root: &Sysroot) -> io::Result<Link> {
+fn connect(root: &Sysroot) -> io::Result<WatchLink> {
     let error = match UnixStream::connect(root.path("/run/xenstored/socket")) {
         Ok(stream) => {
             stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-            return Ok(Link::Socket(stream));
+            return Ok(WatchLink::Socket(stream));
         }
         Err(error) => error,
     };
@@ -119,7 +119,7 @@ fn connect(root: &Sysroot) -> io::Result<Link> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits());
         if let Ok(file) = options.open(root.path("/dev/xen/xenbus")) {
-            return Ok(Link::Device(file));
+            return Ok(WatchLink::Device(file));
         }
     }
     Err(error)
@@ -170,7 +170,7 @@ mod tests {
     fn a_watch_that_comes_in_pieces_fires_once() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let mut watch = XenstoreWatch { link: Link::Socket(ours), rest: Vec::new() };
+        let mut watch = XenstoreWatch { link: WatchLink::Socket(ours), rest: Vec::new() };
         let mut paths = Vec::new();
         let mut fired = || watch.fired(&mut |path| paths.push(path.to_vec()));
         assert!(!fired().unwrap());

@@ -23,6 +23,12 @@ const ARGUMENTS: usize = 5;
 /// libxenctrl calls these two with as many arguments.
 const CALLBACKS: &[&str] = &["drop_message", "drop_progress"];
 
+/// Types of the next boot's configuration that share a name with another. Only ever take away from this list.
+const DOUBLES: &[&str] =
+    &["Answer", "Entry", "Kind", "Outcome", "Place", "Proposal", "Rule", "Source", "Token"];
+/// Types of the journal's crate that do.
+const JOURNAL_DOUBLES: &[&str] = &["Ends", "Place", "Start"];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -229,6 +235,35 @@ fn a_comment_makes_sense_on_its_own() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The name of a type that a line declares outside of `impl` blocks and functions.
+fn declared(line: &str) -> Option<&str> {
+    let line = ["pub ", "pub(crate) ", "pub(super) "]
+        .iter()
+        .find_map(|seen| line.strip_prefix(seen))
+        .unwrap_or(line);
+    let kinds = ["struct ", "enum ", "trait ", "union ", "type "];
+    let name = kinds.iter().find_map(|kind| line.strip_prefix(kind))?;
+    name.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next()
+}
+
+#[test]
+fn no_two_types_share_a_name() {
+    for (files, known) in [(program(), DOUBLES), (sources(root(), "audit/src"), JOURNAL_DOUBLES)] {
+        let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for source in &files {
+            for name in source.code.iter().filter_map(|(_, line)| declared(line)) {
+                places.entry(name).or_default().push(source.path.display().to_string());
+            }
+        }
+        assert!(places.len() > 30);
+        let double: Vec<_> = places.iter().filter(|(_, places)| places.len() > 1).collect();
+        let wrong: Vec<_> = double.iter().filter(|(name, _)| !known.contains(name)).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        let stale: Vec<_> = known.iter().filter(|name| !double.iter().any(|(one, _)| one == name)).collect();
+        assert!(stale.is_empty(), "no longer double: {stale:?}");
+    }
 }
 
 /// Words of hazards that are words of something else too, by the file that spells them.

@@ -61,7 +61,7 @@ pub fn beside(dom0: &Dom0, function: &Function, past: &Past, known: bool) -> Opt
 
 /// Who has it, and who had it besides those that are said of the function itself; `None` where that does not
 /// count.
-fn of_sibling(dom0: &Dom0, other: &Function, past: &Past, own: Option<&[Holder]>) -> Vec<Beside> {
+fn of_sibling(dom0: &Dom0, other: &Function, past: &Past, own: Option<&[NeighbourHolder]>) -> Vec<Beside> {
     let sbdf = other.sbdf;
     let (live, former): (Vec<_>, Vec<_>) =
         neighbours_holders(dom0, sbdf, past).into_iter().partition(|holder| holder.live);
@@ -82,8 +82,8 @@ fn of_sibling(dom0: &Dom0, other: &Function, past: &Past, own: Option<&[Holder]>
         });
     }
     let Some(own) = own else { return all };
-    let unsaid = |holder: &Holder| !own.iter().any(|one| one.says(holder));
-    let former: Vec<Holder> = former.into_iter().filter(unsaid).collect();
+    let unsaid = |holder: &NeighbourHolder| !own.iter().any(|one| one.says(holder));
+    let former: Vec<NeighbourHolder> = former.into_iter().filter(unsaid).collect();
     if !former.is_empty() {
         let words = format!("{sbdf} (was with {})", named(&former));
         all.push(Beside { words, labels: labels(former), now: false, unseen: false });
@@ -92,7 +92,7 @@ fn of_sibling(dom0: &Dom0, other: &Function, past: &Past, own: Option<&[Holder]>
 }
 
 /// A qube that has or had a function.
-struct Holder {
+struct NeighbourHolder {
     name: String,
     who: String,
     /// All it had then, got since, and has now; none where one of them is not known.
@@ -102,7 +102,7 @@ struct Holder {
     earlier: bool,
 }
 
-impl Holder {
+impl NeighbourHolder {
     /// Whether what is said of the function for this holder of it covers that the other one had its sibling.
     fn says(&self, other: &Self) -> bool {
         let labels_too = self.labels.is_empty()
@@ -111,10 +111,10 @@ impl Holder {
     }
 }
 
-fn neighbours_holders(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<Holder> {
+fn neighbours_holders(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<NeighbourHolder> {
     let exposure = past.of.get(&sbdf);
     let uses: Vec<_> = dom0.uses.iter().flat_map(|uses| uses.of(sbdf)).filter(|use_| use_.alive).collect();
-    let mut all: Vec<Holder> = Vec::new();
+    let mut all: Vec<NeighbourHolder> = Vec::new();
     for one in holders(dom0, sbdf, exposure) {
         let live = uses.iter().any(|use_| one.nodes.contains(&use_.node));
         // What it is called now it was called when it got it, where that is all there is to know.
@@ -122,14 +122,14 @@ fn neighbours_holders(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<Holder> {
             (true, true) => present(dom0, &one.name).into_iter().collect(),
             _ => with_present(dom0, [one.name.as_str()], one.labels),
         };
-        all.push(Holder { name: one.name, who: one.who, labels, live, earlier: false });
+        all.push(NeighbourHolder { name: one.name, who: one.who, labels, live, earlier: false });
     }
     for one in exposure.map(|it| it.before.as_slice()).unwrap_or_default() {
         let then = if one.had.unlabelled { Vec::new() } else { one.had.labels.iter().cloned().collect() };
         let then = with_present(dom0, [one.had.qube.as_str()], then);
         match all.iter_mut().find(|known| known.name == one.had.qube) {
             Some(known) => known.labels = together(vec![std::mem::take(&mut known.labels), then]),
-            None => all.push(Holder {
+            None => all.push(NeighbourHolder {
                 name: one.had.qube.clone(),
                 who: format!("{} in an earlier boot", one.had.qube),
                 labels: then,
@@ -141,16 +141,22 @@ fn neighbours_holders(dom0: &Dom0, sbdf: Sbdf, past: &Past) -> Vec<Holder> {
     let forgotten = past.pruned.is_some_and(|prune| prune.forgotten);
     if forgotten || exposure.is_some_and(|it| it.more_stays > 0 || it.more_before > 0) {
         let who = "more qubes".to_owned();
-        all.push(Holder { name: String::new(), who, labels: Vec::new(), live: false, earlier: false });
+        all.push(NeighbourHolder {
+            name: String::new(),
+            who,
+            labels: Vec::new(),
+            live: false,
+            earlier: false,
+        });
     }
     all
 }
 
-fn named(holders: &[Holder]) -> String {
+fn named(holders: &[NeighbourHolder]) -> String {
     few(&holders.iter().map(|holder| holder.who.clone()).collect::<Vec<_>>())
 }
 
-fn labels(holders: Vec<Holder>) -> Vec<String> {
+fn labels(holders: Vec<NeighbourHolder>) -> Vec<String> {
     together(holders.into_iter().map(|holder| holder.labels).collect())
 }
 

@@ -6,7 +6,7 @@ use crate::assess::state::State;
 use crate::assess::words::{gap_words, span, when};
 use crate::journal::JournalReading;
 use crate::journal::Way;
-use crate::observe::exposure::{holders, Change, EarlierQube, Exposure, Past, PastHolder};
+use crate::observe::exposure::{holders, EarlierQube, Exposure, IdentityChange, Past, PastHolder};
 use crate::observe::{Dom0, Function};
 
 /// How many qubes, gaps and changes a sentence names.
@@ -249,7 +249,7 @@ fn changed(exposure: &Exposure) -> Option<Hazard> {
     if exposure.changes.is_empty() {
         return None;
     }
-    let words = |change: &Change| {
+    let words = |change: &IdentityChange| {
         let time = change.known.time.map_or("once".to_owned(), when);
         format!("recorded {time}: {}", change.fields.join("; "))
     };

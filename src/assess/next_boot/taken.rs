@@ -3,7 +3,7 @@
 use super::setting::{Machine, Setting};
 use crate::names::Sbdf;
 use crate::observe::next_boot::Device;
-use crate::observe::qubes::{Assignment, Identity, Mode, Port, Qube};
+use crate::observe::qubes::{Assignment, Mode, Port, PortIdentity, Qube};
 
 /// A qube that takes a function some seconds after the boot.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,8 +48,8 @@ pub fn means(assignment: &Assignment, device: &Device) -> bool {
     here && is_such(&assignment.identity, device)
 }
 
-fn is_such(identity: &Identity, device: &Device) -> bool {
-    let Identity::Is { vendor, device: id, class } = identity else { return true };
+fn is_such(identity: &PortIdentity, device: &Device) -> bool {
+    let PortIdentity::Is { vendor, device: id, class } = identity else { return true };
     vendor.is_none_or(|vendor| vendor == device.ids.0)
         && id.is_none_or(|id| id == device.ids.1)
         && class.is_none_or(|class| class == device.class)

@@ -8,7 +8,7 @@ use crate::assess::Verdict;
 use crate::journal::Identity;
 use crate::journal::JournalReading;
 use crate::names::Owner;
-use crate::observe::exposure::{Change, EarlierQube, Known};
+use crate::observe::exposure::{EarlierQube, IdentityChange, KnownIdentity};
 use crate::observe::exposure::{Gap, Why};
 use crate::observe::Says;
 use proptest::prelude::*;
@@ -43,8 +43,9 @@ const BAD: &[Alteration] = &[
     ("a gap", |one| one.past(|past| past.uncovered.push(Gap { from: None, to: None, why: Why::NoRecorder }))),
     ("an earlier qube", |one| one.past(|past| past.before.push(EarlierQube::default()))),
     ("altered", |one| {
-        let known = Known { identity: Identity::default(), sbdf: sbdf(NIC), time: None, boot: String::new() };
-        one.past(|past| past.changes.push(Change { known, fields: vec!["revision".to_owned()] }))
+        let known =
+            KnownIdentity { identity: Identity::default(), sbdf: sbdf(NIC), time: None, boot: String::new() };
+        one.past(|past| past.changes.push(IdentityChange { known, fields: vec!["revision".to_owned()] }))
     }),
     ("a repair", |one| one.but(|one| one.past.repairs = 1)),
     ("never return it", |one| one.rule(Says::NeverReturnAddress(sbdf(NIC)))),

@@ -6,7 +6,7 @@ use crate::assess::{advice, state_of};
 use crate::names::{Owner, Untrusted};
 use crate::observe::next_boot::ScriptOf::{self, Qubes42, Qubes43};
 use crate::observe::next_boot::{CommandLine, Decider, Facts, File, ModuleFiles, Override, Release, Source};
-use crate::observe::qubes::{Assignment, Identity, Mode, Port, Qube, QubeState, Qubes, QubesSource};
+use crate::observe::qubes::{Assignment, Mode, Port, PortIdentity, Qube, QubeState, Qubes, QubesSource};
 use crate::observe::Live;
 
 const NET: u32 = 0x02_0000;
@@ -22,7 +22,7 @@ fn booted(class: u32, script: ScriptOf, cmdline: &str) -> Situation {
 }
 
 fn assigned(port: Port, mode: Mode, sbdf: Option<crate::names::Sbdf>) -> Assignment {
-    Assignment { port, identity: Identity::Any, mode, attached: false, options: Vec::new(), sbdf }
+    Assignment { port, identity: PortIdentity::Any, mode, attached: false, options: Vec::new(), sbdf }
 }
 
 fn qube(name: &str, state: QubeState, starts: (Option<bool>, Option<bool>), assignment: Assignment) -> Qube {
@@ -157,12 +157,12 @@ fn of_qubes() -> Vec<(String, Situation)> {
         });
         all.push((format!("assigned, no qube starts, as was said {what}"), one));
     }
-    let is = |vendor, device, class| Identity::Is { vendor, device, class };
+    let is = |vendor, device, class| PortIdentity::Is { vendor, device, class };
     for (port, identity) in [
         (Port::Any, is(Some(0x8086), Some(0x10d3), None)),
         (Port::At("00_07.0".to_owned()), is(Some(0x8086), Some(0x10d3), Some(DISK))),
         (Port::At("00_07.0".to_owned()), is(Some(0x8086), Some(0x10d3), None)),
-        (Port::Unreadable("?".to_owned()), Identity::Any),
+        (Port::Unreadable("?".to_owned()), PortIdentity::Any),
     ] {
         for source in [Qubesd42, Qubesd43] {
             let one = Assignment {

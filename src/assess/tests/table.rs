@@ -4,7 +4,9 @@ use super::situation::{failed, function, sbdf, Situation, NIC};
 use crate::journal::JournalReading;
 use crate::journal::{Identity, Source, StayEvent, StayRecord, Way};
 use crate::names::{DriverName, ModuleName, Owner, Untrusted};
-use crate::observe::exposure::{Change, EarlierQube, Ended, Gap, Known, Seizure, Stayed, Why};
+use crate::observe::exposure::{
+    EarlierQube, Gap, IdentityChange, KnownIdentity, Seizure, StayEnd, Stayed, Why,
+};
 use crate::observe::qubes::{Qube, QubeState, Qubes, QubesSource};
 use crate::observe::{Barred, Claim, Named, Says, Taken, TakenBy};
 use crate::system::modprobe::Bar;
@@ -84,7 +86,7 @@ fn stay(qube: &str, label: &str) -> Stayed {
         domain: Some(4),
         ..StayRecord::new(StayEvent::End, sbdf(SIBLING), qube, Source::Xenstore)
     };
-    let (from, to) = (None, Ended::At(None));
+    let (from, to) = (None, StayEnd::At(None));
     Stayed {
         stay,
         relabelled: BTreeSet::new(),
@@ -132,9 +134,10 @@ fn labelled(name: &str, label: &str) -> Qubes {
     Qubes { source: QubesSource::Qubesd43, qubes: vec![one] }
 }
 
-fn altered() -> Change {
-    let known = Known { identity: Identity::default(), sbdf: sbdf(NIC), time: None, boot: String::new() };
-    Change { known, fields: vec!["revision 01, now 02".to_owned()] }
+fn altered() -> IdentityChange {
+    let known =
+        KnownIdentity { identity: Identity::default(), sbdf: sbdf(NIC), time: None, boot: String::new() };
+    IdentityChange { known, fields: vec!["revision 01, now 02".to_owned()] }
 }
 
 fn rows() -> Vec<(&'static str, Situation, &'static str)> {

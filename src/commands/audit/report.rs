@@ -29,7 +29,7 @@ pub fn run(context: &Context, args: &ReportArgs) -> Result<Exit, Failure> {
     if context.json && (args.csv || args.html.is_some()) {
         return Err(Failure::usage("--json, --csv and --html are three forms", "ask for one of them"));
     }
-    let asked = Asked::of(context, args)?;
+    let asked = ReportRange::of(context, args)?;
     if args.csv {
         return table(context, &asked);
     }
@@ -55,13 +55,13 @@ pub fn run(context: &Context, args: &ReportArgs) -> Result<Exit, Failure> {
 }
 
 /// What is asked for.
-struct Asked {
+struct ReportRange {
     device: Option<Sbdf>,
     since: Option<Moment>,
     until: Option<Moment>,
 }
 
-impl Asked {
+impl ReportRange {
     fn of(context: &Context, args: &ReportArgs) -> Result<Self, Failure> {
         Ok(Self {
             device: args.device.as_deref().map(|text| device(context, text)).transpose()?,
@@ -79,11 +79,11 @@ impl Asked {
     }
 }
 
-fn told(context: &Context, asked: &Asked, verified: audit::Report) -> Result<Told, Failure> {
+fn told(context: &Context, asked: &ReportRange, verified: audit::Report) -> Result<Told, Failure> {
     let mut story = TimelineFold::default();
     let mut account = Account::default();
     let mut breaks = Vec::new();
-    // Asked first: a recorder that ends while this reads may have missed something.
+    // ReportRange first: a recorder that ends while this reads may have missed something.
     let holder = RecorderMark::holder(&context.root);
     let skipped = each(context, &KINDS, &mut |record| {
         if let Some(record) = PastRecord::read(record) {
@@ -137,7 +137,7 @@ fn each(context: &Context, kinds: &[&str], take: &mut dyn FnMut(&Record)) -> Res
 }
 
 /// All operations, a line each, as they end.
-fn table(context: &Context, asked: &Asked) -> Result<Exit, Failure> {
+fn table(context: &Context, asked: &ReportRange) -> Result<Exit, Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut account = Account::default();
     let mut written = out.write_all(heading().as_bytes());

@@ -25,7 +25,7 @@ pub fn run(context: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
         from: args.from.as_ref().map(read).transpose()?,
         threads: None,
     };
-    let progress = Progress::new(!context.script());
+    let progress = VerifyProgress::new(!context.script());
     let report = audit::verify(&context.journal, &against, &|done, total| progress.tell(done, total));
     progress.clear();
     let report = report.map_err(|error| failure(&error))?;
@@ -52,14 +52,14 @@ fn folded(text: &str) -> String {
 }
 
 /// A line on the terminal, where it takes long.
-struct Progress {
+struct VerifyProgress {
     shown: bool,
     since: Instant,
     /// The last hundredth that was told, and one more; 0 for none.
     told: AtomicU64,
 }
 
-impl Progress {
+impl VerifyProgress {
     fn new(wanted: bool) -> Self {
         Self {
             shown: wanted && std::io::stderr().is_terminal(),

@@ -17,7 +17,7 @@ use crate::system::sysfs::PciSysfs;
 use clap::CommandFactory;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use words::{begun, hazards, listed, wanted, Candidate, Devices, Wanted};
+use words::{begun, hazards, listed, wanted, Completion, CompletionDevices, Wanted};
 
 /// Prints what the last of the words can become. What cannot be read is not offered.
 ///
@@ -61,7 +61,7 @@ fn address(word: &str) -> Option<Sbdf> {
 }
 
 /// The functions, and who has each.
-fn functions(root: &Sysroot, which: Devices) -> Vec<(Sbdf, &'static str)> {
+fn functions(root: &Sysroot, which: CompletionDevices) -> Vec<(Sbdf, &'static str)> {
     let sysfs = PciSysfs::new(root);
     let functions = sysfs.functions().unwrap_or_default();
     let mut all = Vec::new();
@@ -77,9 +77,9 @@ fn functions(root: &Sysroot, which: Devices) -> Vec<(Sbdf, &'static str)> {
             sysfs.attribute(sbdf, "class").is_ok_and(|class| class.is_some_and(|it| it.starts_with("0x0604")))
         };
         let fits = match which {
-            Devices::All => true,
-            Devices::Driven => driven && !bridge(),
-            Devices::Held => !driven && (about == "held by pciback" || !bridge()),
+            CompletionDevices::All => true,
+            CompletionDevices::Driven => driven && !bridge(),
+            CompletionDevices::Held => !driven && (about == "held by pciback" || !bridge()),
         };
         if fits {
             all.push((sbdf, about));
@@ -89,7 +89,7 @@ fn functions(root: &Sysroot, which: Devices) -> Vec<(Sbdf, &'static str)> {
 }
 
 /// In the form that was begun: the full one, or one of the short ones people type.
-fn addresses(beginning: &str, functions: &[(Sbdf, &'static str)]) -> Vec<Candidate> {
+fn addresses(beginning: &str, functions: &[(Sbdf, &'static str)]) -> Vec<Completion> {
     let forms = |sbdf: Sbdf| {
         let full = sbdf.to_string();
         let short = full.strip_prefix("0000:").map(str::to_owned);
@@ -97,9 +97,9 @@ fn addresses(beginning: &str, functions: &[(Sbdf, &'static str)]) -> Vec<Candida
         let dom0 = qubes.as_ref().map(|qubes| format!("dom0:{qubes}"));
         [Some(full), short, qubes, dom0]
     };
-    let in_form = |number: usize| -> Vec<Candidate> {
+    let in_form = |number: usize| -> Vec<Completion> {
         let form = |sbdf| forms(sbdf).into_iter().nth(number).flatten();
-        let all = functions.iter().filter_map(|(sbdf, about)| Some(Candidate::new(form(*sbdf)?, *about)));
+        let all = functions.iter().filter_map(|(sbdf, about)| Some(Completion::new(form(*sbdf)?, *about)));
         begun(beginning, all.collect())
     };
     (0..4).map(in_form).find(|all| !all.is_empty()).unwrap_or_default()

@@ -7,9 +7,9 @@ use clap::{Arg, ArgAction, Command};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wanted {
     /// One of these words.
-    Words(Vec<Candidate>),
+    Words(Vec<Completion>),
     /// A function, of those that the command is for.
-    Device(Devices),
+    Device(CompletionDevices),
     /// Ids of hazards, separated by commas; the functions already named stand with them.
     Hazards(Vec<String>),
     /// Something else: a path, a number, a time.
@@ -18,7 +18,7 @@ pub enum Wanted {
 
 /// Which functions a command is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Devices {
+pub enum CompletionDevices {
     /// Held by pciback, or by nobody.
     Held,
     /// Driven by dom0.
@@ -29,14 +29,14 @@ pub enum Devices {
 
 /// A word, and what is said of it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Candidate {
+pub struct Completion {
     /// What is put on the command line.
     pub word: String,
     /// A few words for shells that show them.
     pub about: String,
 }
 
-impl Candidate {
+impl Completion {
     /// A candidate.
     pub fn new(word: impl Into<String>, about: impl Into<String>) -> Self {
         Self { word: word.into(), about: about.into() }
@@ -110,27 +110,27 @@ fn option<'a>(program: &'a Command, at: &'a Command, word: &str) -> Option<&'a A
     at.get_arguments().find(is).or_else(|| program.get_arguments().find(is))
 }
 
-fn commands(at: &Command) -> Vec<Candidate> {
+fn commands(at: &Command) -> Vec<Completion> {
     let shown = at.get_subcommands().filter(|below| !below.is_hide_set());
-    shown.map(|below| Candidate::new(below.get_name(), text(below.get_about()))).collect()
+    shown.map(|below| Completion::new(below.get_name(), text(below.get_about()))).collect()
 }
 
 /// The options that were not given yet, or that can be given again.
-fn options(program: &Command, at: &Command, before: &[String]) -> Vec<Candidate> {
+fn options(program: &Command, at: &Command, before: &[String]) -> Vec<Completion> {
     let own = at.get_arguments();
     let global = program.get_arguments().filter(|arg| arg.is_global_set());
-    let mut all: Vec<Candidate> = Vec::new();
+    let mut all: Vec<Completion> = Vec::new();
     for arg in own.chain(global).filter(|arg| !arg.is_hide_set()) {
         let Some(long) = arg.get_long() else { continue };
         let word = format!("--{long}");
         let again = matches!(arg.get_action(), ArgAction::Append);
         let new = all.iter().all(|one| one.word != word) && (again || !before.contains(&word));
         if new && fits(program, at, arg, before) {
-            all.push(Candidate::new(word, text(arg.get_help())));
+            all.push(Completion::new(word, text(arg.get_help())));
         }
     }
     if !before.iter().chain(all.iter().map(|one| &one.word)).any(|word| word == "--help") {
-        all.push(Candidate::new("--help", "Print help"));
+        all.push(Completion::new("--help", "Print help"));
     }
     all
 }
@@ -156,40 +156,42 @@ fn of_value(at: &Command, arg: &Arg, named: Vec<String>) -> Wanted {
     let values = arg.get_possible_values();
     if !values.is_empty() {
         let of =
-            |value: &clap::builder::PossibleValue| Candidate::new(value.get_name(), text(value.get_help()));
+            |value: &clap::builder::PossibleValue| Completion::new(value.get_name(), text(value.get_help()));
         return Wanted::Words(values.iter().map(of).collect());
     }
     match (arg.get_id().as_str(), at.get_name()) {
         ("accept", _) => Wanted::Hazards(named),
-        ("device", "plan" | "reattach" | "rollback") => Wanted::Device(Devices::Held),
-        ("device", "hold") => Wanted::Device(Devices::Driven),
-        ("device", _) | ("devices" | "give" | "keep_away", "next-boot") => Wanted::Device(Devices::All),
+        ("device", "plan" | "reattach" | "rollback") => Wanted::Device(CompletionDevices::Held),
+        ("device", "hold") => Wanted::Device(CompletionDevices::Driven),
+        ("device", _) | ("devices" | "give" | "keep_away", "next-boot") => {
+            Wanted::Device(CompletionDevices::All)
+        }
         _ => Wanted::Other,
     }
 }
 
 /// The ids that can be accepted, with the qubes of which `exposed` can be.
 #[must_use]
-pub fn hazards(qubes: &[String]) -> Vec<Candidate> {
+pub fn hazards(qubes: &[String]) -> Vec<Completion> {
     let acceptable = HazardId::ALL.iter().filter(|id| id.severity() == Severity::Warn);
-    let mut all: Vec<Candidate> = acceptable.map(|id| Candidate::new(id.word(), "hazard")).collect();
-    all.extend(qubes.iter().map(|qube| Candidate::new(format!("exposed:{qube}"), "had it in this boot")));
+    let mut all: Vec<Completion> = acceptable.map(|id| Completion::new(id.word(), "hazard")).collect();
+    all.extend(qubes.iter().map(|qube| Completion::new(format!("exposed:{qube}"), "had it in this boot")));
     all
 }
 
 /// Continues a list: what stands before its last comma stays, and is not offered again.
 #[must_use]
-pub fn listed(list: &str, candidates: Vec<Candidate>) -> Vec<Candidate> {
+pub fn listed(list: &str, candidates: Vec<Completion>) -> Vec<Completion> {
     let Some((before, last)) = list.rsplit_once(',') else { return begun(list, candidates) };
     let there: Vec<&str> = before.split(',').collect();
     let new = candidates.into_iter().filter(|one| !there.contains(&one.word.as_str())).collect();
-    let with = |one: Candidate| Candidate::new(format!("{before},{}", one.word), one.about);
+    let with = |one: Completion| Completion::new(format!("{before},{}", one.word), one.about);
     begun(last, new).into_iter().map(with).collect()
 }
 
 /// All that begin so.
 #[must_use]
-pub fn begun(beginning: &str, candidates: Vec<Candidate>) -> Vec<Candidate> {
+pub fn begun(beginning: &str, candidates: Vec<Completion>) -> Vec<Completion> {
     candidates.into_iter().filter(|one| one.word.starts_with(beginning)).collect()
 }
 
@@ -223,14 +225,14 @@ mod tests {
 
     #[test]
     fn a_device_is_of_those_the_command_is_for() {
-        assert_eq!(at("reattach "), Wanted::Device(Devices::Held));
-        assert_eq!(at("reattach --timeout 80 "), Wanted::Device(Devices::Held));
-        assert_eq!(at("reattach 00:1f.6 "), Wanted::Device(Devices::Held));
+        assert_eq!(at("reattach "), Wanted::Device(CompletionDevices::Held));
+        assert_eq!(at("reattach --timeout 80 "), Wanted::Device(CompletionDevices::Held));
+        assert_eq!(at("reattach 00:1f.6 "), Wanted::Device(CompletionDevices::Held));
         assert_eq!(at("rollback 00:1f.6 "), at("rollback 00:1f.6 --"));
-        assert_eq!(at("hold "), Wanted::Device(Devices::Driven));
-        assert_eq!(at("show 00:"), Wanted::Device(Devices::All));
-        assert_eq!(at("audit log --device "), Wanted::Device(Devices::All));
-        assert_eq!(at("audit timeline --device="), Wanted::Device(Devices::All));
+        assert_eq!(at("hold "), Wanted::Device(CompletionDevices::Driven));
+        assert_eq!(at("show 00:"), Wanted::Device(CompletionDevices::All));
+        assert_eq!(at("audit log --device "), Wanted::Device(CompletionDevices::All));
+        assert_eq!(at("audit timeline --device="), Wanted::Device(CompletionDevices::All));
     }
 
     #[test]

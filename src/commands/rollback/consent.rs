@@ -1,6 +1,6 @@
 //! Consent to the whole act: what is missing, and the question where somebody can be asked.
 
-use super::member::{self, Fate, Member};
+use super::member::{self, Member, MemberFate};
 use super::{act, identity, open, Undo};
 use crate::assess::{Case, Hazard};
 use crate::consent::{can_ask, stale, Accepted, Asked, Question, Review};
@@ -54,7 +54,7 @@ impl Undo<'_> {
     /// The act, what is left alone, and what giving the others back would risk.
     fn screen(&self, members: &[Member], review: &Review<'_>) -> String {
         let mut title = vec![act::title(self.act)];
-        let left = members.iter().filter(|member| member.fate != Fate::Open);
+        let left = members.iter().filter(|member| member.fate != MemberFate::Open);
         title.extend(left.map(|member| format!("Left as it is: {}", member.line())));
         let cases: Vec<&Case> = open(members).filter_map(Member::case).collect();
         let accepted = Accepted::default();

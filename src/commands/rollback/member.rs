@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 /// What is, or became, of a function.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Fate {
+pub enum MemberFate {
     /// dom0 drives it already.
     Back,
     /// It can be given back.
@@ -35,7 +35,7 @@ pub struct Member {
     /// What is found now, and the steps back; `None` where it is gone.
     pub proposal: Option<Proposal>,
     /// What becomes of it.
-    pub fate: Fate,
+    pub fate: MemberFate,
     /// The hazard that stops it, where one does.
     pub stop: Option<HazardId>,
     /// Whether its assignment to the qube of the act was taken back.
@@ -51,7 +51,7 @@ pub fn assess(context: &Context, sources: &mut Sources, act: &Misattachment) -> 
         let members = assess_together(context, sources, act, &dom0, &together)?;
         let given: Vec<Sbdf> = members
             .iter()
-            .filter(|member| matches!(member.fate, Fate::Open | Fate::Back))
+            .filter(|member| matches!(member.fate, MemberFate::Open | MemberFate::Back))
             .map(|member| member.taken.bdf)
             .collect();
         if given.len() >= together.len() {
@@ -79,7 +79,7 @@ fn assess_together(
             None => Member {
                 taken: taken.clone(),
                 proposal: None,
-                fate: Fate::Left("it is gone".to_owned()),
+                fate: MemberFate::Left("it is gone".to_owned()),
                 stop: None,
                 unassigned: false,
             },
@@ -97,21 +97,21 @@ fn member(sources: &Sources, taken: &TakenFunction, case: Case) -> Result<Member
     let id = identity::of(&sources.sysfs, &case.subject.function).id;
     let mut stop = None;
     let fate = if case.verdict == Verdict::Nothing {
-        Fate::Back
+        MemberFate::Back
     } else if !taken.id.is_empty() && id != taken.id {
-        Fate::Left(format!("another device stands there now ({id}, it was {})", taken.id))
+        MemberFate::Left(format!("another device stands there now ({id}, it was {})", taken.id))
     } else if let Verdict::Refused(ids) = &case.verdict {
         stop = ids.first().copied();
-        Fate::Left(format!("refused: {}", HazardId::list(ids)))
+        MemberFate::Left(format!("refused: {}", HazardId::list(ids)))
     } else if let Some(failure) = &case.subject.claims.unreadable {
-        Fate::Left(failure.message.clone())
+        MemberFate::Left(failure.message.clone())
     } else {
         match dom0_needs(sources, &case)? {
             Some(what) => {
                 stop = Some(HazardId::Dom0NeedsIt);
-                Fate::Left(format!("refused: {}: {what}", HazardId::Dom0NeedsIt))
+                MemberFate::Left(format!("refused: {}: {what}", HazardId::Dom0NeedsIt))
             }
-            None => Fate::Open,
+            None => MemberFate::Open,
         }
     };
     let proposal = Some(Proposal::to_return(case));
@@ -145,7 +145,7 @@ impl Member {
 
     /// Whether dom0 has it.
     pub fn is_good(&self) -> bool {
-        matches!(self.fate, Fate::Back | Fate::Returned)
+        matches!(self.fate, MemberFate::Back | MemberFate::Returned)
     }
 
     /// How it ended, where it came to an end.
@@ -157,10 +157,10 @@ impl Member {
     pub fn ends(&mut self, ended: &Ended, unassign: bool) {
         self.unassigned = unassign && ended.is_done();
         self.fate = match (ended, &self.fate) {
-            (ended, Fate::Back) if ended.is_done() => Fate::Back,
-            (ended, _) if ended.is_done() => Fate::Returned,
-            (Ended::NotBegun(why), _) => Fate::Left(why.clone()),
-            (ended, _) => Fate::Failed(ended.why().to_owned()),
+            (ended, MemberFate::Back) if ended.is_done() => MemberFate::Back,
+            (ended, _) if ended.is_done() => MemberFate::Returned,
+            (Ended::NotBegun(why), _) => MemberFate::Left(why.clone()),
+            (ended, _) => MemberFate::Failed(ended.why().to_owned()),
         };
     }
 
@@ -176,25 +176,25 @@ impl Member {
     /// Whether dom0 has it, and the qube of the act, or any where none is known, is assigned it still.
     pub fn is_back_but_assigned(&self, act: &Misattachment) -> bool {
         let meant = |assigned: BTreeSet<String>| assigned.iter().any(|qube| act.may_be_for(qube));
-        self.fate == Fate::Back && self.assigned().is_some_and(meant)
+        self.fate == MemberFate::Back && self.assigned().is_some_and(meant)
     }
 
     /// Why it is not, or was not, given back.
     pub fn why(&self) -> &str {
         match &self.fate {
-            Fate::Left(why) | Fate::Failed(why) => why,
-            Fate::Back | Fate::Open | Fate::Returned => "",
+            MemberFate::Left(why) | MemberFate::Failed(why) => why,
+            MemberFate::Back | MemberFate::Open | MemberFate::Returned => "",
         }
     }
 
     /// One line for people.
     pub fn line(&self) -> String {
         let what = match &self.fate {
-            Fate::Back => "dom0's already".to_owned(),
-            Fate::Open => format!("back to {}", self.taken.driver),
-            Fate::Left(why) => format!("left alone: {why}"),
-            Fate::Returned => format!("given back to {}", self.taken.driver),
-            Fate::Failed(why) => format!("not given back: {why}"),
+            MemberFate::Back => "dom0's already".to_owned(),
+            MemberFate::Open => format!("back to {}", self.taken.driver),
+            MemberFate::Left(why) => format!("left alone: {why}"),
+            MemberFate::Returned => format!("given back to {}", self.taken.driver),
+            MemberFate::Failed(why) => format!("not given back: {why}"),
         };
         format!("{}  {what}", self.taken.bdf)
     }
@@ -202,11 +202,11 @@ impl Member {
     /// The member for scripts.
     pub fn value(&self, ending: Option<&Ending>) -> Value {
         let word = match &self.fate {
-            Fate::Back => "back",
-            Fate::Open => "open",
-            Fate::Left(_) => "left",
-            Fate::Returned => "returned",
-            Fate::Failed(_) => "failed",
+            MemberFate::Back => "back",
+            MemberFate::Open => "open",
+            MemberFate::Left(_) => "left",
+            MemberFate::Returned => "returned",
+            MemberFate::Failed(_) => "failed",
         };
         let never = self.hazards().iter().any(|hazard| hazard.id == HazardId::NeverExposed);
         json!({

@@ -40,12 +40,12 @@ pub type Span = (Moment, Moment);
 
 /// What the wall clock showed while it was heard, and while it was not.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Shown {
+pub struct ClockCoverage {
     heard: Vec<Span>,
     unheard: Vec<Span>,
 }
 
-impl Shown {
+impl ClockCoverage {
     /// All was heard from one record to the next.
     pub fn heard(&mut self, from: Moment, to: Moment) {
         push(&mut self.heard, (from, to));

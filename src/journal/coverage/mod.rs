@@ -16,7 +16,7 @@
 
 mod clock;
 
-pub use clock::{Point, Shown};
+pub use clock::{ClockCoverage, Point};
 
 use crate::journal::{Entry, LossRecord, Moment, Place, RecorderPhase, RecorderRecord, Source, Uptime};
 use std::collections::VecDeque;
@@ -82,7 +82,7 @@ pub struct Covered {
     /// The end of the latest of its gaps that are not kept.
     pub dropped: Option<Place>,
     /// All boots, by the wall clock.
-    pub shown: Shown,
+    pub shown: ClockCoverage,
 }
 
 /// The fold. Records come in the journal's order.
@@ -101,7 +101,7 @@ pub struct Coverage {
     cursor: Option<Place>,
     /// Why hearing ended; `None` while all is heard.
     ended: Option<Why>,
-    shown: Shown,
+    shown: ClockCoverage,
 }
 
 /// From one record of a recorder to the next; from the boot's beginning to the first.

@@ -44,7 +44,7 @@ fn up(second: u64) -> Option<Uptime> {
     Uptime::from_record(second as i64)
 }
 
-fn all(records: &[(u64, &str, Entry)]) -> Shown {
+fn all(records: &[(u64, &str, Entry)]) -> ClockCoverage {
     let mut coverage = Coverage::default();
     for (seq, (time, boot, entry)) in records.iter().enumerate() {
         let begun = records.iter().find(|(_, other, _)| other == boot).map_or(0, |(begun, ..)| *begun);
@@ -183,7 +183,7 @@ fn life() -> impl Strategy<Value = Life> {
 }
 
 /// Lives it: what is covered, and what the clock showed in each second that nobody recorded.
-fn lived(life: &Life) -> (Shown, Vec<u64>) {
+fn lived(life: &Life) -> (ClockCoverage, Vec<u64>) {
     let (mut coverage, mut unrecorded) = (Coverage::default(), Vec::new());
     // By the clock that only rises; the wall clock's lead; the run, with its
     // latest record, and whether it hears.

@@ -1,7 +1,7 @@
 //! Records to lanes: when which qube had a function, and when a driver of dom0.
 
 use crate::journal::coverage::Point;
-use crate::journal::stays::{Ended, Stayed, Stays};
+use crate::journal::stays::{StayEnd, Stayed, Stays};
 use crate::journal::{DeviceEvent, DeviceRecord, Entry, Moment, Place, RecorderPhase, StayRecord};
 use crate::names::Sbdf;
 use std::collections::{BTreeMap, BTreeSet};
@@ -155,14 +155,14 @@ fn word(words: &mut BTreeSet<Rc<str>>, text: &str) -> Rc<str> {
 fn spans(stayed: &Stayed, until: Moment, words: &mut BTreeSet<Rc<str>>) -> Vec<StaySpan> {
     let imported = stayed.is_imported();
     let end = match stayed.to {
-        Ended::At(time) => time,
+        StayEnd::At(time) => time,
         // What no recorder saw may have ended at once.
-        Ended::By(_) | Ended::Open if imported => stayed.from,
-        Ended::By(time) => time,
-        Ended::Open => stayed.seen_to,
+        StayEnd::By(_) | StayEnd::Open if imported => stayed.from,
+        StayEnd::By(time) => time,
+        StayEnd::Open => stayed.seen_to,
     };
     let end = end.unwrap_or(until);
-    let ended = stayed.to != Ended::Open && !(imported && matches!(stayed.to, Ended::By(_)));
+    let ended = stayed.to != StayEnd::Open && !(imported && matches!(stayed.to, StayEnd::By(_)));
     let from = stayed.from.unwrap_or(end);
     let mut span = StaySpan {
         from,
@@ -172,7 +172,7 @@ fn spans(stayed: &Stayed, until: Moment, words: &mut BTreeSet<Rc<str>>) -> Vec<S
         imported,
         begun: stayed.begun,
         ended,
-        at_latest: ended && matches!(stayed.to, Ended::By(_)),
+        at_latest: ended && matches!(stayed.to, StayEnd::By(_)),
     };
     let mut drawn = Vec::new();
     for &(to, again) in &stayed.steps {

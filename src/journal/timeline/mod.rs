@@ -6,7 +6,7 @@ mod lanes;
 use lanes::DeviceLanes;
 pub use lanes::{DeviceLane, StaySpan};
 
-use super::coverage::{Coverage, Point, Shown};
+use super::coverage::{ClockCoverage, Coverage, Point};
 use super::{Entry, Moment, OperationPhase, OperationRecord, PastEvent, PastRecord, Place};
 use crate::names::Sbdf;
 use std::collections::{BTreeMap, HashMap};
@@ -46,7 +46,7 @@ pub struct Timeline {
     /// The lanes of all functions that the story names.
     pub lanes: BTreeMap<Sbdf, DeviceLane>,
     /// What a recorder covered.
-    pub shown: Shown,
+    pub shown: ClockCoverage,
     /// The first moment of each boot, but of those that only an import speaks of.
     pub boots: Vec<(Moment, String)>,
     /// The operations in the journal's order.

@@ -1,7 +1,7 @@
 //! Which qubes had a function in this boot: what the journal and what xenstore say, joined by qube.
 
 use super::stays::is_loose;
-use super::{Ended, Exposure, Stayed};
+use super::{Exposure, StayEnd, Stayed};
 use crate::journal::Moment;
 use crate::names::Sbdf;
 use crate::observe::{Dom0, Use};
@@ -22,7 +22,7 @@ pub struct PastHolder {
     /// Options that leave something in the device.
     pub options: Vec<String>,
     /// When it had it, as far as is recorded.
-    pub stays: Vec<(Option<Moment>, Ended)>,
+    pub stays: Vec<(Option<Moment>, StayEnd)>,
     /// The nodes of xenstore that say so.
     pub nodes: Vec<String>,
     /// The qube's domains and their stub domains, the latest domain first.

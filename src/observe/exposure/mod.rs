@@ -17,7 +17,7 @@ mod prune;
 mod stays;
 
 pub use crate::journal::coverage::{Gap, Why};
-pub use crate::journal::stays::{Ended, Stayed};
+pub use crate::journal::stays::{StayEnd, Stayed};
 pub use holders::{holders, PastHolder};
 pub use moves::MoveCandidate;
 pub use past::{is_for_root_alone, Past};
@@ -55,16 +55,16 @@ pub struct Seizure {
 
 /// A recorded identity that differs from what reads now.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Change {
+pub struct IdentityChange {
     /// What was recorded.
-    pub known: Known,
+    pub known: KnownIdentity,
     /// Each field, old and new.
     pub fields: Vec<String>,
 }
 
 /// An identity that was recorded.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Known {
+pub struct KnownIdentity {
     /// What it was.
     pub identity: Identity,
     /// Where it stood.
@@ -77,7 +77,7 @@ pub struct Known {
 
 /// An operation of this program on it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Done {
+pub struct RecordedOperation {
     /// `reattach`, ...
     pub command: String,
     /// When it began.
@@ -104,14 +104,14 @@ pub struct Exposure {
     /// What it is now.
     pub identity: Identity,
     /// Identities it is held against: of this boot, of earlier ones.
-    pub known: Vec<Known>,
+    pub known: Vec<KnownIdentity>,
     /// The known identities that it differs from.
-    pub changes: Vec<Change>,
+    pub changes: Vec<IdentityChange>,
     /// The hash of its ROM that was recorded last: it reads anew only when it is settled, and is compared
     /// there.
     pub rom_sha256: Option<String>,
     /// The latest operations on it.
-    pub operations: Vec<Done>,
+    pub operations: Vec<RecordedOperation>,
 }
 
 impl Exposure {
@@ -144,13 +144,13 @@ struct One {
     driven: bool,
     stays: Lives,
     /// The first identity at its address in this boot, and what later ones add to it.
-    here: Option<Known>,
+    here: Option<KnownIdentity>,
     /// The latest of its id in earlier boots.
-    by_id: Option<Known>,
+    by_id: Option<KnownIdentity>,
     /// The latest at its address in earlier boots.
-    at_address: Option<Known>,
+    at_address: Option<KnownIdentity>,
     rom_sha256: Option<String>,
-    operations: Vec<Done>,
+    operations: Vec<RecordedOperation>,
 }
 
 /// How a record concerns a function.
@@ -209,7 +209,8 @@ impl Fold {
                     if one.operations.len() >= MOST_OPERATIONS {
                         one.operations.remove(0);
                     }
-                    one.operations.push(Done { command: start.command.clone(), time: place.time });
+                    one.operations
+                        .push(RecordedOperation { command: start.command.clone(), time: place.time });
                 }
             }
             PastEvent::Operation(_) => {}
@@ -281,7 +282,7 @@ impl Fold {
             let id = |at: Sbdf| present.iter().find(|it| it.sbdf == at).map_or("", |it| &it.id);
             let moved = candidates.iter().any(|it| it.of == sbdf && it.moved(id(it.sbdf)));
             let known = one.known(moved);
-            let changes = known.iter().map(|known| Change {
+            let changes = known.iter().map(|known| IdentityChange {
                 known: known.clone(),
                 fields: differences(&known.identity, &one.identity),
             });
@@ -322,8 +323,12 @@ impl Fold {
 
     fn device(&mut self, now: bool, place: Place, boot: &str, it: &DeviceRecord) {
         let imported = it.source.is_import();
-        let known =
-            || Known { identity: it.identity.clone(), sbdf: it.bdf, time: place.time, boot: boot.to_owned() };
+        let known = || KnownIdentity {
+            identity: it.identity.clone(),
+            sbdf: it.bdf,
+            time: place.time,
+            boot: boot.to_owned(),
+        };
         let named = !it.identity.id.is_empty() && !imported;
         for (sbdf, one) in &mut self.of {
             let sha256 = &it.identity.rom_sha256;
@@ -448,13 +453,13 @@ impl One {
     }
 
     /// The identities it is held against. A device that was at its address and stands elsewhere now is none.
-    fn known(&self, moved: bool) -> Vec<Known> {
+    fn known(&self, moved: bool) -> Vec<KnownIdentity> {
         let before = self.another().filter(|_| !moved).or(self.by_id.as_ref());
         self.here.iter().chain(before).cloned().collect()
     }
 
     /// Another device that was at its address in an earlier boot, or this one before it was altered.
-    fn another(&self) -> Option<&Known> {
+    fn another(&self) -> Option<&KnownIdentity> {
         self.at_address.as_ref().filter(|known| !same(&known.identity.id, &self.id))
     }
 }

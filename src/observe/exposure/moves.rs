@@ -3,7 +3,7 @@
 //! That another function reads as that one did proves no move: it may be a card of the same model that stood
 //! there all the time, beside the one that now calls itself something else.
 
-use super::Known;
+use super::KnownIdentity;
 use crate::journal::identity::{agree, same};
 use crate::journal::IdentifiedFunction;
 use crate::journal::{DeviceEvent, Entry, PastEvent, PastRecord};
@@ -29,7 +29,7 @@ pub struct MoveCandidate {
 impl MoveCandidate {
     /// The functions among these that may have been this one, which was recorded at the address of `of`.
     /// Functions of one slot do not take each other's place.
-    pub fn all(of: Sbdf, known: &Known, present: &[IdentifiedFunction]) -> Vec<Self> {
+    pub fn all(of: Sbdf, known: &KnownIdentity, present: &[IdentifiedFunction]) -> Vec<Self> {
         let there = |other: &&IdentifiedFunction| other.sbdf != of && agree(&other.id, &known.identity.id);
         let there = present.iter().filter(there).map(|other| Self {
             sbdf: other.sbdf,

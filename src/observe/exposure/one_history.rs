@@ -154,9 +154,9 @@ fn stays_of_show(past: &Past, sbdf: Sbdf) -> Vec<Shown> {
         .iter()
         .map(|it| {
             let (ended, latest, to) = match it.to {
-                Ended::Open => (false, false, None),
-                Ended::At(to) => (true, false, to),
-                Ended::By(to) => (true, true, to),
+                StayEnd::Open => (false, false, None),
+                StayEnd::At(to) => (true, false, to),
+                StayEnd::By(to) => (true, true, to),
             };
             (it.stay.qube.clone(), it.begun, ended, latest, it.from.or(to), to)
         })

@@ -2,7 +2,7 @@
 //! them.
 
 use super::stays::Earlier;
-use super::{same, Concern, Fold, Known};
+use super::{same, Concern, Fold, KnownIdentity};
 use crate::journal::{EarlierIdentity, EarlierStaysRecord};
 
 impl Fold {
@@ -19,8 +19,12 @@ impl Fold {
     /// A device was recorded.
     pub(super) fn earlier_identity(&mut self, it: &EarlierIdentity) {
         let id = &it.identity.id;
-        let known =
-            || Known { identity: it.identity.clone(), sbdf: it.bdf, time: it.time, boot: it.boot.clone() };
+        let known = || KnownIdentity {
+            identity: it.identity.clone(),
+            sbdf: it.bdf,
+            time: it.time,
+            boot: it.boot.clone(),
+        };
         let sha256 = &it.identity.rom_sha256;
         for (sbdf, one) in &mut self.of {
             if it.bdf == *sbdf {

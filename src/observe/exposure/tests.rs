@@ -386,7 +386,7 @@ fn a_stay_is_told_from_its_begin_to_its_end() {
     let stays: Vec<_> = exposure.stays.iter().map(|one| (one.stay.qube.as_str(), one.from, one.to)).collect();
     assert_eq!(
         stays,
-        [("sys-net", Some(at(30)), Ended::At(Some(at(60)))), ("work", Some(at(70)), Ended::Open)]
+        [("sys-net", Some(at(30)), StayEnd::At(Some(at(60)))), ("work", Some(at(70)), StayEnd::Open)]
     );
     assert!(exposure.uncovered.is_empty());
 }
@@ -436,7 +436,7 @@ fn what_is_left_of_a_stay_that_nobody_saw_is_a_stay() {
     let story = vec![(60, BOOT, stay(StayEvent::End, "sys-net", 7))];
     let exposure = past(&story, false);
     assert_eq!(exposure.stays[0].from, None);
-    assert_eq!(exposure.stays[0].to, Ended::At(Some(at(60))));
+    assert_eq!(exposure.stays[0].to, StayEnd::At(Some(at(60))));
 }
 
 #[test]
@@ -446,7 +446,7 @@ fn the_next_qube_ends_the_stay_before_though_nobody_wrote_that_down() {
         (90, BOOT, stay(StayEvent::Present, "work", 9)),
     ];
     let exposure = past(&story, false);
-    assert_eq!(exposure.stays[0].to, Ended::By(Some(at(90))));
+    assert_eq!(exposure.stays[0].to, StayEnd::By(Some(at(90))));
     assert!(!exposure.stays[1].begun);
 }
 

@@ -16,11 +16,11 @@ pub struct Entry {
     /// Entries below it; then it is a submenu.
     pub below: Option<Vec<Entry>>,
     /// Commands, each with its words, in their order.
-    commands: Vec<Command>,
+    commands: Vec<GrubCommand>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Command {
+struct GrubCommand {
     words: Vec<Vec<Piece>>,
     unknown: Option<String>,
 }
@@ -33,7 +33,7 @@ impl Entry {
     }
 }
 
-impl Command {
+impl GrubCommand {
     fn word(&self, number: usize) -> String {
         let pieces = self.words.get(number).map(Vec::as_slice).unwrap_or_default();
         String::from_utf8_lossy(&pieces.iter().map(|piece| piece.byte).collect::<Vec<u8>>()).into_owned()
@@ -75,8 +75,12 @@ impl GrubCfg {
         let set = plain_settings(&pieces);
         // They stand in GRUB's environment block.
         let lookup = |name: &str| set.get(name).cloned().flatten().filter(|_| !name.ends_with("_entry"));
-        let mut parser =
-            Parser { bls, stack: vec![Open::Menu(Entry::default())], defaults: Vec::new(), configfile: None };
+        let mut parser = Parser {
+            bls,
+            stack: vec![OpenEntry::Menu(Entry::default())],
+            defaults: Vec::new(),
+            configfile: None,
+        };
         let mut command: Vec<Token> = Vec::new();
         for token in tokens(&pieces, &lookup) {
             match token {
@@ -96,7 +100,7 @@ impl GrubCfg {
             parser.close();
         }
         let Parser { stack, defaults, configfile, .. } = parser;
-        let menu = stack.into_iter().next().map(Open::entry).unwrap_or_default();
+        let menu = stack.into_iter().next().map(OpenEntry::entry).unwrap_or_default();
         let mut entries = menu.below.clone().unwrap_or_default();
         // A configuration without a menu is one entry.
         if entries.is_empty() && menu.commands.iter().any(|one| MODULES.contains(&one.word(0).as_str())) {
@@ -250,13 +254,13 @@ fn plain_settings(pieces: &[Piece]) -> BTreeMap<String, Option<Vec<u8>>> {
     settings
 }
 
-enum Open {
+enum OpenEntry {
     Menu(Entry),
     Entry(Entry),
     Other,
 }
 
-impl Open {
+impl OpenEntry {
     fn entry(self) -> Entry {
         match self {
             Self::Menu(entry) | Self::Entry(entry) => entry,
@@ -267,7 +271,7 @@ impl Open {
 
 struct Parser<'a> {
     bls: &'a [Entry],
-    stack: Vec<Open>,
+    stack: Vec<OpenEntry>,
     defaults: Vec<String>,
     configfile: Option<String>,
 }
@@ -281,9 +285,9 @@ impl Parser<'_> {
         let id = words.iter().position(|word| word == "--id" || word.contains("menuentry_id_option"));
         entry.id = id.and_then(|at| words.get(at + 1)).cloned().unwrap_or_default();
         self.stack.push(match first {
-            "menuentry" => Open::Entry(entry),
-            "submenu" => Open::Menu(Entry { below: Some(Vec::new()), ..entry }),
-            _ => Open::Other,
+            "menuentry" => OpenEntry::Entry(entry),
+            "submenu" => OpenEntry::Menu(Entry { below: Some(Vec::new()), ..entry }),
+            _ => OpenEntry::Other,
         });
     }
 
@@ -292,11 +296,12 @@ impl Parser<'_> {
             return;
         }
         let Some(closed) = self.stack.pop() else { return };
-        if matches!(closed, Open::Other) {
+        if matches!(closed, OpenEntry::Other) {
             return;
         }
         let entry = closed.entry();
-        if let Some(Open::Menu(menu)) = self.stack.iter_mut().rev().find(|open| matches!(open, Open::Menu(_)))
+        if let Some(OpenEntry::Menu(menu)) =
+            self.stack.iter_mut().rev().find(|open| matches!(open, OpenEntry::Menu(_)))
         {
             menu.below.get_or_insert_with(Vec::new).push(entry);
         }
@@ -313,7 +318,7 @@ impl Parser<'_> {
             "configfile" if self.stack.len() == 1 => self.configfile = text.get(1).cloned(),
             "blscfg" => {
                 let entries = self.bls.to_vec();
-                if let Some(Open::Menu(menu)) = self.stack.last_mut() {
+                if let Some(OpenEntry::Menu(menu)) = self.stack.last_mut() {
                     menu.below.get_or_insert_with(Vec::new).extend(entries);
                 }
             }
@@ -326,8 +331,8 @@ impl Parser<'_> {
                     Token::Word { pieces, .. } => Some(pieces.clone()),
                     _ => None,
                 });
-                let command = Command { words: pieces.collect(), unknown };
-                if let Some(Open::Menu(entry) | Open::Entry(entry)) = self.stack.last_mut() {
+                let command = GrubCommand { words: pieces.collect(), unknown };
+                if let Some(OpenEntry::Menu(entry) | OpenEntry::Entry(entry)) = self.stack.last_mut() {
                     entry.commands.push(command);
                 }
             }

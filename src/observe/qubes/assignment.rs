@@ -18,7 +18,7 @@ pub struct Assignment {
     /// Where it is.
     pub port: Port,
     /// What it is.
-    pub identity: Identity,
+    pub identity: PortIdentity,
     /// When the qube takes it.
     pub mode: Mode,
     /// Whether the qube has it now, as far as qubesd says so; 4.2 says it only of what was not assigned
@@ -43,7 +43,7 @@ pub enum Port {
 
 /// What an assigned device is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Identity {
+pub enum PortIdentity {
     /// Anything.
     Any,
     /// A device of these ids; `None` stands for any.
@@ -109,7 +109,7 @@ impl Port {
     }
 }
 
-impl Identity {
+impl PortIdentity {
     /// Reads `0x8086:0x2723:SERIAL:p028000`; `*`, and every part that is not understood, stands for any.
     #[must_use]
     pub fn parse(untrusted_text: &[u8]) -> Self {
@@ -174,7 +174,7 @@ impl Assignment {
     pub fn anything() -> Self {
         Self {
             port: Port::Any,
-            identity: Identity::Any,
+            identity: PortIdentity::Any,
             mode: Mode::Required,
             attached: false,
             options: Vec::new(),

@@ -33,17 +33,17 @@ pub enum Happened {
     /// It was removed, with its assignments.
     Removed,
     /// A device was assigned (4.3).
-    Assigned(Device),
+    Assigned(PortDevice),
     /// It is assigned no longer (4.3).
-    Unassigned(Device),
+    Unassigned(PortDevice),
     /// The assignment is of another mode now (4.3).
-    AssignmentChanged(Device),
+    AssignmentChanged(PortDevice),
     /// A running qube is about to be given a device.
-    Attaching(Device),
+    Attaching(PortDevice),
     /// A running qube was given a device; in 4.2 also: a device was assigned, whether it runs or not.
-    Attached(Device),
+    Attached(PortDevice),
     /// It was taken from it; in 4.2 also: it is assigned no longer.
-    Detached(Device),
+    Detached(PortDevice),
     /// The label is another; both escaped, empty where there is none.
     Label {
         /// Now.
@@ -64,7 +64,7 @@ pub enum Happened {
 
 /// The device an event is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Device {
+pub struct PortDevice {
     /// Where it is.
     pub port: Port,
     /// The identity as Qubes writes it, escaped; empty where not told.
@@ -97,7 +97,7 @@ impl Happening {
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
         let text = |key: &[u8]| event.value(key).map(escape).unwrap_or_default();
-        let device = || Device::of(event);
+        let device = || PortDevice::of(event);
         let what = match &event.name[..] {
             b"connection-established" => Happened::Connected,
             b"domain-pre-start" => Happened::Starting,
@@ -126,7 +126,7 @@ impl Happening {
     }
 }
 
-impl Device {
+impl PortDevice {
     /// `dom0:PORT` (4.2) or `dom0:PORT:IDENTITY` (4.3), in the key `device` or, where 4.3 detaches, `port`.
     fn of(event: &Event) -> Self {
         let told = event.value(b"device").or(event.value(b"port")).unwrap_or_default();

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Assignment, Identity, Mode, Port, QubeState};
+use super::{Assignment, Mode, Port, PortIdentity, QubeState};
 use crate::names::{escape, Untrusted};
 
 /// One line of `admin.vm.List`.
@@ -126,7 +126,7 @@ fn line_43(line: &[u8]) -> Option<Assignment> {
     let options = members.iter().filter_map(|(key, value)| Some((key.strip_prefix(b"_")?, value)));
     Some(Assignment {
         port: value(b"port_id").map_or_else(|| Port::Unreadable(escape(line)), Port::parse),
-        identity: value(b"device_id").map_or(Identity::Any, Identity::parse),
+        identity: value(b"device_id").map_or(PortIdentity::Any, PortIdentity::parse),
         mode: value(b"mode").map_or(Mode::Required, Mode::parse),
         attached: false,
         options: options.map(|(key, value)| format!("{}={}", escape(key), escape(value))).collect(),
@@ -236,13 +236,13 @@ mod tests {
               backend_domain='dom0' mode='ask-to-attach'\n",
         );
         assert_eq!(list[0].port, Port::At("00_1c.0-00_00.0".into()));
-        assert_eq!(list[0].identity, Identity::Any);
+        assert_eq!(list[0].identity, PortIdentity::Any);
         // The templates of core-admin ask only whether the text is empty.
         assert!(list[0].is_permissive() && list[0].is_no_strict_reset());
         assert_eq!(list[1].port, Port::Any);
         assert_eq!(
             list[1].identity,
-            Identity::Is { vendor: Some(0x8086), device: Some(0x0284), class: Some(0x060100) }
+            PortIdentity::Is { vendor: Some(0x8086), device: Some(0x0284), class: Some(0x060100) }
         );
         assert_eq!(list[1].mode, Mode::AskToAttach);
     }

@@ -15,8 +15,8 @@ mod read;
 mod stored;
 mod xml;
 
-pub use assignment::{Assignment, Identity, Mode, Port};
-pub use happening::{Device, Happened, Happening};
+pub use assignment::{Assignment, Mode, Port, PortIdentity};
+pub use happening::{Happened, Happening, PortDevice};
 pub use read::{is_here, read};
 pub use stored::qubes as qubes_of_file;
 

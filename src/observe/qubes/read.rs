@@ -7,7 +7,7 @@ use super::{stored, Assignment, Qube, Qubes, QubesSource};
 use crate::error::{Code, Exit, Failure};
 use crate::names::{escape, Untrusted};
 use crate::observe::Reading;
-use crate::system::qubesd::wire::Refusal;
+use crate::system::qubesd::wire::QubesdRefusal;
 use crate::system::qubesd::Qubesd;
 use crate::system::root::{read_text, Sysroot};
 use crate::system::sysfs::PciSysfs;
@@ -159,6 +159,6 @@ fn nonsense(message: &str) -> Failure {
 }
 
 /// Whether qubesd says that there is no such qube any more.
-fn is_gone(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::Exception(kind, _) if kind.to_string() == "QubesVMNotFoundError")
+fn is_gone(refusal: &QubesdRefusal) -> bool {
+    matches!(refusal, QubesdRefusal::Exception(kind, _) if kind.to_string() == "QubesVMNotFoundError")
 }

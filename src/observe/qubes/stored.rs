@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::xml::{parse, Element};
-use super::{Assignment, Identity, Mode, Port, Qube, QubeState};
+use super::{Assignment, Mode, Port, PortIdentity, Qube, QubeState};
 use crate::names::{escape, Untrusted};
 
 /// The qubes of the file; none of them tells its state.
@@ -64,7 +64,7 @@ fn assignment(device: &Element) -> Option<Assignment> {
         |(name, text): &(String, String)| format!("{}={}", escape(name.as_bytes()), escape(text.as_bytes()));
     Some(Assignment {
         port: Port::parse(id.as_bytes()),
-        identity: identity.map_or(Identity::Any, |text| Identity::parse(text.as_bytes())),
+        identity: identity.map_or(PortIdentity::Any, |text| PortIdentity::parse(text.as_bytes())),
         mode,
         options: options.iter().map(shown).collect(),
         ..Assignment::anything()
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(auto.mode, Mode::AutoAttach);
         assert!(matches!(
             identified.identity,
-            Identity::Is { vendor: Some(0x8086), device: Some(0x02c8), .. }
+            PortIdentity::Is { vendor: Some(0x8086), device: Some(0x02c8), .. }
         ));
         assert!(identified.options.is_empty());
         assert!(matches!(strange.port, Port::Unreadable(_)));

@@ -5,7 +5,7 @@ use super::{is_behind, Done, Goal};
 use crate::assess::next_boot::{means, Machine};
 use crate::names::Sbdf;
 use crate::observe::next_boot::{Device, Facts, Release};
-use crate::observe::qubes::{Assignment, Identity, Mode, Port, Qube, QubesSource};
+use crate::observe::qubes::{Assignment, Mode, Port, PortIdentity, Qube, QubesSource};
 use crate::observe::Qubes;
 
 /// The commands, in their order.
@@ -120,8 +120,11 @@ pub fn unassigning(known: &Qubes, qube: &Qube, assignment: &Assignment, here: &s
         return Some(format!("qvm-pci detach {qube} dom0:{port}"));
     }
     Some(match (&assignment.port, &assignment.identity) {
-        (Port::At(port), Identity::Any) => format!("qvm-pci unassign --port {qube} dom0:{port}"),
-        (Port::At(port), Identity::Is { vendor: Some(vendor), device: Some(device), class: Some(class) }) => {
+        (Port::At(port), PortIdentity::Any) => format!("qvm-pci unassign --port {qube} dom0:{port}"),
+        (
+            Port::At(port),
+            PortIdentity::Is { vendor: Some(vendor), device: Some(device), class: Some(class) },
+        ) => {
             format!("qvm-pci unassign {qube} dom0:{port}:0x{vendor:04x}:0x{device:04x}::p{class:06x}")
         }
         (Port::At(port), _) => format!("qvm-pci unassign {qube} dom0:{port}"),

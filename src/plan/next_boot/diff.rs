@@ -5,7 +5,7 @@ const CONTEXT: usize = 3;
 
 /// What happens to a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum LineKind {
     Kept,
     Gone,
     New,
@@ -24,18 +24,19 @@ pub fn unified(path: &str, before: &[u8], after: &[u8]) -> Vec<u8> {
     for hunk in hunks(&all) {
         let part = all.get(hunk.clone()).unwrap_or_default();
         let ahead = all.get(..hunk.start).unwrap_or_default();
-        let count = |all: &[(Kind, &[u8])], not: Kind| all.iter().filter(|(kind, _)| *kind != not).count();
-        let range = |not: Kind| {
+        let count =
+            |all: &[(LineKind, &[u8])], not: LineKind| all.iter().filter(|(kind, _)| *kind != not).count();
+        let range = |not: LineKind| {
             let (begin, length) = (count(ahead, not), count(part, not));
             // A range of no lines stands behind the line before it.
             format!("{},{length}", if length == 0 { begin } else { begin + 1 })
         };
-        diff.extend(format!("@@ -{} +{} @@\n", range(Kind::New), range(Kind::Gone)).into_bytes());
+        diff.extend(format!("@@ -{} +{} @@\n", range(LineKind::New), range(LineKind::Gone)).into_bytes());
         for (kind, line) in part {
             diff.push(match kind {
-                Kind::Kept => b' ',
-                Kind::Gone => b'-',
-                Kind::New => b'+',
+                LineKind::Kept => b' ',
+                LineKind::Gone => b'-',
+                LineKind::New => b'+',
             });
             diff.extend(*line);
             if !line.ends_with(b"\n") {
@@ -52,20 +53,21 @@ fn lines(text: &[u8]) -> Vec<&[u8]> {
 
 /// All lines with what happens to each: line by line where the texts have as many, else by what they have
 /// in common.
-fn compared<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> Vec<(Kind, &'a [u8])> {
+fn compared<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> Vec<(LineKind, &'a [u8])> {
     let ahead = old.iter().zip(new).take_while(|(one, other)| one == other).count();
     let (old_rest, new_rest) = (old.get(ahead..).unwrap_or_default(), new.get(ahead..).unwrap_or_default());
     let behind =
         old_rest.iter().rev().zip(new_rest.iter().rev()).take_while(|(one, other)| one == other).count();
     let middle = |all: &[&'a [u8]]| all.get(..all.len() - behind).unwrap_or_default().to_vec();
     let (gone, fresh) = (middle(old_rest), middle(new_rest));
-    let mut all: Vec<(Kind, &[u8])> = old.iter().take(ahead).map(|line| (Kind::Kept, *line)).collect();
+    let mut all: Vec<(LineKind, &[u8])> =
+        old.iter().take(ahead).map(|line| (LineKind::Kept, *line)).collect();
     all.extend(common(&gone, &fresh));
-    all.extend(old.iter().skip(old.len() - behind).map(|line| (Kind::Kept, *line)));
+    all.extend(old.iter().skip(old.len() - behind).map(|line| (LineKind::Kept, *line)));
     all
 }
 
-fn common<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> Vec<(Kind, &'a [u8])> {
+fn common<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> Vec<(LineKind, &'a [u8])> {
     let mut all = Vec::new();
     let mut fresh = new.iter().peekable();
     let same = old.len() == new.len();
@@ -73,33 +75,33 @@ fn common<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> Vec<(Kind, &'a [u8])> {
         if same {
             let Some(other) = fresh.next() else { break };
             if line == other {
-                all.push((Kind::Kept, *line));
+                all.push((LineKind::Kept, *line));
             } else {
-                all.push((Kind::Gone, *line));
-                all.push((Kind::New, *other));
+                all.push((LineKind::Gone, *line));
+                all.push((LineKind::New, *other));
             }
             continue;
         }
         // A line that comes again further on is kept there, if none of the rest is passed over for it.
         let rest = old.get(number + 1..).unwrap_or_default();
         while let Some(other) = fresh.peek().filter(|other| **other != line && !rest.contains(*other)) {
-            all.push((Kind::New, **other));
+            all.push((LineKind::New, **other));
             fresh.next();
         }
         if fresh.peek().is_some_and(|other| *other == line) {
-            all.push((Kind::Kept, *line));
+            all.push((LineKind::Kept, *line));
             fresh.next();
         } else {
-            all.push((Kind::Gone, *line));
+            all.push((LineKind::Gone, *line));
         }
     }
-    all.extend(fresh.map(|line| (Kind::New, *line)));
+    all.extend(fresh.map(|line| (LineKind::New, *line)));
     all
 }
 
-fn hunks(all: &[(Kind, &[u8])]) -> Vec<std::ops::Range<usize>> {
+fn hunks(all: &[(LineKind, &[u8])]) -> Vec<std::ops::Range<usize>> {
     let mut hunks: Vec<std::ops::Range<usize>> = Vec::new();
-    for (at, _) in all.iter().enumerate().filter(|(_, (kind, _))| *kind != Kind::Kept) {
+    for (at, _) in all.iter().enumerate().filter(|(_, (kind, _))| *kind != LineKind::Kept) {
         let (begin, end) = (at.saturating_sub(CONTEXT), (at + CONTEXT + 1).min(all.len()));
         match hunks.last_mut() {
             Some(last) if begin <= last.end => last.end = end,

@@ -16,7 +16,7 @@ use stays::Waiting;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A function and the domain that has it.
-pub type Place = (Sbdf, u16);
+pub type Occupancy = (Sbdf, u16);
 
 /// A function as it is seen now.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -53,7 +53,7 @@ impl Seen {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Using {
     /// Which function, and which domain's.
-    pub place: Place,
+    pub place: Occupancy,
     /// The qube's stub domain.
     pub stub: Option<u16>,
     /// The qube's name, escaped.
@@ -93,7 +93,7 @@ pub struct Snapshot {
     /// What qubes that are gone left behind.
     pub left: Vec<Using>,
     /// Functions that the kernel gave to domains in this boot.
-    pub given: BTreeSet<Place>,
+    pub given: BTreeSet<Occupancy>,
     /// Whether no qube can have run in this boot.
     pub first: bool,
 }
@@ -113,14 +113,14 @@ struct Driver {
 pub struct Story {
     drivers: BTreeMap<Sbdf, Driver>,
     devices: BTreeMap<Sbdf, (Option<DriverName>, Option<Owner>, String)>,
-    seen: BTreeMap<Place, Using>,
-    told: BTreeMap<Place, StayRecord>,
+    seen: BTreeMap<Occupancy, Using>,
+    told: BTreeMap<Occupancy, StayRecord>,
     /// What was seen of stays whose options were not yet there.
-    waiting: BTreeMap<Place, Waiting>,
+    waiting: BTreeMap<Occupancy, Waiting>,
     /// Every stay that was told in this boot, of stub domains too.
-    ever: BTreeSet<Place>,
+    ever: BTreeSet<Occupancy>,
     /// Stays that an earlier run of this boot left open.
-    left_open: BTreeMap<Place, StayRecord>,
+    left_open: BTreeMap<Occupancy, StayRecord>,
     abouts: BTreeMap<String, About>,
     /// What each may have recorded.
     pub limits: Limits,

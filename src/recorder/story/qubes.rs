@@ -3,7 +3,7 @@
 use super::{About, Story};
 use crate::journal::{Entry, QubeEvent, QubeRecord, Source};
 use crate::names::Sbdf;
-use crate::observe::qubes::{Device, Happened, Happening, Port};
+use crate::observe::qubes::{Happened, Happening, Port, PortDevice};
 use crate::recorder::limits::{Key, Now};
 use std::collections::BTreeMap;
 
@@ -74,7 +74,7 @@ impl Story {
     }
 }
 
-fn about(record: &mut QubeRecord, device: &Device, find: &dyn Fn(&Port) -> Option<Sbdf>) {
+fn about(record: &mut QubeRecord, device: &PortDevice, find: &dyn Fn(&Port) -> Option<Sbdf>) {
     record.port = device.port.text().to_owned();
     record.bdf = find(&device.port);
     record.options.clone_from(&device.options);

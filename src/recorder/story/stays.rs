@@ -1,6 +1,6 @@
 //! What is told of functions with qubes.
 
-use super::{Place, Story, Using};
+use super::{Occupancy, Story, Using};
 use crate::journal::{
     Entry, LossCause, LossRecord, Moment, PastEvent, PastRecord, Source, StayEvent, StayRecord,
 };
@@ -52,9 +52,13 @@ impl Story {
     }
 
     /// Tells of stays that wait for their options, where they wait no longer.
-    pub(super) fn tell_waiting(&mut self, over: &dyn Fn(&Place, Duration) -> bool, now: Now) -> Vec<Entry> {
+    pub(super) fn tell_waiting(
+        &mut self,
+        over: &dyn Fn(&Occupancy, Duration) -> bool,
+        now: Now,
+    ) -> Vec<Entry> {
         let ready = self.waiting.iter_mut().filter(|(place, one)| over(place, one.until));
-        let ready: BTreeSet<Place> = ready
+        let ready: BTreeSet<Occupancy> = ready
             .map(|(place, one)| {
                 one.until = now.clock;
                 *place
@@ -86,12 +90,12 @@ impl Story {
     }
 
     /// Whether a stay of this place was told before: nothing has to be read about it then.
-    pub fn knows(&self, place: Place) -> Option<&Using> {
+    pub fn knows(&self, place: Occupancy) -> Option<&Using> {
         self.seen.get(&place)
     }
 
     /// What was with a qube when it was read last.
-    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
+    pub fn places(&self) -> impl Iterator<Item = Occupancy> + '_ {
         self.seen.keys().copied()
     }
 
@@ -119,7 +123,7 @@ impl Story {
         &mut self,
         uses: Vec<Using>,
         left: Vec<Using>,
-        given: BTreeSet<Place>,
+        given: BTreeSet<Occupancy>,
         now: Now,
     ) -> Vec<Entry> {
         let mut entries = self.see(uses, &Source::Snapshot, now);
@@ -166,19 +170,20 @@ impl Story {
 
     /// Takes in who has what, and tells what is new.
     fn see(&mut self, uses: Vec<Using>, source: &Source, now: Now) -> Vec<Entry> {
-        let uses: BTreeMap<Place, Using> = uses.into_iter().map(|using| (using.place, using)).collect();
+        let uses: BTreeMap<Occupancy, Using> = uses.into_iter().map(|using| (using.place, using)).collect();
         let mut entries = self.tell_waiting(&|place, _| !uses.contains_key(place), now);
-        let changed = |place: &&Place| self.seen.get(*place) != uses.get(*place);
-        let changed: BTreeSet<Place> = self.seen.keys().chain(uses.keys()).filter(changed).copied().collect();
+        let changed = |place: &&Occupancy| self.seen.get(*place) != uses.get(*place);
+        let changed: BTreeSet<Occupancy> =
+            self.seen.keys().chain(uses.keys()).filter(changed).copied().collect();
         self.seen = uses;
         entries.extend(self.tell(source, &changed, now));
         entries
     }
 
     /// Tells what was seen and not told, as far as the limits let it.
-    pub(super) fn tell(&mut self, source: &Source, changed: &BTreeSet<Place>, now: Now) -> Vec<Entry> {
+    pub(super) fn tell(&mut self, source: &Source, changed: &BTreeSet<Occupancy>, now: Now) -> Vec<Entry> {
         let mut entries = Vec::new();
-        let places: BTreeSet<Place> = self.told.keys().chain(self.seen.keys()).copied().collect();
+        let places: BTreeSet<Occupancy> = self.told.keys().chain(self.seen.keys()).copied().collect();
         for place in places {
             let stay = match (self.told.get(&place), self.seen.get(&place).cloned()) {
                 (Some(told), None) => ended(told.clone(), source),

@@ -29,7 +29,7 @@ fn using(number: u8, domain: u16) -> Using {
 }
 
 /// Begun and not ended, by what was told; told twice or ended unbegun is an error.
-fn open(entries: &[Entry]) -> BTreeSet<Place> {
+fn open(entries: &[Entry]) -> BTreeSet<Occupancy> {
     let mut open = BTreeSet::new();
     for entry in entries {
         let Entry::Stay(stay) = entry else { continue };
@@ -68,7 +68,7 @@ proptest! {
             seconds += 10;
             told.extend(story.settle(&mut |_| None, at(seconds), false));
         }
-        let now: BTreeSet<Place> =
+        let now: BTreeSet<Occupancy> =
             readings.last().unwrap().iter().map(|&(number, domain)| (function(number), domain)).collect();
         prop_assert_eq!(open(&told), now);
         prop_assert!(story.limits.owing().is_empty());

@@ -58,7 +58,7 @@ impl Scale {
 }
 
 /// A bar; stays that fall on the same columns are one.
-struct Bar {
+struct PictureBar {
     from: u32,
     to: u32,
     stays: usize,
@@ -83,7 +83,7 @@ pub(super) fn drawn(told: &Told) -> String {
     }
     let left_out = lanes.len().saturating_sub(MOST_LANES);
     lanes.truncate(MOST_LANES);
-    let mut bars: Vec<Vec<Bar>> = Vec::new();
+    let mut bars: Vec<Vec<PictureBar>> = Vec::new();
     while bars.is_empty() || bars.iter().map(Vec::len).sum::<usize>() > MOST_BARS && scale.grain < WIDTH {
         scale.grain *= if bars.is_empty() { 1 } else { 2 };
         bars = lanes.iter().map(|(_, lane)| of_lane(lane, &scale)).collect();
@@ -168,10 +168,10 @@ fn merged(spans: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
     all
 }
 
-fn of_lane(lane: &DeviceLane, scale: &Scale) -> Vec<Bar> {
+fn of_lane(lane: &DeviceLane, scale: &Scale) -> Vec<PictureBar> {
     let mut stays: Vec<&StaySpan> = lane.stays.iter().collect();
     stays.sort_by_key(|stay| stay.from);
-    let mut bars: Vec<Bar> = Vec::new();
+    let mut bars: Vec<PictureBar> = Vec::new();
     for stay in stays {
         let from = scale.column(stay.from);
         let to = scale.column(stay.to).max(from + scale.grain);
@@ -181,13 +181,13 @@ fn of_lane(lane: &DeviceLane, scale: &Scale) -> Vec<Bar> {
                 bar.stays += 1;
                 bar.mixed |= bar.first.qube != stay.qube || bar.first.label != stay.label;
             }
-            _ => bars.push(Bar { from, to, stays: 1, first: stay.clone(), mixed: false }),
+            _ => bars.push(PictureBar { from, to, stays: 1, first: stay.clone(), mixed: false }),
         }
     }
     bars
 }
 
-fn rect(bar: &Bar, y: u32) -> String {
+fn rect(bar: &PictureBar, y: u32) -> String {
     let known = COLOURS.iter().find(|(label, _, _)| *label == &*bar.first.label && !bar.mixed);
     let (fill, ink) = known.map_or(("#ffffff", "#000000"), |(_, fill, ink)| (*fill, *ink));
     let (width, middle) = (bar.to - bar.from, BAR - 5);

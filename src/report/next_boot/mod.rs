@@ -83,10 +83,10 @@ fn removal(answer: &Answer<'_>, dead: &Dead<'_>) -> Option<String> {
 
 /// What an assignment names, as Qubes writes it.
 fn identity(dead: &Dead<'_>) -> String {
-    use crate::observe::qubes::Identity;
+    use crate::observe::qubes::PortIdentity;
     match &dead.assignment.identity {
-        Identity::Any => "*".to_owned(),
-        Identity::Is { vendor, device, class } => {
+        PortIdentity::Any => "*".to_owned(),
+        PortIdentity::Is { vendor, device, class } => {
             let part =
                 |number: Option<u16>| number.map_or("*".to_owned(), |number| format!("0x{number:04x}"));
             let class = class.map_or("*".to_owned(), |class| format!("p{class:06x}"));

@@ -8,7 +8,7 @@ use crate::assess::assign_again;
 use crate::error::{Code, Exit, Failure};
 use crate::journal::Details;
 use crate::names::{Step, Untrusted};
-use crate::observe::qubes::{self, Assignment, Identity, Port, Qube, Qubes, QubesSource};
+use crate::observe::qubes::{self, Assignment, Port, PortIdentity, Qube, Qubes, QubesSource};
 use crate::observe::{Function, Sources};
 use crate::run::operation::Operation;
 use crate::run::outcome::{Ending, Outcome};
@@ -190,11 +190,11 @@ impl Request {
             return Ok(Self { method: "admin.vm.device.pci.Detach", argument });
         }
         let identity = match &assignment.identity {
-            Identity::Any => "_".to_owned(),
-            Identity::Is { vendor: Some(vendor), device: Some(device), class: Some(class) } => {
+            PortIdentity::Any => "_".to_owned(),
+            PortIdentity::Is { vendor: Some(vendor), device: Some(device), class: Some(class) } => {
                 format!("0x{vendor:04x}+0x{device:04x}++p{class:06x}")
             }
-            Identity::Is { .. } => return Err(by_hand()),
+            PortIdentity::Is { .. } => return Err(by_hand()),
         };
         Ok(Self { method: "admin.vm.device.pci.Unassign", argument: format!("dom0+{port}+{identity}") })
     }
@@ -206,7 +206,11 @@ mod tests {
     use super::*;
 
     fn assignment(port: &[u8], identity: &[u8]) -> Assignment {
-        Assignment { port: Port::parse(port), identity: Identity::parse(identity), ..Assignment::anything() }
+        Assignment {
+            port: Port::parse(port),
+            identity: PortIdentity::parse(identity),
+            ..Assignment::anything()
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use wire::{Feed, Refusal};
+use wire::{Feed, QubesdRefusal};
 
 pub use wire::Event;
 
@@ -103,7 +103,7 @@ impl Qubesd {
         argument: &str,
         destination: &str,
         payload: &[u8],
-    ) -> Result<Result<Vec<u8>, Refusal>, Failure> {
+    ) -> Result<Result<Vec<u8>, QubesdRefusal>, Failure> {
         let until = Instant::now() + self.patience;
         let request = wire::request(method, argument, destination, payload).ok_or_else(|| {
             failed(Code::QubesdNonsense, format!("{} cannot be asked", escape(method.as_bytes())))
@@ -212,15 +212,17 @@ fn failed(code: Code, message: impl Into<String>) -> Failure {
     Failure::new(Exit::Io, code, message, "journalctl -u qubesd says more")
 }
 
-fn refused(method: &str, destination: &str, refusal: &Refusal) -> Failure {
+fn refused(method: &str, destination: &str, refusal: &QubesdRefusal) -> Failure {
     match refusal {
-        Refusal::Nothing => {
+        QubesdRefusal::Nothing => {
             failed(Code::QubesdRefused, format!("qubesd gives no answer to {method} of {destination}"))
         }
-        Refusal::Exception(kind, message) => {
+        QubesdRefusal::Exception(kind, message) => {
             failed(Code::QubesdException, format!("qubesd, {method} of {destination}: {kind}: {message}"))
         }
-        Refusal::Nonsense => failed(Code::QubesdNonsense, format!("qubesd answers {method} with nonsense")),
+        QubesdRefusal::Nonsense => {
+            failed(Code::QubesdNonsense, format!("qubesd answers {method} with nonsense"))
+        }
     }
 }
 

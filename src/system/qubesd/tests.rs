@@ -5,7 +5,7 @@
 
 use super::model::{self, bytes_of, recorded_events, QubesdFault, QUBES_42, QUBES_43};
 use super::wire::{answer, request, Feed, EVENT_MAX};
-use super::{Event, Qubesd, Refusal};
+use super::{Event, Qubesd, QubesdRefusal};
 use crate::error::{Code, Exit};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::os::fd::AsFd;
@@ -181,7 +181,7 @@ fn an_event_has_an_end() {
         }
         taken += 1000;
     };
-    assert_eq!(refusal, Refusal::Nonsense);
+    assert_eq!(refusal, QubesdRefusal::Nonsense);
     assert!((60_000..EVENT_MAX).contains(&taken), "{taken}");
     // Where the next one begins is not known.
     assert!(feed.take(b"\0\x001\0\0connection-established\0\0").is_err());
@@ -190,7 +190,7 @@ fn an_event_has_an_end() {
 #[test]
 fn an_exception_with_a_traceback_is_read_too() {
     let bytes = bytes_of("2\\0QubesException\\0Traceback (most recent call last):\\n\\0it broke\\0");
-    let Err(Refusal::Exception(kind, message)) = answer(&bytes) else { panic!("{bytes:?}") };
+    let Err(QubesdRefusal::Exception(kind, message)) = answer(&bytes) else { panic!("{bytes:?}") };
     assert_eq!((kind.to_string(), message.to_string()), ("QubesException".into(), "it broke".into()));
-    assert_eq!(answer(b"2\0x"), Err(Refusal::Nonsense));
+    assert_eq!(answer(b"2\0x"), Err(QubesdRefusal::Nonsense));
 }

@@ -20,7 +20,7 @@ pub const EVENT_MAX: usize = 64 << 10;
 
 /// Why an answer brings no data.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Refusal {
+pub enum QubesdRefusal {
     /// No byte came: denied, no such method, or qubesd stumbled.
     Nothing,
     /// qubesd says why: the type of the exception and its message.
@@ -48,19 +48,19 @@ pub fn request(method: &str, argument: &str, destination: &str, payload: &[u8]) 
 ///
 /// # Errors
 /// It is none.
-pub fn answer(untrusted_bytes: &[u8]) -> Result<&[u8], Refusal> {
+pub fn answer(untrusted_bytes: &[u8]) -> Result<&[u8], QubesdRefusal> {
     if untrusted_bytes.is_empty() {
-        return Err(Refusal::Nothing);
+        return Err(QubesdRefusal::Nothing);
     }
     if let Some(data) = untrusted_bytes.strip_prefix(b"0\0") {
         return Ok(data);
     }
-    let fields = untrusted_bytes.strip_prefix(b"2\0").ok_or(Refusal::Nonsense)?;
+    let fields = untrusted_bytes.strip_prefix(b"2\0").ok_or(QubesdRefusal::Nonsense)?;
     let mut fields = fields.split(|&byte| byte == 0);
     let (Some(kind), Some(_traceback), Some(message)) = (fields.next(), fields.next(), fields.next()) else {
-        return Err(Refusal::Nonsense);
+        return Err(QubesdRefusal::Nonsense);
     };
-    Err(Refusal::Exception(Untrusted::new(kind), Untrusted::new(message)))
+    Err(QubesdRefusal::Exception(Untrusted::new(kind), Untrusted::new(message)))
 }
 
 /// Something that happened in Qubes; every byte of it untrusted.
@@ -98,12 +98,12 @@ impl Feed {
     /// # Errors
     /// These bytes are no event, or one that is too long. What was whole before them is lost too, which
     /// matters not: a stream that breaks is followed by a snapshot.
-    pub fn take(&mut self, untrusted_bytes: &[u8]) -> Result<Vec<Event>, Refusal> {
+    pub fn take(&mut self, untrusted_bytes: &[u8]) -> Result<Vec<Event>, QubesdRefusal> {
         let mut events = Vec::new();
         for &byte in untrusted_bytes {
             if self.broken || self.size >= EVENT_MAX {
                 self.broken = true;
-                return Err(Refusal::Nonsense);
+                return Err(QubesdRefusal::Nonsense);
             }
             self.size += 1;
             if byte != 0 {
@@ -114,7 +114,7 @@ impl Feed {
             let at = self.fields.len();
             if at == 0 && field != b"1" {
                 self.broken = true;
-                return Err(Refusal::Nonsense);
+                return Err(QubesdRefusal::Nonsense);
             }
             // A key is never empty: an empty one is the end.
             if at >= 3 && at % 2 == 1 && field.is_empty() {

@@ -11,7 +11,7 @@ pub const LONGEST: usize = 2 << 20;
 
 /// A value with its quotes taken away, and how it is quoted at its end.
 pub fn value_of(file: &Rc<File>, variables: &Variables, range: Range<usize>) -> (Value, Quote) {
-    let mut reader = Reader { file, variables, at: range.start, end: range.end, value: Vec::new() };
+    let mut reader = ValueReader { file, variables, at: range.start, end: range.end, value: Vec::new() };
     let mut quote = Quote::None;
     while reader.at < reader.end {
         match reader.part() {
@@ -25,7 +25,7 @@ pub fn value_of(file: &Rc<File>, variables: &Variables, range: Range<usize>) -> 
     (Ok(reader.value), quote)
 }
 
-struct Reader<'a> {
+struct ValueReader<'a> {
     file: &'a Rc<File>,
     variables: &'a Variables,
     at: usize,
@@ -33,7 +33,7 @@ struct Reader<'a> {
     value: Vec<Piece>,
 }
 
-impl Reader<'_> {
+impl ValueReader<'_> {
     fn byte(&self, at: usize) -> Option<u8> {
         self.file.bytes.get(at).copied().filter(|_| at < self.end)
     }
