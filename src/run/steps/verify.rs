@@ -97,8 +97,8 @@ impl Operation<'_> {
     }
 }
 
-/// What Xen calls a fault that VT-d reports, in `[VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr ...`
-/// (`iommu_page_fault_do_one`).
+/// What Xen calls a fault that VT-d reports (`iommu_page_fault_do_one`), in
+/// `[VT-D]DMAR:[DMA Read] Request device [0000:00:03.0] fault addr ...`.
 const VTD: [&str; 3] = ["[VT-D]DMAR:", "[VT-D]INTR-REMAP:", "[VT-D]UNKNOWN:"];
 
 /// Events of AMD's IOMMU that name a device (`parse_event_log_entry`).
@@ -123,8 +123,8 @@ fn is_dma_fault(line: &str, sbdf: Sbdf) -> bool {
     AMD.iter().any(|word| event.contains(word)) && (named || has_raw_id(event, sbdf))
 }
 
-/// All events but IO_PAGE_FAULT are printed as `AMD-Vi: Error: INVALID_DEV_REQUEST 80000300 ...`: four words of the
-/// entry, the id in the lower half of the first. Which segment, nobody says.
+/// All events but IO_PAGE_FAULT are printed as `AMD-Vi: Error: INVALID_DEV_REQUEST 80000300 ...`: four words
+/// of the entry, the id in the lower half of the first. Which segment, nobody says.
 fn has_raw_id(event: &str, sbdf: Sbdf) -> bool {
     let (bus, device, number) = sbdf.below_segment();
     let id = u32::from(bus) << 8 | u32::from(device) << 3 | u32::from(number);
