@@ -36,14 +36,17 @@ const MANUAL: &[Expected] = &[
 ];
 const JOURNAL: &[Expected] = &[("# in a qube", 0, "verified"), ("qubes-dom0-pci audit log", 0, "")];
 const README: &[Expected] = &[
+    ("qubes-dom0-pci status", 0, "in quarantine"),
+    ("qubes-dom0-pci next-boot", 0, "00:1f.6"),
+    ("qubes-dom0-pci audit report", 0, "Period"),
+    ("qubes-dom0-pci policy check", 0, "no rules of its own"),
     ("qubes-dom0-pci list", 0, "or reattach"),
     ("qubes-dom0-pci show", 0, "identity"),
     ("qubes-dom0-pci plan", 4, "Steps"),
     ("qubes-dom0-pci reattach 00:1f.6 --plan", 0, "e1000e is bound"),
     ("qubes-dom0-pci reattach", 4, "nothing was changed"),
     ("qubes-dom0-pci rollback --last", 4, "--plan"),
-    ("qubes-dom0-pci record", 0, ""),
-    ("qubes-dom0-pci hold", 0, "Xen's owner DomIO"),
+    ("qubes-dom0-pci hold", 0, "in quarantine"),
     ("qubes-dom0-pci recover", 0, "nothing to do"),
     ("qubes-dom0-pci audit verify", 0, "verified"),
     ("qubes-dom0-pci audit log", 0, "sys-net"),
