@@ -16,7 +16,7 @@ mod words;
 
 pub use assign_again::assign_again;
 pub use case::Case;
-pub use hazards::{needed_by_dom0, of_one_requester, Hazard, HazardId, Severity};
+pub use hazards::{are_companions, needed_by_dom0, of_one_requester, Hazard, HazardId, Severity};
 pub use reboot::{advice, Reboot};
 pub use state::{state_of, Kind, State, StateWord};
 pub use words::{gap_words, span, when};

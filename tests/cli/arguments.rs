@@ -117,6 +117,7 @@ fn every_stop_of_the_contract_is_refused_as_one() {
         "bridge",
         "sleep-port",
         "sriov-pf-with-vfs",
+        "companion-apart",
         "dead",
         "no-driver",
         "load-takes-others",

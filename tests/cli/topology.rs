@@ -32,6 +32,25 @@ fn a_bridge_to_isa_is_an_endpoint() {
 }
 
 #[test]
+fn companion_usb_controllers_do_not_come_back_one_by_one() {
+    let [fast, slow] = [("0000:00:1d.7", 0x0c_0320), ("0000:00:1d.0", 0x0c_0300)]
+        .map(|(bdf, class)| Function::new(bdf, 0x8086, 0x2934, class));
+    let mut dom0 = Dom0::with(fast.clone().held().quarantined());
+    dom0.add(slow.clone().held().quarantined());
+    for bdf in ["0000:00:1d.7", "0000:00:1d.0"] {
+        refused(&dom0, bdf, "companion-apart", "classes 0c0");
+    }
+    // Where the other is dom0's, and where it is of another slot, nothing is torn apart.
+    for other in
+        [slow.clone().driven("uhci_hcd"), Function::new("0000:00:1a.0", 0x8086, 0x2934, 0x0c_0300).held()]
+    {
+        let mut dom0 = Dom0::with(fast.clone().held().quarantined());
+        dom0.add(other);
+        drop(dom0.run(&["plan", "00:1d.7"]).never_says("companion-apart"));
+    }
+}
+
+#[test]
 fn a_function_that_answers_nothing_is_dead() {
     refused(&Dom0::with(Function::nic(NIC).held().dead()), NIC, "dead", "its config space reads all ones");
     let dom0 = Dom0::with(Function::nic(NIC).driven("e1000e").dead());

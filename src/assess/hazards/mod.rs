@@ -12,7 +12,7 @@ mod table;
 mod topology;
 
 pub use table::{HazardId, Severity};
-pub use topology::of_one_requester;
+pub use topology::{are_companions, of_one_requester};
 
 use super::state::state_of;
 use crate::names::{DriverName, Owner, Sbdf};
@@ -132,6 +132,7 @@ fn found(
     if !state.needs_driver() {
         return hazards;
     }
+    hazards.extend(topology::companion(dom0, function));
     hazards.extend(drivers::drivers(function, &subject.claims, named, together));
     hazards.extend(past::past(dom0, function, &state, past));
     hazards.extend(device::reset(dom0, function));

@@ -91,6 +91,10 @@ hazards! {
     SriovPfWithVfs "sriov-pf-with-vfs" Stop
         "Its virtual functions are switched on and would go with it."
         "remove its virtual functions first (sriov_numvfs)";
+    CompanionApart "companion-apart" Stop
+        "It is a USB controller, and its companion of the same slot (EHCI beside UHCI or OHCI) is with \
+         pciback: the kernel crashes when one of them gets its driver."
+        "let them come back together by a reboot (`next-boot --return`)";
     Dead "dead" Stop
         "Its configuration space reads all ones, or other ids than the kernel found."
         "switch the machine off and on: this tool can neither wake a device that a suspend left dead, nor \

@@ -2,7 +2,7 @@
 
 use super::requester::Aliases;
 use super::{owner, Hazard, HazardId};
-use crate::names::{Owner, Sbdf};
+use crate::names::{DriverName, Owner, Sbdf};
 use crate::observe::neighbours::shared_bridge;
 use crate::observe::{Dom0, Function};
 
@@ -28,6 +28,35 @@ pub fn not_one_by_one(dom0: &Dom0, function: &Function) -> Vec<Hazard> {
         ));
     }
     hazards
+}
+
+/// A USB controller of its slot that pciback has. When one of them gets its driver, the kernel takes what the
+/// driver of the other has stored for a USB controller's (`for_each_companion` of
+/// drivers/usb/core/hcd-pci.c), and reads what is not there.
+pub fn companion(dom0: &Dom0, function: &Function) -> Option<Hazard> {
+    let own = (function.sbdf, function.class);
+    let other = dom0.functions.values().find(|other| {
+        are_companions(own, (other.sbdf, other.class))
+            && other.driver.as_ref().is_some_and(DriverName::is_holder)
+    })?;
+    let sentence = format!(
+        "{} is a USB controller of its slot and stays with {}: the kernel would crash when this one gets \
+         its driver",
+        other.sbdf,
+        other.driver.as_ref().map_or("pciback", DriverName::as_str)
+    );
+    let classes = format!("classes {:06x} and {:06x}", function.class, other.class);
+    Some(Hazard::new(HazardId::CompanionApart, sentence, classes))
+}
+
+/// Whether two functions, each with its class, are a fast USB controller (EHCI) and a slow one of its slot
+/// (UHCI, OHCI).
+#[must_use]
+pub fn are_companions(one: (Sbdf, u32), other: (Sbdf, u32)) -> bool {
+    const FAST: u32 = 0x0c_0320;
+    const SLOW: [u32; 2] = [0x0c_0300, 0x0c_0310];
+    let kinds = (one.1 == FAST && SLOW.contains(&other.1)) || (other.1 == FAST && SLOW.contains(&one.1));
+    kinds && one.0.same_slot(other.0)
 }
 
 /// Functions whose DMA may carry the same requester id as this one's, or that decide what it does.

@@ -6,13 +6,14 @@ use crate::assess::{Hazard, HazardId};
 use crate::observe::next_boot::{CommandLine, Facts};
 
 /// What a boot ends, or what the prediction itself says.
-const ENDED: [HazardId; 8] = [
+const ENDED: [HazardId; 9] = [
     HazardId::InUse,
     HazardId::OwnerUnknown,
     HazardId::Dead,
     HazardId::NoDriver,
     HazardId::LoadTakesOthers,
     HazardId::SriovPfWithVfs,
+    HazardId::CompanionApart,
     HazardId::NeverExposed,
     HazardId::RebootWouldNotReturn,
 ];

@@ -4,9 +4,9 @@
 //! controller's (`for_each_companion` of drivers/usb/core/hcd-pci.c), also where that is pciback's: seen in
 //! the lab, Linux 6.12 crashes.
 
+use crate::assess::are_companions;
 use crate::assess::next_boot::{Machine, Next, Prediction};
 use crate::names::Sbdf;
-use crate::observe::next_boot::Device;
 
 /// A function that dom0 drives and one of its slot that pciback or vfio-pci has then, where both are
 /// companions and it was not so before.
@@ -20,20 +20,11 @@ pub fn parted(machine: &Machine<'_>, before: &Prediction, after: &Prediction) ->
     };
     let apart = |all: &Prediction, one: Sbdf, other: Sbdf| is_driven(all, one) && is_held(all, other);
     let mut pairs = machine.devices.values().flat_map(|one| {
-        let others = machine.devices.values().filter(|other| are_companions(one, other));
+        let others = machine
+            .devices
+            .values()
+            .filter(|other| are_companions((one.sbdf, one.class), (other.sbdf, other.class)));
         others.map(|other| (one.sbdf, other.sbdf))
     });
     pairs.find(|(one, other)| apart(after, *one, *other) && !apart(before, *one, *other))
-}
-
-fn are_companions(one: &Device, other: &Device) -> bool {
-    const FAST: u32 = 0x0c_0320;
-    const SLOW: [u32; 2] = [0x0c_0300, 0x0c_0310];
-    let slot = |device: &Device| {
-        let (bus, slot, _) = device.sbdf.below_segment();
-        (device.sbdf.segment(), bus, slot)
-    };
-    let kinds = (one.class == FAST && SLOW.contains(&other.class))
-        || (other.class == FAST && SLOW.contains(&one.class));
-    kinds && slot(one) == slot(other)
 }
