@@ -6,6 +6,7 @@
 mod assign_again;
 mod case;
 mod hazards;
+pub mod naming;
 pub mod next_boot;
 mod reboot;
 mod remedy;

@@ -182,8 +182,9 @@ impl ValueEnum for StateWord {
 /// The functions that a command is about.
 #[derive(Args, Debug)]
 pub struct DeviceArgs {
-    /// The functions, as 0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6.
-    #[arg(value_name = "BDF", required = true)]
+    /// The devices: addresses (0000:00:1f.6, 00:1f.6, 00_1f.6 or dom0:00_1f.6) or VENDOR:DEVICE; on a
+    /// terminal also a qube's name or words of the description. With none, a terminal offers those there are.
+    #[arg(value_name = "DEVICE")]
     pub device: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! `hold`: give functions to pciback, quarantined; several are one operation.
 
-use super::Context;
+use super::{Context, Purpose};
 use crate::assess::Case;
 use crate::cli::HoldArgs;
 use crate::consent::{refused, Accepted};
@@ -19,7 +19,7 @@ use std::rc::Rc;
 /// # Errors
 /// It is refused or not possible here; nothing was changed.
 pub fn run(context: &Context, args: &HoldArgs) -> Result<Exit, Failure> {
-    let wanted = context.find(&args.devices.device)?;
+    let wanted = context.wanted(&args.devices.device, Purpose::Hold)?;
     context.must_be_root()?;
     let mut sources = context.open_all()?;
     let turn = Turn::take(&context.root, &context.journal, "hold")?;

@@ -17,13 +17,13 @@ pub mod rollback;
 pub mod show;
 pub mod status;
 
-use crate::assess::Case;
+use crate::assess::{naming, Case};
 use crate::cli::{FORMER_JOURNAL, JOURNAL};
-use crate::consent::Invocation;
+use crate::consent::{can_ask, offer, Invocation, Offered};
 use crate::error::{Code, Exit, Failure};
 use crate::journal::is_safe;
-use crate::names::{DriverName, Sbdf};
-use crate::observe::{past_of, Dom0, Sources};
+use crate::names::{escape, DriverName, Sbdf};
+use crate::observe::{is_address, past_of, Dom0, Sources};
 use crate::plan::next_boot::commands_to_return;
 use crate::report::{note, Steps};
 use crate::run::{self, Ended, Progress, Task, Unsettled, Watch};
@@ -44,6 +44,34 @@ pub struct Context {
     pub json: bool,
     /// Nothing but errors.
     pub quiet: bool,
+}
+
+/// What a command does with the device that is named.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// It only looks.
+    Look,
+    /// It gives the device to dom0.
+    Return,
+    /// It takes the device from dom0.
+    Hold,
+}
+
+/// The one that fits.
+fn only(name: &str, fits: &[String]) -> Result<String, Failure> {
+    match fits {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::new(
+            Exit::Usage,
+            Code::NoSuchDevice,
+            format!("no device is {}", escape(name.as_bytes())),
+            "`qubes-dom0-pci list --all` shows every device",
+        )),
+        several => Err(Failure::usage(
+            format!("{} fits {} devices: {}", escape(name.as_bytes()), several.len(), several.join(", ")),
+            "name one of them by its address",
+        )),
+    }
 }
 
 /// For more functions nobody is told what to run before a reboot.
@@ -137,19 +165,103 @@ impl Context {
         Ok(sources)
     }
 
-    /// The functions that were named, each once.
+    /// The functions that were named, each once: by an address, `VENDOR:DEVICE`, a qube's name, or words of
+    /// the description, in this order. Where none is named, a person is offered those that fit the purpose.
     ///
     /// # Errors
-    /// Exit 2: one is not an address, or there is no such function.
-    pub fn find(&self, named: &[String]) -> Result<Vec<Sbdf>, Failure> {
+    /// Exit 2: nothing fits, or more than one device does. Exit 4: none of those offered was taken.
+    pub fn wanted(&self, named: &[String], purpose: Purpose) -> Result<Vec<Sbdf>, Failure> {
+        if named.is_empty() {
+            return self.offered(purpose).map(|sbdf| vec![sbdf]);
+        }
+        self.find(named, purpose)
+    }
+
+    /// As [`Self::wanted`], where naming none means none.
+    ///
+    /// # Errors
+    /// Exit 2: nothing fits, or more than one device does.
+    pub fn find(&self, named: &[String], purpose: Purpose) -> Result<Vec<Sbdf>, Failure> {
         let mut all = Vec::new();
         for text in named {
-            let sbdf = Sources::find(&self.root, text)?;
+            let sbdf = self.find_one(text, purpose)?;
             if !all.contains(&sbdf) {
                 all.push(sbdf);
             }
         }
         Ok(all)
+    }
+
+    /// The function that was named.
+    ///
+    /// # Errors
+    /// Exit 2: nothing fits, or more than one device does.
+    pub fn find_one(&self, text: &str, purpose: Purpose) -> Result<Sbdf, Failure> {
+        let unknown = match Sources::find(&self.root, text) {
+            Err(failure) if !is_address(text) => failure,
+            found => return found,
+        };
+        if let Some((vendor, device)) = naming::kind(text) {
+            let found = Sources::of_kind(&self.root, vendor, device)?;
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            let sbdf = only(text, &found)?;
+            return Sources::find(&self.root, &sbdf);
+        }
+        // Who a script means must not depend on what this machine has besides.
+        if purpose != Purpose::Look && !can_ask(self.script()) {
+            return Err(unknown);
+        }
+        let Ok(cases) = self.everything() else { return Err(unknown) };
+        let fits = naming::fitting(&cases, text);
+        if fits.is_empty() {
+            return Err(unknown);
+        }
+        let shown: Vec<String> = fits.iter().map(|case| case.sbdf().to_string()).collect();
+        only(text, &shown)?;
+        let case = fits.first().ok_or(unknown)?;
+        if purpose != Purpose::Look {
+            note(&format!("{} is {}  {}", escape(text.as_bytes()), case.sbdf(), case.subject.description));
+        }
+        Ok(case.sbdf())
+    }
+
+    /// The device that a person takes of those that a command is for.
+    fn offered(&self, purpose: Purpose) -> Result<Sbdf, Failure> {
+        let missing = || {
+            let hint =
+                "name it by its address, by VENDOR:DEVICE, or, on a terminal, by a qube or its description";
+            Failure::usage("no device is named", hint)
+        };
+        if !can_ask(self.script()) {
+            return Err(missing());
+        }
+        let cases = self.everything()?;
+        let fits = |case: &&Case| match purpose {
+            Purpose::Hold => case.state.is_fine(),
+            Purpose::Look | Purpose::Return => !case.state.is_fine() && !case.was_never_taken(),
+        };
+        let fitting: Vec<&Case> = cases.iter().filter(fits).collect();
+        let items: Vec<String> =
+            fitting.iter().map(|case| format!("{}  {}", case.sbdf(), case.subject.description)).collect();
+        match offer("Which device? Choose with the arrow keys and Enter; Esc takes none.", &items, false) {
+            Offered::Item(at) => fitting.get(at).map(|case| case.sbdf()).ok_or_else(missing),
+            Offered::NoTerminal => Err(missing()),
+            Offered::Nothing => Err(Failure::new(
+                Exit::Consent,
+                Code::ConsentMissing,
+                "no device was chosen",
+                "`list` shows every device that is away from dom0",
+            )
+            .untouched()),
+        }
+    }
+
+    /// Every function, judged.
+    fn everything(&self) -> Result<Vec<Case>, Failure> {
+        let mut sources = Sources::open(&self.root)?;
+        let dom0 = Rc::new(sources.observe()?);
+        let wanted: Vec<_> = dom0.functions.keys().map(|sbdf| (*sbdf, None)).collect();
+        self.returns(&mut sources, &dom0, &wanted, &[])
     }
 
     /// How a command was called, as far as a plan depends on it.

@@ -1,6 +1,6 @@
 //! `next-boot`: where each device is after the next boot, and one edit that changes it.
 
-use super::Context;
+use super::{Context, Purpose};
 use crate::assess::next_boot::{
     dead, differences, hazards_at_boot, keyboard_locked, machine, predict, setting, Dead, Fate, Prediction,
 };
@@ -24,8 +24,11 @@ pub fn run(context: &Context, args: &NextBootArgs) -> Result<Exit, Failure> {
     if args.diff && context.json {
         return Err(Failure::usage("--diff is not JSON", "--json has the diff in its answer"));
     }
-    let shown = context.find(&args.devices)?;
-    let goal = Goal { give: context.find(&args.give)?, keep: context.find(&args.keep_away)? };
+    let shown = context.find(&args.devices, Purpose::Look)?;
+    let goal = Goal {
+        give: context.find(&args.give, Purpose::Look)?,
+        keep: context.find(&args.keep_away, Purpose::Look)?,
+    };
     if let Some(both) = goal.give.iter().find(|sbdf| goal.keep.contains(sbdf)) {
         let hint = "name it behind one of the two";
         return Err(Failure::usage(format!("{both} cannot be returned and kept away at once"), hint));

@@ -1,7 +1,7 @@
 //! `plan`: the verdict, the steps and the equal commands; it changes nothing and
 //! exits as `reattach` would.
 
-use super::Context;
+use super::{Context, Purpose};
 use crate::assess::{Case, HazardId, Verdict};
 use crate::cli::PlanArgs;
 use crate::consent::{to_accept, Accepted, Invocation, Review};
@@ -24,7 +24,7 @@ use std::rc::Rc;
 /// There is no such device, this is no dom0, or something cannot be read.
 pub fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let accepted = Accepted::parse(&args.accept)?;
-    let wanted = context.find(&args.devices.device)?;
+    let wanted = context.wanted(&args.devices.device, Purpose::Look)?;
     let driver = Sources::driver(&context.root, args.driver.as_deref())?;
     let mut sources = Sources::open(&context.root)?;
     // Without root nobody could change anything; what only shows goes on.

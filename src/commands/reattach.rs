@@ -1,6 +1,6 @@
 //! `reattach`: the guarded sequence; several functions are one operation.
 
-use super::Context;
+use super::{Context, Purpose};
 use crate::assess::{Case, HazardId, Verdict};
 use crate::cli::ReattachArgs;
 use crate::consent::{is_reviewed, not_accepted, refused, stale, Accepted, Asked, Review};
@@ -21,7 +21,7 @@ use std::rc::Rc;
 /// It is refused, not consented to, or not possible here; nothing was changed.
 pub fn run(context: &Context, args: &ReattachArgs) -> Result<Exit, Failure> {
     let accepted = Accepted::parse(&args.plan.accept)?;
-    let wanted = context.find(&args.plan.devices.device)?;
+    let wanted = context.wanted(&args.plan.devices.device, Purpose::Return)?;
     let driver = Sources::driver(&context.root, args.plan.driver.as_deref())?;
     context.must_be_root()?;
     let mut sources = context.open_all()?;

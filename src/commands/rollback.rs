@@ -4,7 +4,7 @@ mod act;
 mod consent;
 mod member;
 
-use super::Context;
+use super::{Context, Purpose};
 use crate::assess::{Case, HazardId, Verdict};
 use crate::cli::RollbackArgs;
 use crate::consent::{is_reviewed, Accepted, Asked, Review};
@@ -30,7 +30,7 @@ use std::collections::BTreeSet;
 /// Nothing is known to undo, it is refused, not consented to, or not possible here; nothing was changed.
 pub fn run(context: &Context, args: &RollbackArgs) -> Result<Exit, Failure> {
     let accepted = Accepted::parse(&args.accept)?;
-    let wanted = args.device.as_deref().map(|text| Sources::find(&context.root, text)).transpose()?;
+    let wanted = args.device.as_deref().map(|text| context.find_one(text, Purpose::Return)).transpose()?;
     context.must_be_root()?;
     let mut sources = context.open_all()?;
     if args.unassign {

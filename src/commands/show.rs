@@ -1,6 +1,6 @@
 //! `show`: devices, one by one.
 
-use super::Context;
+use super::{Context, Purpose};
 use crate::assess::Case;
 use crate::cli::DeviceArgs;
 use crate::error::{Exit, Failure};
@@ -19,7 +19,7 @@ use std::rc::Rc;
 /// # Errors
 /// There is no such device, this is no dom0, or something cannot be read.
 pub fn run(context: &Context, devices: &DeviceArgs) -> Result<Exit, Failure> {
-    let wanted = context.find(&devices.device)?;
+    let wanted = context.wanted(&devices.device, Purpose::Look)?;
     let mut sources = Sources::open(&context.root)?;
     let dom0 = Rc::new(sources.observe()?);
     let unsettled = context.unsettled(&dom0);

@@ -10,6 +10,6 @@ mod review;
 
 pub use accepted::Accepted;
 pub use invocation::{to_accept, Invocation};
-pub use prompt::{can_ask, Asked, Question};
+pub use prompt::{can_ask, offer, Asked, Offered, Question};
 pub use refusal::{is_reviewed, not_accepted, refused, stale};
 pub use review::Review;

@@ -420,6 +420,12 @@ pub fn address(root: &Sysroot, text: &str) -> Result<Option<Sbdf>, Failure> {
     }
 }
 
+/// Whether a person wrote an address, in any spelling.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    DeviceArgument::parse(text).is_some()
+}
+
 /// What a person wrote, with its segment where it is an address.
 fn shown_address(text: &str) -> String {
     match DeviceArgument::parse(text) {

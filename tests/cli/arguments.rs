@@ -160,7 +160,7 @@ fn a_command_line_that_is_none_is_usage() {
         (&["--json"][..], "a command is missing"),
         (&["--json", "no-such-command"], "no-such-command"),
         (&["--json", "list", "--no-such-option"], "--no-such-option"),
-        (&["--json", "plan"], "not provided: <BDF>"),
+        (&["--json", "plan"], "no device is named"),
         (&["--json", "rollback"], "not provided: <BDF|--last>"),
         (&["--json", "rollback", NIC, "--last"], "cannot be used with '--last'"),
         (&["--json", "audit", "prune"], "not provided: --before <SEQ>"),

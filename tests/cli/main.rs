@@ -27,6 +27,7 @@ mod list;
 mod log;
 mod machine;
 mod move_journal;
+mod naming;
 mod next_boot;
 mod output;
 mod place;
