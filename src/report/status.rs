@@ -243,7 +243,7 @@ pub fn redacted(members: Value, names: &BTreeSet<String>) -> Value {
 
 fn hide(value: Value, names: &[(&str, String)]) -> Value {
     match value {
-        Value::String(text) => Value::String(hidden(&text, names)),
+        Value::String(text) => Value::String(without_macs(&hidden(&text, names))),
         Value::Array(all) => all.into_iter().map(|one| hide(one, names)).collect(),
         Value::Object(all) => all.into_iter().map(|(key, one)| (key, hide(one, names))).collect(),
         other => other,
@@ -274,9 +274,42 @@ fn hidden(text: &str, names: &[(&str, String)]) -> String {
     out
 }
 
+/// Letters of a MAC address: six bytes in hexadecimal, with colons between.
+const MAC: usize = 17;
+
+/// Text with `MAC` for each MAC address.
+fn without_macs(text: &str) -> String {
+    let is_mac = |part: &str| {
+        part.len() == MAC
+            && part.split(':').count() == 6
+            && part
+                .split(':')
+                .all(|byte| byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    };
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let taken = if rest.get(..MAC).is_some_and(is_mac) { MAC } else { letter.len_utf8() };
+        if taken == MAC {
+            out.push_str("MAC");
+        } else {
+            out.push(letter);
+        }
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mac_addresses_are_left_out() {
+        let shown =
+            redacted(json!(["eth0 is 00:16:3E:5e:6c:00, up", "0000:00:1f.6", "8086:10d3"]), &BTreeSet::new());
+        assert_eq!(shown, json!(["eth0 is MAC, up", "0000:00:1f.6", "8086:10d3"]));
+    }
 
     #[test]
     fn names_of_qubes_are_replaced_whole() {

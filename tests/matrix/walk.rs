@@ -37,7 +37,7 @@ fn walk(machine: &Machine, words: &[String], status: Option<i32>) -> String {
 }
 
 fn begin() -> Vec<String> {
-    vec!["list".to_owned()]
+    vec!["status".to_owned()]
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn from_a_card_in_quarantine_to_the_proposal_for_a_reboot() {
     let machine = HELD.machine();
     machine.dom0.write("etc/qubes-release", "Qubes release 4.3.0 (R4.3)\n");
     machine.dom0.write("etc/default/grub", "GRUB_CMDLINE_LINUX=\"rhgb quiet\"\n");
-    let shown = machine.run(&["list"]).text;
+    let shown = machine.run(&["status"]).text;
     let planned = machine.run(&taken(&shown, "plan").iter().map(String::as_str).collect::<Vec<_>>());
     let words = taken(&planned.text, "reattach");
     // Without what a script accepts somebody is asked.
@@ -86,7 +86,7 @@ fn from_a_misattachment_to_its_rollback() {
         return;
     }
     let machine = several::machine(BDF);
-    let shown = machine.run(&["list"]).text;
+    let shown = machine.run(&["status"]).text;
     let planned = machine.run(&taken(&shown, "plan").iter().map(String::as_str).collect::<Vec<_>>());
     let words = taken(&planned.text, "rollback");
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
