@@ -11,17 +11,13 @@ use crate::names::Sbdf;
 use crate::report::account::{heading, html, row, text, Break, Told};
 use crate::report::{emit, json, sentence, taken, warn};
 use crate::system::lock::RecorderMark;
-use audit::{Against, Checkpoint, Query, Record, Skipped, Verdict};
+use audit::{Against, Checkpoint, Query, Record, Verdict};
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::mpsc::{sync_channel, SyncSender};
 
 /// The kinds of record that a report is made of.
 const KINDS: [&str; 9] = ["recorder", "device", "stay", "qube", "lost", "op", "gap", "pruned", "moved"];
-/// As many records are handed over at a time, and as many batches wait at most.
-const BATCH: usize = 512;
-const WAITING: usize = 16;
 /// As many records of a repair, a prune or a move are told.
 const MOST_BREAKS: usize = 100;
 
@@ -126,36 +122,18 @@ fn told(context: &Context, asked: &ReportRange, verified: audit::Report) -> Resu
     Ok(Told { journal, now: Moment::now(), period, verified, account, drawn, breaks, device })
 }
 
-/// Gives each record of these kinds; counts the lines that are not records. Another thread reads them, which
-/// takes longer than what is made of them.
+/// Gives each record of these kinds; counts the lines that are not records.
 fn each(context: &Context, kinds: &[&str], take: &mut dyn FnMut(&Record)) -> Result<u64, Failure> {
     let is = |kind: &&str| vec![(Some("kind".to_owned()), (*kind).to_owned())];
     let query = Query { any: kinds.iter().map(is).collect(), ..Query::default() };
-    let (sender, receiver) = sync_channel::<Vec<Record>>(WAITING);
-    let skipped = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| read(&context.journal, &query, sender));
-        receiver.iter().flatten().for_each(|record| take(&record));
-        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    });
-    Ok(skipped.map_err(|error| failure(&error))?.lines)
-}
-
-/// Sends the records in batches.
-fn read(journal: &Path, query: &Query, sender: SyncSender<Vec<Record>>) -> audit::Result<Skipped> {
-    let mut batch = Vec::with_capacity(BATCH);
-    let skipped = audit::select(journal, query, &mut |line| {
-        batch.extend(Record::parse(line));
-        let full = batch.len() >= BATCH;
-        let sent = !full || sender.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_ok();
-        if sent {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
+    let skipped = audit::select(&context.journal, &query, &mut |line| {
+        if let Some(record) = Record::parse(line) {
+            take(&record);
         }
-    });
-    // Who takes them no more needs no last batch either.
-    let _ = sender.send(batch);
-    skipped
+        ControlFlow::Continue(())
+    })
+    .map_err(|error| failure(&error))?;
+    Ok(skipped.lines)
 }
 
 /// All operations, a line each, as they end.
