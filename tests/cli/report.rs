@@ -174,4 +174,5 @@ fn a_journal_that_was_altered_says_so_first_and_by_its_exit_status() {
     let said = dom0.run(&["audit", "report"]).exits(7);
     drop(said.says("Verified     ALTERED: this journal is not as it was written."));
     dom0.run(&["audit", "report", "--html", "-"]).exits(7).says("class=\"bad\">ALTERED");
+    dom0.run(&["audit", "report", "--csv"]).exits(7).says("began,ended,op,");
 }

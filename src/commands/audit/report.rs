@@ -1,16 +1,15 @@
 //! `audit report`: what a journal tells an auditor, on one page.
 
-use super::{boot, device, failure, moment, no_records, shown, Context};
+use super::timeline::{finished, holder};
+use super::{device, failure, moment, no_records, shown, Context};
 use crate::cli::audit::ReportArgs;
 use crate::error::{Code, Exit, Failure};
 use crate::journal::account::Account;
-use crate::journal::coverage::Point;
 use crate::journal::timeline::TimelineFold;
-use crate::journal::{Moment, PastRecord, Uptime};
+use crate::journal::{Moment, PastRecord};
 use crate::names::Sbdf;
 use crate::report::account::{heading, html, row, text, Break, Told};
 use crate::report::{emit, json, sentence, taken, warn};
-use crate::system::lock::RecorderMark;
 use audit::{Against, Checkpoint, Query, Record, Verdict};
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
@@ -30,9 +29,6 @@ pub fn run(context: &Context, args: &ReportArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("--json, --csv and --html are three forms", "ask for one of them"));
     }
     let asked = ReportRange::of(context, args)?;
-    if args.csv {
-        return table(context, &asked);
-    }
     let read = |text: &String| Checkpoint::parse(text).map_err(|error| failure(&error));
     let against = Against {
         checkpoints: args.checkpoints.iter().map(read).collect::<Result<_, _>>()?,
@@ -45,6 +41,10 @@ pub fn run(context: &Context, args: &ReportArgs) -> Result<Exit, Failure> {
         Verdict::TornTail => Exit::TornTail,
         Verdict::Altered => Exit::JournalBroken,
     };
+    if args.csv {
+        table(context, &asked)?;
+        return Ok(exit);
+    }
     let told = told(context, &asked, verified)?;
     match &args.html {
         Some(path) => write(path, &html(&told))?,
@@ -83,8 +83,7 @@ fn told(context: &Context, asked: &ReportRange, verified: audit::Report) -> Resu
     let mut story = TimelineFold::default();
     let mut account = Account::default();
     let mut breaks = Vec::new();
-    // ReportRange first: a recorder that ends while this reads may have missed something.
-    let holder = RecorderMark::holder(&context.root);
+    let holder = holder(context);
     let skipped = each(context, &KINDS, &mut |record| {
         if let Some(record) = PastRecord::read(record) {
             story.take(record, asked.device);
@@ -103,10 +102,7 @@ fn told(context: &Context, asked: &ReportRange, verified: audit::Report) -> Resu
         }
     })?;
     account.finish();
-    let runs = story.boot().is_some_and(|told| told == boot(context));
-    let now = runs.then(|| Point { time: Moment::now(), up: Uptime::now() });
-    let holder = holder.filter(|run| runs && RecorderMark::holder(&context.root).as_ref() == Some(run));
-    let drawn = story.finish(now, holder.as_deref());
+    let drawn = finished(context, story, holder);
     let period = drawn.span.map(|(first, last)| (asked.since.unwrap_or(first), asked.until.unwrap_or(last)));
     if period.is_some_and(|(from, to)| to < from) {
         return Err(Failure::usage(
@@ -137,7 +133,7 @@ fn each(context: &Context, kinds: &[&str], take: &mut dyn FnMut(&Record)) -> Res
 }
 
 /// All operations, a line each, as they end.
-fn table(context: &Context, asked: &ReportRange) -> Result<Exit, Failure> {
+fn table(context: &Context, asked: &ReportRange) -> Result<(), Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut account = Account::default();
     let mut written = out.write_all(heading().as_bytes());
@@ -154,7 +150,7 @@ fn table(context: &Context, asked: &ReportRange) -> Result<Exit, Failure> {
     if skipped > 0 {
         warn(&no_records(skipped, ["", ""]));
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// Writes the page; `-` is stdout.

@@ -69,8 +69,7 @@ fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Timeline, u64), Fai
     };
     let query = Query { any: KINDS.map(of_kind).to_vec(), ..Query::default() };
     let mut story = TimelineFold::default();
-    // Asked first: a recorder that ends while this reads may have missed something.
-    let holder = RecorderMark::holder(&context.root);
+    let holder = holder(context);
     let skipped = audit::select(&context.journal, &query, &mut |line| {
         if let Some(record) = Record::parse(line).as_ref().and_then(PastRecord::read) {
             story.take(record, wanted);
@@ -78,10 +77,22 @@ fn story(context: &Context, wanted: Option<Sbdf>) -> Result<(Timeline, u64), Fai
         ControlFlow::Continue(())
     })
     .map_err(|error| failure(&error))?;
+    Ok((finished(context, story, holder), skipped.lines))
+}
+
+/// The run of the recorder that hears now. Ask before the journal is read: a recorder that ends while it is
+/// read may have missed something.
+pub(super) fn holder(context: &Context) -> Option<String> {
+    RecorderMark::holder(&context.root)
+}
+
+/// Ends the story: in the boot that still runs, what is open lasts to now, if the same recorder still
+/// hears.
+pub(super) fn finished(context: &Context, story: TimelineFold, holder: Option<String>) -> Timeline {
     let runs = story.boot().is_some_and(|told| told == boot(context));
     let now = runs.then(|| Point { time: Moment::now(), up: Uptime::now() });
     let holder = holder.filter(|run| runs && RecorderMark::holder(&context.root).as_ref() == Some(run));
-    Ok((story.finish(now, holder.as_deref()), skipped.lines))
+    story.finish(now, holder.as_deref())
 }
 
 fn document(context: &Context, story: &Timeline, view: Option<&TimelineView>) -> String {
